@@ -1,0 +1,77 @@
+"""Checkpoints that a kill at any moment leaves usable."""
+
+import json
+import os
+import pathlib
+import time
+
+import keras
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves weights, optimizer and noise state at the end of every epoch, and keeps the run's history beside them.
+
+    Each file is written under another name and then moved into place. Progress is counted in optimizer steps, which the
+    weights file holds, so the two files need not be of the same epoch.
+
+    Args:
+        folder: where `latest.weights.h5`, `best.weights.h5` (by `val_elbo`) and `history.json` go.
+        steps_per_epoch: optimizer steps an epoch.
+    """
+
+    def __init__(self, folder, steps_per_epoch):
+        super().__init__()
+        self.folder = pathlib.Path(folder)
+        self.steps_per_epoch = steps_per_epoch
+        self.history = []
+        self._epoch_start = 0.0
+        self._training_seconds = 0.0
+
+    def restore(self, model):
+        """Puts the latest state into a built and compiled model; returns the number of epochs done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        latest = self.folder / "latest.weights.h5"
+        if not latest.exists():
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        try:
+            model.load_weights(latest)
+            rows = json.loads((self.folder / "history.json").read_text())
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{self.folder} holds a checkpoint of another run ({str(error).splitlines()[0]}): choose another --logdir, or "
+                "remove it to start anew."
+            ) from error
+        done = int(model.optimizer.iterations)
+        self.history = [row for row in rows if row["step"] <= done]
+        return done // self.steps_per_epoch
+
+    def restore_best(self, model):
+        model.load_weights(self.folder / "best.weights.h5")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch_start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._training_seconds = time.perf_counter() - self._epoch_start
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = int(self.model.optimizer.iterations)
+        best = max((row["val_elbo"] for row in self.history), default=float("-inf"))
+        row = {"step": step, "seconds": self._training_seconds, **{name: float(value) for name, value in logs.items()}}
+        self.history.append(row)
+        if row["val_elbo"] > best:
+            self._save_weights("best.weights.h5")
+        # The history first: a row too many is dropped on resuming, a row too few would be lost.
+        self._write("history.json", json.dumps(self.history, indent=1))
+        self._save_weights("latest.weights.h5")
+
+    def _save_weights(self, name):
+        temporary = self.folder / f"writing-{name}"
+        self.model.save_weights(temporary, overwrite=True)
+        os.replace(temporary, self.folder / name)
+
+    def _write(self, name, text):
+        temporary = self.folder / f"writing-{name}"
+        temporary.write_text(text)
+        os.replace(temporary, self.folder / name)

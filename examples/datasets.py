@@ -1,0 +1,86 @@
+"""Binary images for the examples: scikit-learn's digits, MNIST, or an .npz file."""
+
+import pathlib
+import zipfile
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+SPLITS = ("x_train", "x_valid", "x_test")
+
+
+def load(source):
+    """The splits x_train, x_valid, x_test, uint8 arrays of zeros and ones.
+
+    Args:
+        source: "digits" (scikit-learn's, embedded, 8x8), "mnist" (downloaded by Keras), or the path of an .npz file with
+            arrays of those names.
+
+    Raises:
+        ValueError: in one line, if the data cannot be had or are not as described.
+    """
+    loader = {"digits": _digits, "mnist": _mnist}.get(source, lambda: _npz(source))
+    return loader()
+
+
+def batches(x, batch_size, seed, first_step=0):
+    """Endless shuffled batches of full size; batch t is the same whatever `first_step` a run starts or resumes from."""
+    num_examples = len(x)
+    batch_size = min(batch_size, num_examples)
+    steps_a_pass = num_examples // batch_size
+    first_pass, skipped = divmod(first_step, steps_a_pass)
+
+    def shuffled(index):
+        order = tf.random.experimental.stateless_shuffle(tf.range(num_examples), seed=[seed, index])
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True)
+
+    passes = tf.data.Dataset.range(first_pass, np.iinfo(np.int32).max).map(lambda index: tf.cast(index, tf.int32))
+    examples = tf.constant(x)
+    return passes.flat_map(shuffled).skip(skipped).map(lambda rows: tf.gather(examples, rows)).prefetch(tf.data.AUTOTUNE)
+
+
+def _digits():
+    from sklearn.datasets import load_digits
+
+    # Grey levels 0..16. Shuffled, since neighbours come from the same writer.
+    images = (load_digits().images >= 8).astype(np.uint8)
+    images = images[np.random.default_rng(0).permutation(len(images))]
+    return dict(zip(SPLITS, np.split(images, [1297, 1547])))
+
+
+def _mnist():
+    import keras
+
+    try:
+        (train, _), (test, _) = keras.datasets.mnist.load_data()
+    except Exception as error:
+        raise ValueError(
+            f"MNIST could not be downloaded ({str(error).splitlines()[0]}): use --data=digits, or the path of an .npz file."
+        ) from error
+    # A static binarization: every grey level is a probability, drawn once.
+    rng = np.random.default_rng(0)
+    train, test = ((rng.random(images.shape) < images / 255.0).astype(np.uint8) for images in (train, test))
+    return dict(zip(SPLITS, (train[:50000], train[50000:], test)))
+
+
+def _npz(path):
+    if not pathlib.Path(path).is_file():
+        raise ValueError(f"--data={path}: expected digits, mnist, or the path of an .npz file with {', '.join(SPLITS)}.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in SPLITS if name not in file.files]
+            if missing:
+                raise ValueError(f"lacks {', '.join(missing)}")
+            splits = {name: file[name] for name in SPLITS}
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"--data={path}: not a readable .npz file of plain arrays {', '.join(SPLITS)} ({reason})."
+        ) from error
+    for name, x in splits.items():
+        if x.ndim < 2 or not len(x) or x.shape[1:] != splits["x_train"].shape[1:]:
+            raise ValueError(f"--data={path}: {name} has shape {x.shape}; expected [N, ...] with the same ... in every split.")
+        if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or not ((x == 0) | (x == 1)).all():
+            raise ValueError(f"--data={path}: {name} holds values other than 0 and 1; binarize the images first.")
+    return {name: x.astype(np.uint8) for name, x in splits.items()}

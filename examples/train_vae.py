@@ -1,0 +1,211 @@
+"""Trains VAEs on binary images with the posteriors asked for, compares, saves and exports them.
+
+    python examples/train_vae.py --data=digits --posterior=diagonal,full_covariance,iaf
+
+Each posterior gets a folder below --logdir: metrics.json, curves.png, samples.png, reconstructions.png, model.keras, and
+saved_model/ (see serve_vae.py). A run that was stopped goes on where it was when the same command is given again.
+"""
+
+import json
+import pathlib
+import statistics
+import sys
+
+import checkpoints
+import datasets
+import keras
+import numpy as np
+import vae_plots
+from absl import app, flags, logging
+from provenance import provenance
+
+import tfp_iaf
+
+POSTERIORS = {
+    "diagonal": "diagonal",
+    "full_covariance": "full covariance",
+    "iaf": "IAF",
+}
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data", "digits", "digits (embedded), mnist (downloaded), or the path of an .npz file of binary images.")
+flags.DEFINE_list("posterior", ["iaf"], f"Posteriors to train, in turn; any of {', '.join(POSTERIORS)}.")
+flags.DEFINE_integer("latent_size", 32, "Size of z.", lower_bound=2)
+flags.DEFINE_list("hidden_units", ["256", "256"], "Widths of the encoder's hidden layers; the decoder mirrors them.")
+flags.DEFINE_string("activation", "elu", "Activation of all hidden layers, a Keras name.")
+flags.DEFINE_integer("num_flow_steps", 2, "Steps of the IAF posterior.", lower_bound=1)
+flags.DEFINE_list("flow_hidden_units", ["256", "256"], "Widths of each IAF network's hidden layers.")
+flags.DEFINE_enum("bijector_fn", "affine", ["affine", "gated", "location"], "Elementwise map of the IAF steps.")
+flags.DEFINE_enum("optimizer", "adamax", ["adam", "adamax", "rmsprop"], "rmsprop is centered, with rho 0.99.")
+flags.DEFINE_float("learning_rate", 2e-3, "Learning rate.", lower_bound=0.0)
+flags.DEFINE_integer("batch_size", 128, "Examples a step.", lower_bound=1)
+flags.DEFINE_integer("epochs", 20, "Passes over the training data.", lower_bound=1)
+flags.DEFINE_integer("steps", None, "Optimizer steps, instead of --epochs; validated every 1000.", lower_bound=1)
+flags.DEFINE_integer("kl_warm_up_steps", 0, "Steps over which the weight of the KL term rises from 0 to 1.", lower_bound=0)
+flags.DEFINE_bool("keep_best", False, "Evaluate and export the weights of the best validation bound, not the last.")
+flags.DEFINE_bool("jit_compile", True, "Compile with XLA.")
+flags.DEFINE_integer("importance_samples", 128, "Samples an example for log p(x).", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of weights, noise and data order.", lower_bound=0)
+flags.DEFINE_string("logdir", "runs/vae", "Folder of the results.")
+flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs on a few digits.")
+
+
+def _is_widths(values):
+    return all(value.isdigit() and int(value) > 0 for value in values)
+
+
+flags.register_validator(
+    "posterior",
+    lambda values: bool(values) and set(values) <= set(POSTERIORS),
+    message=f"expected a comma-separated list of {', '.join(POSTERIORS)}",
+)
+flags.register_validator("hidden_units", _is_widths, message="expected positive integers, like 256,256")
+flags.register_validator("flow_hidden_units", _is_widths, message="expected positive integers, like 256,256")
+
+
+def mlp(widths, name):
+    return [keras.layers.Dense(width, FLAGS.activation, name=f"{name}_{i}") for i, width in enumerate(widths)]
+
+
+def make_model(posterior, data_shape):
+    """The VAE that the flags describe."""
+    widths = [int(width) for width in FLAGS.hidden_units]
+    if posterior == "iaf":
+        posterior = tfp_iaf.IAF(
+            FLAGS.latent_size,
+            num_steps=FLAGS.num_flow_steps,
+            hidden_units=[int(width) for width in FLAGS.flow_hidden_units],
+            bijector_fn=FLAGS.bijector_fn,
+            activation=FLAGS.activation,
+            seed=FLAGS.seed,
+        )
+    else:
+        layer = {"diagonal": tfp_iaf.DiagonalGaussian, "full_covariance": tfp_iaf.FullCovariance}[posterior]
+        posterior = layer(FLAGS.latent_size, seed=FLAGS.seed)
+    output = [keras.layers.Dense(int(np.prod(data_shape)), name="logits"), keras.layers.Reshape(data_shape)]
+    model = tfp_iaf.VAE(
+        encoder=keras.Sequential([keras.layers.Flatten(), *mlp(widths, "encoder")]),
+        posterior=posterior,
+        decoder=keras.Sequential([*mlp(widths[::-1], "decoder"), *output]),
+    )
+    model.build((None, *data_shape))
+    optimizer = {
+        "adam": lambda rate: keras.optimizers.Adam(rate),
+        "adamax": lambda rate: keras.optimizers.Adamax(rate),
+        # An epsilon this small makes the mean loss equivalent to the summed loss of the published small-MLP runs.
+        "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, rho=0.99, centered=True, epsilon=1e-12),
+    }[FLAGS.optimizer](FLAGS.learning_rate)
+    model.compile(optimizer, jit_compile=FLAGS.jit_compile)
+    return model
+
+
+def train(model, splits, folder):
+    """Fits the model, from its checkpoint if there is one; returns the history."""
+    steps_a_pass = max(1, len(splits["x_train"]) // FLAGS.batch_size)
+    total = FLAGS.steps or FLAGS.epochs * steps_a_pass
+    steps_per_epoch = min(total, 1000) if FLAGS.steps else steps_a_pass
+    saver = checkpoints.Checkpoints(folder / "checkpoint", steps_per_epoch)
+    epochs_done = saver.restore(model)
+    if epochs_done:
+        print(f"Resuming after {epochs_done} epochs ({epochs_done * steps_per_epoch} steps).")
+    callbacks = [tfp_iaf.KLWarmUp(FLAGS.kl_warm_up_steps)] if FLAGS.kl_warm_up_steps else []
+    if epochs_done < total // steps_per_epoch:
+        model.fit(
+            datasets.batches(splits["x_train"], FLAGS.batch_size, FLAGS.seed, epochs_done * steps_per_epoch),
+            steps_per_epoch=steps_per_epoch,
+            epochs=total // steps_per_epoch,
+            initial_epoch=epochs_done,
+            validation_data=splits["x_valid"],
+            validation_batch_size=250,
+            callbacks=[*callbacks, saver],
+            shuffle=False,  # The data come shuffled.
+            verbose="auto" if sys.stdout.isatty() else 2,
+        )
+    if FLAGS.keep_best:
+        saver.restore_best(model)
+    return saver.history
+
+
+def evaluate(model, x):
+    """Bound and log-likelihood of x, each with the standard error of its mean over the examples."""
+    estimates = {
+        "elbo": tfp_iaf.evaluation.elbo(model, x, num_samples=16),
+        "log_likelihood": tfp_iaf.evaluation.log_likelihood(model, x, num_samples=FLAGS.importance_samples),
+    }
+    figures = {name: tfp_iaf.evaluation.mean_and_standard_error(values) for name, values in estimates.items()}
+    return {name: {"mean": mean, "standard_error": error} for name, (mean, error) in figures.items()}
+
+
+def run(name, splits, folder):
+    """Trains and evaluates one posterior, and writes what came out of it; returns its metrics and history."""
+    print(f"\n{POSTERIORS[name]} posterior -> {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(FLAGS.seed)
+    data_shape = splits["x_train"].shape[1:]
+    model = make_model(name, data_shape)
+    history = train(model, splits, folder)
+    # The first epoch includes compiling.
+    timed = [row["seconds"] / (row["step"] - before["step"]) for before, row in zip(history, history[1:])]
+    metrics = {
+        "data": FLAGS.data,
+        "posterior": name,
+        "seed": FLAGS.seed,
+        "steps": history[-1]["step"],
+        "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_weights)),
+        "seconds_per_1000_steps": 1000.0 * statistics.median(timed) if timed else None,
+        "validation_elbo": {"last": history[-1]["val_elbo"], "best": max(row["val_elbo"] for row in history)},
+        "test": evaluate(model, splits["x_test"]),
+        **provenance(),
+    }
+    vae_plots.plot_curves({POSTERIORS[name]: history}, folder / "curves.png")
+    if len(data_shape) == 2:
+        vae_plots.plot_images([model.sample(64, seed=[FLAGS.seed, 1])], [f"samples, {POSTERIORS[name]}"], folder / "samples.png")
+        originals = splits["x_test"][:64]
+        vae_plots.plot_images(
+            [originals, model.reconstruct(originals, seed=[FLAGS.seed, 2])],
+            ["test images", f"reconstructions, {POSTERIORS[name]}"],
+            folder / "reconstructions.png",
+        )
+    model.save(folder / "model.keras")
+    tfp_iaf.serving.export(model, folder / "saved_model", overwrite=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    return metrics, history
+
+
+def table(results):
+    """The comparison as Markdown."""
+    lines = ["| posterior | test bound [nats] | test log p(x) [nats] | s per 1,000 steps |", "|---|---|---|---|"]
+    for metrics in results:
+        bound, log_p = (
+            f"{metrics['test'][key]['mean']:.2f} ± {metrics['test'][key]['standard_error']:.2f}"
+            for key in ("elbo", "log_likelihood")
+        )
+        seconds = metrics["seconds_per_1000_steps"]
+        lines.append(f"| {POSTERIORS[metrics['posterior']]} | {bound} | {log_p} | {'' if seconds is None else f'{seconds:.1f}'} |")
+    return "\n".join(lines)
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    # TensorFlow reports each export in a dozen lines, and takes training several models for retracing.
+    logging.set_verbosity(logging.ERROR)
+    try:
+        splits = datasets.load("digits" if FLAGS.smoke else FLAGS.data)
+        if FLAGS.smoke:
+            splits = {name: x[:200] for name, x in splits.items()}
+            FLAGS.epochs, FLAGS.importance_samples = 2, 8
+            FLAGS.hidden_units, FLAGS.flow_hidden_units, FLAGS.latent_size = ["32"], ["32"], 4
+        logdir = pathlib.Path(FLAGS.logdir)
+        runs = {name: run(name, splits, logdir / name) for name in FLAGS.posterior}
+    except ValueError as error:
+        sys.exit(f"train_vae: {error}")
+    summary = table([metrics for metrics, _ in runs.values()])
+    (logdir / "comparison.md").write_text(summary + "\n")
+    vae_plots.plot_curves({POSTERIORS[name]: history for name, (_, history) in runs.items()}, logdir / "curves.png")
+    print(f"\nTest set, {FLAGS.importance_samples} importance samples, standard errors over the examples:\n\n{summary}\n")
+    print(f"Results are in {logdir}.")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,165 @@
+"""The inverse autoregressive flow as a TFP bijector."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf.bijectors import elementwise, inversion
+from tfp_iaf.bijectors.step import Step
+
+__all__ = ["InverseAutoregressiveFlow"]
+
+_INVERSIONS = {
+    "auto": inversion.fixed_point,
+    "fixed_point": inversion.fixed_point,
+    "sequential": inversion.sequential,
+}
+
+
+class InverseAutoregressiveFlow(Step):
+    """z_i = f(y_i; params_i(y_<i, context)): one autoregressive step, parallel in the direction noise -> latent.
+
+    ```none
+    forward (1 network evaluation):        parameters = network(y, context);  z = f(y; parameters)
+    inverse (a few, at most D):            the y with f(y; network(y, context)) = z
+    log|det dz/dy|                         = sum_i log f'(y_i; parameters_i)
+    "affine":    z = (y - shift) exp(-log_scale)         log|det| = -sum log_scale
+    "gated":     z = s y + (1 - s) m, s = sigmoid(gate + 2)   log|det| = sum log s
+    "location":  z = y - shift                           log|det| = 0
+    ```
+
+    The Jacobian is triangular in the network's input order. A sample and its log-density need one network evaluation: the
+    log_det found by `forward` is handed to `forward_log_det_jacobian` through the bijector cache. The bijector owns no
+    weights: it lists the network's as `trainable_variables`.
+
+    Args:
+        network: a `networks.AutoregressiveNetwork`, or a Keras layer with its attributes; built here if it is not yet.
+        context: `[..., C]`, captured; its leading dimensions become the bijector's batch shape. None for a network
+            without context.
+        bijector_fn: "affine", "gated", "location", or a callable from parameters `[..., D, P]` to an increasing
+            elementwise `tfb.Bijector`.
+        inverse: "fixed_point" (exact after at most D evaluations, stops when settled), "sequential" (D evaluations, the
+            reference) or "auto".
+        validate_args: as in `tfb.Bijector`.
+        name: as in `tfb.Bijector`.
+
+    Shapes: y and z `[..., D]`; log_det `[...]`. The dtype is the network's variable dtype.
+
+    Raises:
+        ValueError: for a wrong event size, a missing or unexpected context, a wrong number of parameters, a Keras 2
+            network, an unknown `bijector_fn` or `inverse`, a dtype other than the network's.
+
+    Source: Kingma et al. 2016, "Improving variational inference with inverse autoregressive flow", first version,
+    equations 9-10; final version, equations 13-14 and algorithm 1.
+
+    >>> from tfp_iaf import networks
+    >>> network = networks.AutoregressiveNetwork(params=2, event_shape=4, hidden_units=(16,), context_size=3)
+    >>> flow = InverseAutoregressiveFlow(network, context=tf.ones([7, 3]))
+    >>> tfd = tfp.distributions
+    >>> q = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros([7, 4])), flow)
+    >>> q.batch_shape, q.event_shape, len(q.trainable_variables)
+    (TensorShape([7]), TensorShape([4]), 5)
+    >>> q.log_prob(q.sample(2)).shape
+    TensorShape([2, 7])
+    """
+
+    def __init__(
+        self,
+        network,
+        context=None,
+        bijector_fn="affine",
+        inverse="auto",
+        validate_args=False,
+        name="inverse_autoregressive_flow",
+    ):
+        parameters = dict(locals())
+        with tf.name_scope(name) as name:
+            _check_network(network)
+            self._map = elementwise.get(bijector_fn)
+            if self._map.params not in (None, network.params):
+                raise ValueError(
+                    f"bijector_fn={bijector_fn!r} takes {self._map.params} parameter(s) an entry, but {network.name} has "
+                    f"params={network.params}; build it with params={self._map.params}."
+                )
+            if not isinstance(inverse, str) or inverse not in _INVERSIONS:
+                raise ValueError(f"Unknown inverse {inverse!r}: expected one of {', '.join(_INVERSIONS)}.")
+            if not network.built:
+                network.build((None, network.event_size))
+            dtype = tf.as_dtype(network.variable_dtype)
+            self._network = network
+            self._context = None if context is None else self._to_tensor(context, dtype, "context")
+            network.check_inputs(np.zeros([network.event_size], dtype.as_numpy_dtype), self._context)
+            self._bijector_fn = bijector_fn
+            self._inverse_method = inverse
+            # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
+            self._tf_variables = tuple(variable._value for variable in network.variables)
+            super().__init__(
+                forward_min_event_ndims=1,
+                dtype=dtype,
+                validate_args=validate_args,
+                parameters=parameters,
+                name=name,
+            )
+
+    @classmethod
+    def _parameter_properties(cls, dtype):
+        return {"context": tfp.util.ParameterProperties(event_ndims=1)}
+
+    @property
+    def network(self):
+        return self._network
+
+    @property
+    def context(self):
+        return self._context
+
+    def forward_and_log_det(self, y):
+        y = self._checked(y)
+        z, log_derivative = self._map.forward(y, self._parameters_at(y))
+        return z, tf.reduce_sum(log_derivative, axis=-1)
+
+    def inverse_and_log_det(self, z):
+        z = self._checked(z)
+        if self._context is not None:
+            # The loop keeps its shapes, so z takes the batch shape of the context beforehand.
+            batch = tf.broadcast_dynamic_shape(tf.shape(z)[:-1], tf.shape(self._context)[:-1])
+            static = tf.broadcast_static_shape(z.shape[:-1], self._context.shape[:-1])
+            z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[-1:]], axis=0))
+            z = tf.ensure_shape(z, static + z.shape[-1:])
+
+        def step(y):
+            return self._map.inverse(z, self._parameters_at(y))[0]
+
+        y = _INVERSIONS[self._inverse_method](step, z, self._network.degrees)
+        _, log_derivative = self._map.inverse(z, self._parameters_at(y))
+        return y, tf.reduce_sum(log_derivative, axis=-1)
+
+    def _parameters_at(self, y):
+        parameters = self._network(y) if self._context is None else self._network(y, context=self._context)
+        return tf.cast(parameters, y.dtype)
+
+    def _checked(self, y):
+        y = self._to_tensor(y, self.dtype, "event")
+        self._network.check_inputs(y, self._context)
+        return y
+
+    def _to_tensor(self, value, dtype, what):
+        if tf.is_tensor(value) or isinstance(value, tf.Variable):
+            if value.dtype != dtype:
+                raise ValueError(
+                    f"The flow's network has dtype {dtype.name}, got a {what} of dtype {value.dtype.name}: cast it, or "
+                    f"build the network with dtype={value.dtype.name!r}."
+                )
+        return tf.convert_to_tensor(value, dtype)
+
+
+def _check_network(network):
+    if isinstance(network, keras.layers.Layer) and hasattr(network, "degrees"):
+        return
+    if any("tf_keras" in base.__module__ for base in type(network).__mro__):
+        raise ValueError(
+            f"{type(network).__name__} is a Keras 2 layer and would not train in a Keras 3 model: use "
+            "tfp_iaf.networks.AutoregressiveNetwork, which takes the same arguments."
+        )
+    raise ValueError(f"network must be a tfp_iaf.networks.AutoregressiveNetwork, got {type(network).__name__}.")

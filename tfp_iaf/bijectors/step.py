@@ -1,0 +1,43 @@
+"""What every transformation of a posterior's chain is: a TFP bijector whose work is done by two pure functions."""
+
+import abc
+
+import tensorflow_probability as tfp
+
+__all__ = ["Step"]
+
+
+class Step(tfp.bijectors.Bijector):
+    """A `tfb.Bijector` defined by `forward_and_log_det` and `inverse_and_log_det`.
+
+    Both return the value together with log|det dz/dy|. Keras layers call them directly: they bypass TFP's bijector cache,
+    which keeps every traced graph alive. TFP calls `forward`, `inverse` and their log-determinants as ever; those store
+    the log_det that came with the value where TFP looks for it, so that nothing is evaluated twice.
+    """
+
+    @abc.abstractmethod
+    def forward_and_log_det(self, y):
+        """(z, log|det dz/dy|) at y."""
+
+    @abc.abstractmethod
+    def inverse_and_log_det(self, z):
+        """(y, log|det dz/dy|), the latter of the forward direction, at y."""
+
+    def _forward(self, y):
+        z, log_det = self.forward_and_log_det(y)
+        self._cache.forward_attributes(y)["ildj"] = -log_det
+        return z
+
+    def _inverse(self, z):
+        y, log_det = self.inverse_and_log_det(z)
+        self._cache.inverse_attributes(z)["ildj"] = -log_det
+        return y
+
+    def _forward_log_det_jacobian(self, y):
+        # Through the cache, so that in a graph a later `forward(y)` costs nothing.
+        self._cache.forward(y)
+        return -self._cache.forward_attributes(y)["ildj"]
+
+    def _inverse_log_det_jacobian(self, z):
+        self._cache.inverse(z)
+        return self._cache.inverse_attributes(z)["ildj"]

@@ -1,0 +1,104 @@
+"""Autoregressive masks: input order -> degrees -> boolean masks.
+
+Only NumPy is used here, so that the structure every network relies on can be read and tested on its own.
+
+A unit's *degree* says how far along the input order it may look. The event entry that comes k-th in the order has
+degree k (1-based); a hidden unit of degree d may depend on the entries of degree <= d, and the parameters of the entry of
+degree k on hidden units of degree < k. Degree 0 stands for units that see the context alone.
+The construction is that of MADE (Germain et al. 2015, section 4.1, equations 12 and 13).
+"""
+
+import numpy as np
+
+__all__ = ["degree_mask", "hidden_degrees", "input_degrees"]
+
+
+def input_degrees(event_size, input_order="left-to-right", seed=None):
+    """Degrees 1..D of the entries of an event, in the event's own layout.
+
+    Args:
+        event_size: D, the number of entries, at least 1.
+        input_order: "left-to-right", "right-to-left", "random" (drawn from `seed`), or a permutation of 1..D whose i-th
+            value is the position of entry i in the order (TFP's convention).
+        seed: integer, used with "random" only; None draws a fresh order.
+
+    Returns:
+        An int array of shape [D].
+
+    Raises:
+        ValueError: if `event_size` is no positive integer, or the order is neither a known name nor a permutation.
+
+    >>> input_degrees(4, "right-to-left")
+    array([4, 3, 2, 1])
+    >>> input_degrees(3, [2, 1, 3])
+    array([2, 1, 3])
+    """
+    if isinstance(event_size, bool) or not isinstance(event_size, (int, np.integer)) or event_size < 1:
+        raise ValueError(f"event_size must be a positive integer, got {event_size!r}.")
+    names = ("left-to-right", "right-to-left", "random")
+    if isinstance(input_order, str):
+        if input_order not in names:
+            raise ValueError(
+                f"Unknown input_order {input_order!r}: expected one of {', '.join(names)}, "
+                f"or a permutation of 1..{event_size}."
+            )
+        degrees = np.arange(1, event_size + 1)
+        if input_order == "right-to-left":
+            return degrees[::-1].copy()
+        if input_order == "random":
+            return np.random.default_rng(seed).permutation(degrees)
+        return degrees
+    order = np.asarray(input_order)
+    is_integer = np.issubdtype(order.dtype, np.integer)
+    if not is_integer or order.ndim != 1 or not np.array_equal(np.sort(order), np.arange(1, event_size + 1)):
+        raise ValueError(
+            f"input_order must be a permutation of 1..{event_size} (one position for each entry), "
+            f"got {np.array2string(order, threshold=8)}."
+        )
+    return order.astype(np.int64)
+
+
+def hidden_degrees(num_units, event_size, with_context=False):
+    """Degrees of a hidden layer: sorted, and spread evenly over the useful values.
+
+    Useful are 1..D-1, and with a context also 0, so that the first entry's parameters can depend on the context. When
+    `num_units` is a multiple of the number of useful values, each gets the same number of units.
+
+    Args:
+        num_units: the layer's width, at least 1.
+        event_size: D.
+        with_context: whether a context enters the network.
+
+    Returns:
+        A sorted int array of shape [num_units].
+
+    Raises:
+        ValueError: if `num_units` is no positive integer.
+
+    >>> hidden_degrees(6, 4)
+    array([1, 1, 2, 2, 3, 3])
+    >>> hidden_degrees(4, 4, with_context=True)
+    array([0, 1, 2, 3])
+    """
+    if isinstance(num_units, bool) or not isinstance(num_units, (int, np.integer)) or num_units < 1:
+        raise ValueError(f"A hidden layer needs a positive integer number of units, got {num_units!r}.")
+    lowest = 0 if with_context or event_size == 1 else 1
+    return lowest + np.arange(num_units) * (event_size - lowest) // num_units
+
+
+def degree_mask(in_degrees, out_degrees, strict=False):
+    """Which inputs each output may read: `mask[i, j]` is out_degrees[j] >= in_degrees[i], or > if `strict`.
+
+    The layout is that of a dense kernel, [inputs, outputs]. Hidden layers use the weak comparison, the last layer the
+    strict one (MADE, equations 12 and 13).
+
+    >>> degree_mask([1, 2], [1, 2]).astype(int)
+    array([[1, 1],
+           [0, 1]])
+    >>> degree_mask([1, 2], [1, 2], strict=True).astype(int)
+    array([[0, 1],
+           [0, 0]])
+    """
+    rows = np.asarray(in_degrees)[:, np.newaxis]
+    columns = np.asarray(out_degrees)[np.newaxis, :]
+    return columns > rows if strict else columns >= rows

@@ -1,0 +1,48 @@
+"""Checks of training data before they cost a training run."""
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["check_array", "checked_dataset", "reraise"]
+
+_NOT_FINITE = "The data hold NaN or infinite values: clean them before training."
+_NOT_BINARY = (
+    "The Bernoulli likelihood takes data that are 0 or 1, got other values: binarize them, for instance with "
+    '(x > 0.5), or use likelihood="normal".'
+)
+
+
+def check_array(x, binary):
+    """Raises a ValueError if an array or tensor has non-finite entries, or if `binary` entries other than 0 and 1."""
+    x = np.asarray(x)
+    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
+        raise ValueError(f"The data must be numbers, got dtype {x.dtype}.")
+    if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
+        raise ValueError(_NOT_FINITE)
+    if binary and not ((x == 0) | (x == 1)).all():
+        raise ValueError(_NOT_BINARY)
+
+
+def checked_dataset(dataset, binary):
+    """The same dataset, which raises on the first batch that `check_array` would refuse; see `reraise`."""
+
+    def check(*element):
+        x = element[0]
+        assertions = []
+        if x.dtype.is_floating:
+            assertions.append(tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(x)), [_NOT_FINITE]))
+        if binary:
+            numbers = tf.cast(x, tf.float32)
+            is_binary = tf.reduce_all(tf.equal(numbers * (1.0 - numbers), 0.0))
+            assertions.append(tf.debugging.Assert(is_binary, [_NOT_BINARY]))
+        with tf.control_dependencies(assertions):
+            return tf.nest.map_structure(tf.identity, element if len(element) > 1 else x)
+
+    return dataset.map(check, num_parallel_calls=1, deterministic=True)
+
+
+def reraise(error):
+    """Raises the one-line ValueError behind a TensorFlow error that came from a checked dataset; returns otherwise."""
+    for message in (_NOT_FINITE, _NOT_BINARY):
+        if message in str(error):
+            raise ValueError(message) from None

@@ -1,0 +1,227 @@
+"""The variational autoencoder as a Keras model."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf import objectives
+from tfp_iaf.models import data_checks, likelihoods
+
+__all__ = ["VAE"]
+
+tfd = tfp.distributions
+
+
+@keras.saving.register_keras_serializable("tfp_iaf")
+class VAE(keras.Model):
+    """A variational autoencoder: x -> encoder -> q(z|x) -> z -> decoder -> p(x|z), trained on the evidence lower bound.
+
+    ```none
+    elbo(x) = E_q(z|x) [log p(x|z)] - E_q(z|x) [log q(z|x) - log p(z)] = reconstruction - kl      (nats an example)
+    loss    = -mean over the batch of (reconstruction - kl_weight * kl) + regularization losses
+    ```
+
+    `compile` it with an optimizer and no loss; `fit(x)` and `evaluate(x)` take data without targets, as an array or a
+    `tf.data.Dataset` of batches. Metrics: `loss`, `elbo`, `kl`, `reconstruction`, the last three without `kl_weight`.
+    `model(x)` and `predict(x)` return those three for each example. Floating, integer and boolean data are cast to the
+    model's dtype.
+
+    Args:
+        encoder: a Keras model or layer, x -> features `[B, F]`.
+        posterior: a layer of `tfp_iaf.posteriors`.
+        decoder: a Keras model or layer, z `[B, D]` -> the likelihood's parameters.
+        likelihood: "bernoulli" (the decoder gives logits), "normal" (locations and unconstrained scales side by side in
+            the last axis), or a callable from the decoder's output `[B, ...]` to a `tfd.Distribution` of batch shape [B];
+            register it with Keras to save the model.
+        prior: None for the standard normal; a `tfd.Distribution` of the latent's event shape; or a callable without
+            arguments that returns one, registered with Keras to save the model.
+        num_samples: posterior samples an example in training and evaluation.
+        **kwargs: `name`, `dtype` of `keras.Model`.
+
+    Raises:
+        ValueError: for an unknown likelihood, a prior of the wrong event shape or with variables of its own, a decoder
+            whose output does not fit the data; in `fit`, `evaluate` and `predict` for NaN, or under a Bernoulli likelihood
+            non-binary, data.
+
+    Source: Kingma and Welling 2014, equations 3 and 7.
+
+    >>> model = VAE(
+    ...     encoder=keras.Sequential([keras.layers.Dense(16, "relu")]),
+    ...     posterior=keras.saving.get_registered_object("tfp_iaf>DiagonalGaussian")(latent_size=2),
+    ...     decoder=keras.Sequential([keras.layers.Dense(16, "relu"), keras.layers.Dense(12)]))
+    >>> model.compile(keras.optimizers.Adamax(2e-3))
+    >>> history = model.fit(np.ones([64, 12]), batch_size=32, epochs=2, verbose=0)
+    >>> sorted(history.history)
+    ['elbo', 'kl', 'loss', 'reconstruction']
+    """
+
+    def __init__(self, encoder, posterior, decoder, likelihood="bernoulli", prior=None, num_samples=1, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
+            raise ValueError(f"num_samples must be a positive integer, got {num_samples!r}.")
+        self.encoder = encoder
+        self.posterior = posterior
+        self.decoder = decoder
+        self.likelihood = likelihoods.get(likelihood)
+        self.num_samples = num_samples
+        self._given_prior = prior
+        self.prior = self._make_prior(prior)
+        # A weight, so that a warm-up under way is saved with the model; see `KLWarmUp`.
+        self.kl_weight = self.add_weight(
+            shape=(), initializer="ones", trainable=False, autocast=False, dtype=self.variable_dtype, name="kl_weight"
+        )
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("elbo", "kl", "reconstruction")}
+
+    def _make_prior(self, prior):
+        event_shape = list(self.posterior.event_shape)
+        if prior is None:
+            zero = tf.zeros([], self.variable_dtype)
+            return tfd.Sample(tfd.Normal(zero, tf.ones_like(zero)), sample_shape=event_shape)
+        if isinstance(prior, dict):
+            prior = self._given_prior = keras.saving.deserialize_keras_object(prior)
+        if callable(prior):
+            prior = prior()
+        if not isinstance(prior, tfd.Distribution):
+            raise ValueError(f"prior must be a tfd.Distribution or a callable that returns one, got {type(prior).__name__}.")
+        if prior.event_shape.as_list() != event_shape or prior.batch_shape.rank != 0:
+            raise ValueError(
+                f"The prior must have batch_shape [] and the latent's event_shape {event_shape}, got batch_shape "
+                f"{prior.batch_shape} and event_shape {prior.event_shape}."
+            )
+        if prior.trainable_variables:
+            raise ValueError("The prior holds trainable variables, which Keras would neither train nor save: make it fixed.")
+        return prior
+
+    @property
+    def data_shape(self):
+        """The shape of one example."""
+        return self._data_shape
+
+    def build(self, input_shape):
+        self._data_shape = tuple(input_shape[1:])
+        features = keras.KerasTensor(input_shape, dtype=self.variable_dtype)
+        for layer in (self.encoder, self.posterior, self.decoder):
+            if not layer.built:
+                layer.build(features.shape)
+            features = layer.compute_output_spec(features)
+            features = features[0] if isinstance(features, tuple) else features
+        likelihoods.check_shapes(self.likelihood, input_shape, features.shape)
+
+    def call(self, x, training=None):
+        terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)
+        kl, reconstruction = (tf.reduce_mean(terms[name], axis=0) for name in ("kl", "reconstruction"))
+        return {"elbo": objectives.elbo(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
+
+    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+        """The terms of the bound at S samples of q(z|x).
+
+        Args:
+            x: `[B, ...]`.
+            num_samples: S.
+            seed: int32 tensor of shape [2]; None takes the next of the posterior's own.
+            training: passed to encoder and decoder.
+
+        Returns:
+            A dict of `z` `[S, B, D]`, and `[S, B]` each: `reconstruction` log p(x|z), `kl` log q(z|x) - log p(z).
+        """
+        x = self.as_input(x)
+        features = self.encoder(x, training=training)
+        z, log_q = self.posterior(features, num_samples=num_samples, seed=seed)
+        return {
+            "z": z,
+            "kl": log_q - self.prior.log_prob(z),
+            "reconstruction": self.log_likelihood_of(x, z, training=training),
+        }
+
+    def log_likelihood_of(self, x, z, training=None):
+        """log p(x|z) of x `[B, ...]` at z `[S, B, D]`, as `[S, B]`."""
+        num_samples = tf.shape(z)[0]
+        parameters = self.decode(tf.reshape(z, [-1, *self.posterior.event_shape]), training=training)
+        repeated = tf.repeat(x[tf.newaxis], num_samples, axis=0)
+        log_prob = self.likelihood(parameters).log_prob(tf.reshape(repeated, tf.concat([[-1], tf.shape(x)[1:]], axis=0)))
+        return tf.reshape(log_prob, tf.shape(z)[:2])
+
+    def encode(self, x):
+        """The features of x, `[B, F]`: what the posterior is conditioned on."""
+        return self.encoder(self.as_input(x), training=False)
+
+    def decode(self, z, training=False):
+        """The likelihood's parameters at z `[B, D]`, in the model's variable dtype."""
+        return tf.cast(self.decoder(z, training=training), self.variable_dtype)
+
+    def reconstruct(self, x, seed=None):
+        """The mean of p(x|z) at one z ~ q(z|x) for each x, `[B, ...]`."""
+        z, _ = self.posterior(self.encode(x), seed=seed)
+        return self.likelihood(self.decode(z)).mean()
+
+    def sample(self, num_samples, seed):
+        """The mean of p(x|z) at `num_samples` draws z ~ p(z); `seed` is an int32 tensor of shape [2]."""
+        return self.likelihood(self.decode(self.prior.sample(num_samples, seed=seed))).mean()
+
+    def as_input(self, x):
+        """x as a tensor of the model's variable dtype."""
+        return keras.ops.cast(x, self.variable_dtype)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        del x, y, training
+        bound = objectives.elbo(y_pred["reconstruction"], y_pred["kl"], self.kl_weight)
+        for name, tracker in self.trackers.items():
+            tracker.update_state(y_pred[name], sample_weight=sample_weight)
+        if sample_weight is not None:
+            bound = bound * tf.cast(sample_weight, bound.dtype)
+        return -tf.reduce_mean(bound) + sum(self.losses)
+
+    def fit(self, x=None, *args, validation_data=None, **kwargs):
+        kwargs["validation_data"] = self._checked_data(validation_data)
+        return self._run(super().fit, x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        return self._run(super().evaluate, x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        return self._run(super().predict, x, *args, **kwargs)
+
+    def _run(self, method, x, *args, **kwargs):
+        try:
+            return method(self._checked_data(x), *args, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            data_checks.reraise(error)
+            raise
+
+    def check_data(self, x):
+        """Raises a ValueError if the array x holds NaN or, under a Bernoulli likelihood, values other than 0 and 1."""
+        data_checks.check_array(x, binary=self.likelihood is likelihoods.bernoulli)
+
+    def _checked_data(self, x):
+        if isinstance(x, tf.data.Dataset):
+            return data_checks.checked_dataset(x, binary=self.likelihood is likelihoods.bernoulli)
+        array = x[0] if isinstance(x, tuple) and x else x
+        if isinstance(array, np.ndarray) or tf.is_tensor(array):
+            self.check_data(array)
+        return x
+
+    def get_config(self):
+        prior = self._given_prior
+        if isinstance(prior, tfd.Distribution):
+            raise ValueError(
+                "A tfd.Distribution as prior cannot be written into a .keras file: pass a function that returns it, decorated "
+                "with @keras.saving.register_keras_serializable(), or save the weights alone."
+            )
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "posterior": keras.saving.serialize_keras_object(self.posterior),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "likelihood": likelihoods.serialize(self.likelihood),
+            "prior": None if prior is None else keras.saving.serialize_keras_object(prior),
+            "num_samples": self.num_samples,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("encoder", "posterior", "decoder")
+        }
+        return cls(**{**config, **parts})

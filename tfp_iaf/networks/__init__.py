@@ -1,0 +1,6 @@
+"""Keras layers that own the weights: (y, context) -> parameters `[..., *event, params]`."""
+
+from tfp_iaf.networks.autoregressive import AutoregressiveNetwork
+from tfp_iaf.networks.masked_dense import MaskedDense
+
+__all__ = ["AutoregressiveNetwork", "MaskedDense"]

@@ -1,0 +1,158 @@
+"""What all posteriors share: a Gaussian base read off the features, and a chain of steps on top of it."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf.bijectors import scales
+
+__all__ = ["Posterior"]
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
+
+
+class Posterior(keras.layers.Layer):
+    """A Keras layer from features to q(z|x): `z, log_q = posterior(features)`.
+
+    ```none
+    loc, scale = from the features;   y = loc + scale * eps, eps ~ N(0, I);   z = step_K(... step_1(y))
+    log q(z|x) = log N(y; loc, scale^2) - sum_k log|det step_k|
+    ```
+
+    A subclass says what the steps are in `steps(flow_inputs)`, and in `flow_size` how many numbers a row of features has to
+    supply for them.
+
+    Densities are computed in the layer's variable dtype (float32 under mixed precision) whatever its compute dtype.
+
+    The noise comes from a `keras.random.SeedGenerator` of the layer's own. Its state is saved with the weights, so a resumed
+    run draws the noise that the unbroken run would have drawn; it does not depend on `jit_compile`.
+
+    Args:
+        latent_size: D, the size of z.
+        seed: integer seed of the noise; None draws one.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
+
+    Call arguments: features `[B, F]`; `num_samples` S (None for one sample and no sample axis); `seed`, an int32 tensor
+    of shape [2] for noise that does not come from the layer's own generator.
+    Returns: z `[B, D]` and log_q `[B]`, or `[S, B, D]` and `[S, B]`.
+
+    Raises:
+        ValueError: if the features are not `[B, F]`, or a size is no positive integer.
+    """
+
+    # The initializer of the kernel that reads the steps' inputs off the features.
+    flow_initializer = "glorot_uniform"
+
+    def __init__(self, latent_size, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(latent_size, bool) or not isinstance(latent_size, (int, np.integer)) or latent_size < 1:
+            raise ValueError(f"latent_size must be a positive integer, got {latent_size!r}.")
+        self.latent_size = int(latent_size)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.base_layer = keras.layers.Dense(2 * self.latent_size, name="base", dtype=self.dtype_policy)
+        self.flow_layer = None
+
+    @property
+    def flow_size(self):
+        """How many numbers a row of features supplies to the steps."""
+        return 0
+
+    def steps(self, flow_inputs):
+        """The bijectors of the chain, in the order they act on y; `flow_inputs` is `[B, flow_size]`, None if that is 0."""
+        del flow_inputs
+        return []
+
+    @property
+    def event_shape(self):
+        return (self.latent_size,)
+
+    def build(self, features_shape):
+        self.base_layer.build(features_shape)
+        if self.flow_size:
+            self.flow_layer = keras.layers.Dense(
+                self.flow_size, kernel_initializer=self.flow_initializer, name="flow", dtype=self.dtype_policy
+            )
+            self.flow_layer.build(features_shape)
+
+    def __call__(self, features, *args, **kwargs):
+        # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
+        if not hasattr(features, "shape"):
+            features = keras.ops.convert_to_tensor(features)
+        if len(features.shape) != 2:
+            raise ValueError(f"{self.name} expects features of shape [batch, size], got {tuple(features.shape)}.")
+        return super().__call__(features, *args, **kwargs)
+
+    def call(self, features, num_samples=None, seed=None):
+        loc, scale, steps = self._base_and_steps(features)
+        shape = tf.shape(loc)
+        if num_samples is not None:
+            shape = tf.concat([[num_samples], shape], axis=0)
+        seed = tf.cast(self.seed_generator.next(), tf.int32) if seed is None else tf.cast(seed, tf.int32)
+        # The Philox generator draws the same numbers with and without XLA; the default one does not.
+        noise = tf.random.stateless_normal(shape, seed, dtype=loc.dtype, alg="philox")
+        z = loc + scale * noise
+        log_q = _standard_normal_log_prob(noise) - tf.reduce_sum(tf.math.log(scale), axis=-1)
+        for step in steps:
+            z, log_det = step.forward_and_log_det(z)
+            log_q -= log_det
+        return z, log_q
+
+    def distribution(self, features):
+        """q(z|x) as a `tfd.Distribution`: batch_shape [B], the latent's event_shape, features captured.
+
+        A `tfd.TransformedDistribution` of the base Gaussian and a `tfb.Chain` of the steps (for a chain without steps the
+        base, itself such a distribution in TFP).
+        """
+        self._build_for(features)
+        loc, scale, steps = self._base_and_steps(features)
+        base = tfd.MultivariateNormalDiag(loc, scale)
+        return tfd.TransformedDistribution(base, tfb.Chain(steps[::-1])) if steps else base
+
+    def log_prob(self, features, z):
+        """log q(z|x) of given z, `[..., B, D]` -> `[..., B]`, through the inverse of every step."""
+        self._build_for(features)
+        loc, scale, steps = self._base_and_steps(features)
+        y = tf.cast(z, loc.dtype)
+        log_prob = 0.0
+        for step in steps[::-1]:
+            y, log_det = step.inverse_and_log_det(y)
+            log_prob -= log_det
+        noise = (y - loc) / scale
+        return log_prob + _standard_normal_log_prob(noise) - tf.reduce_sum(tf.math.log(scale), axis=-1)
+
+    def _build_for(self, features):
+        if not self.built:
+            self.build(tuple(features.shape))
+
+    def _base_and_steps(self, features):
+        features = keras.ops.cast(features, self.compute_dtype)
+        loc, unconstrained = tf.split(tf.cast(self.base_layer(features), self.variable_dtype), 2, axis=-1)
+        flow_inputs = None if self.flow_layer is None else tf.cast(self.flow_layer(features), self.variable_dtype)
+        return loc, scales.softplus_scale(unconstrained), self.steps(flow_inputs)
+
+    def compute_output_spec(self, features, num_samples=None, seed=None):
+        del seed
+        leading = (features.shape[0],) if num_samples is None else (num_samples, features.shape[0])
+        return (
+            keras.KerasTensor((*leading, self.latent_size), dtype=self.variable_dtype),
+            keras.KerasTensor(leading, dtype=self.variable_dtype),
+        )
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        # Keras saves no seed state.
+        store["seed_generator_state"] = keras.ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        self.seed_generator.state.assign(store["seed_generator_state"])
+
+    def get_config(self):
+        return {**super().get_config(), "latent_size": self.latent_size, "seed": self.seed}
+
+
+def _standard_normal_log_prob(noise):
+    log_normalizer = 0.5 * np.log(2.0 * np.pi).astype(noise.dtype.as_numpy_dtype)
+    return -tf.reduce_sum(0.5 * tf.square(noise) + log_normalizer, axis=-1)
