@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf.bijectors import elementwise, inversion
+from tfp_iaf.bijectors.flow_spec import FlowSpec
 from tfp_iaf.bijectors.step import Step
 
 __all__ = ["InverseAutoregressiveFlow"]
@@ -17,7 +18,7 @@ _INVERSIONS = {
 }
 
 
-class InverseAutoregressiveFlow(Step):
+class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
     """z_i = f(y_i; params_i(y_<i, context)): one autoregressive step, parallel in the direction noise -> latent.
 
     ```none
@@ -90,10 +91,10 @@ class InverseAutoregressiveFlow(Step):
             self._network = network
             self._context = None if context is None else self._to_tensor(context, dtype, "context")
             network.check_inputs(np.zeros([network.event_size], dtype.as_numpy_dtype), self._context)
-            self._bijector_fn = bijector_fn
             self._inverse_method = inverse
             # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
             self._tf_variables = tuple(variable._value for variable in network.variables)
+            self._reads_passed_variables = False
             super().__init__(
                 forward_min_event_ndims=1,
                 dtype=dtype,
@@ -107,12 +108,27 @@ class InverseAutoregressiveFlow(Step):
         return {"context": tfp.util.ParameterProperties(event_ndims=1)}
 
     @property
+    def _type_spec(self):
+        names = ("bijector_fn", "inverse", "validate_args", "name")
+        return FlowSpec.of(self, {name: self.parameters[name] for name in names})
+
+    @property
     def network(self):
         return self._network
 
     @property
     def context(self):
         return self._context
+
+    @property
+    def tf_variables(self):
+        """The `tf.Variable`s of the network."""
+        return self._tf_variables
+
+    def read_from(self, tf_variables):
+        """Evaluates the network with these variables: inside a `tf.function`, those that came in with the flow."""
+        self._tf_variables = tuple(tf_variables)
+        self._reads_passed_variables = True
 
     def forward_and_log_det(self, y):
         y = self._checked(y)
@@ -136,8 +152,11 @@ class InverseAutoregressiveFlow(Step):
         return y, tf.reduce_sum(log_derivative, axis=-1)
 
     def _parameters_at(self, y):
-        parameters = self._network(y) if self._context is None else self._network(y, context=self._context)
-        return tf.cast(parameters, y.dtype)
+        if not self._reads_passed_variables:
+            return tf.cast(self._network(y, context=self._context), y.dtype)
+        values = [tf.convert_to_tensor(variable) for variable in self._tf_variables]
+        with keras.StatelessScope(state_mapping=zip(self._network.variables, values)):
+            return tf.cast(self._network(y, context=self._context), y.dtype)
 
     def _checked(self, y):
         y = self._to_tensor(y, self.dtype, "event")

@@ -10,7 +10,7 @@ from tfp_iaf.bijectors.step import Step
 __all__ = ["LinearCholeskyIAF"]
 
 
-class LinearCholeskyIAF(Step):
+class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
     """z = L y with L unit lower triangular: forward one product, inverse one triangular solve, log|det dz/dy| = 0.
 
     Applied to a diagonal Gaussian sample y it gives a Gaussian of full covariance L diag(sigma^2) L', of the density of y.

@@ -1,13 +1,14 @@
 """Reversal of an event's order, between the steps of a chain."""
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_iaf.bijectors.step import Step
 
 __all__ = ["ReverseOrder"]
 
 
-class ReverseOrder(Step):
+class ReverseOrder(Step, tfp.bijectors.AutoCompositeTensorBijector):
     """z = y with all event axes reversed: its own inverse, log|det dz/dy| = 0.
 
     With it between two left-to-right steps, each entry precedes in the one what it follows in the other. (`tfb.Permute`
