@@ -118,7 +118,6 @@ def train(model, splits, folder):
             validation_data=splits["x_valid"],
             validation_batch_size=250,
             callbacks=[*callbacks, saver],
-            shuffle=False,  # The data come shuffled.
             verbose="auto" if sys.stdout.isatty() else 2,
         )
     if FLAGS.keep_best:

@@ -104,6 +104,10 @@ def _reduce_log_weights(reduce, model, x, num_samples, batch_size, max_rows, see
     x = np.asarray(x)
     if x.ndim < 2 or not len(x):
         raise ValueError(f"x must hold at least one example along its first axis, got shape {x.shape}.")
+    if not model.built:
+        model.build((None, *x.shape[1:]))
+    if x.shape[1:] != model.data_shape:
+        raise ValueError(f"The model takes examples of shape {model.data_shape}, got {x.shape[1:]}.")
     model.check_data(x)
     batch_size = min(batch_size, len(x), max_rows)
     num_chunks = math.ceil(num_samples / (max_rows // batch_size))

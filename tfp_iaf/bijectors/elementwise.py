@@ -13,9 +13,6 @@ from tfp_iaf.bijectors import scales
 
 __all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "get", "params_of"]
 
-# sigmoid(2) = 0.88: a gate that starts open keeps an untrained step near the identity (Kingma et al. 2016, section 4.1).
-GATE_BIAS = 2.0
-
 
 class ElementwiseMap(abc.ABC):
     """z_i = f(y_i; params_i), increasing in y_i. `params` is P, the parameters an entry takes (None for any number)."""
@@ -52,17 +49,20 @@ class Affine(ElementwiseMap):
 
 
 class Gated(ElementwiseMap):
-    """z = s y + (1 - s) m with s = sigmoid(gate + 2): Kingma et al. 2016 (final version), equations 13 and 14."""
+    """z = s y + (1 - s) m with s = sigmoid(gate): Kingma et al. 2016 (final version), equations 13 and 14.
+
+    The gate's logit is bounded and biased to 2 by `scales.bounded_gate`.
+    """
 
     params = 2
 
     def forward(self, y, parameters):
-        m, gate = parameters[..., 0], parameters[..., 1] + GATE_BIAS
+        m, gate = parameters[..., 0], scales.bounded_gate(parameters[..., 1])
         s = tf.sigmoid(gate)
         return s * (y - m) + m, tf.math.log_sigmoid(gate)
 
     def inverse(self, z, parameters):
-        m, gate = parameters[..., 0], parameters[..., 1] + GATE_BIAS
+        m, gate = parameters[..., 0], scales.bounded_gate(parameters[..., 1])
         return (z - m) * (1.0 + tf.exp(-gate)) + m, tf.math.log_sigmoid(gate)
 
 

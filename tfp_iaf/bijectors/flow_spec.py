@@ -50,13 +50,15 @@ class FlowSpec(tf.TypeSpec):
 
     @property
     def _component_specs(self):
-        return {"context": self._context_spec, "variables": self._variable_specs}
+        # Without context, nothing stands in its place: None is no component.
+        return {"context": () if self._context_spec is None else (self._context_spec,), "variables": self._variable_specs}
 
     def _to_components(self, value):
-        return {"context": value.context, "variables": value.tf_variables}
+        return {"context": () if value.context is None else (value.context,), "variables": value.tf_variables}
 
     def _from_components(self, components):
-        flow = self._flow_type(self._network, context=components["context"], **dict(self._settings))
+        context = components["context"][0] if components["context"] else None
+        flow = self._flow_type(self._network, context=context, **dict(self._settings))
         flow.read_from(components["variables"])
         return flow
 

@@ -26,9 +26,11 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
     inverse (a few, at most D):            the y with f(y; network(y, context)) = z
     log|det dz/dy|                         = sum_i log f'(y_i; parameters_i)
     "affine":    z = (y - shift) exp(-log_scale)         log|det| = -sum log_scale
-    "gated":     z = s y + (1 - s) m, s = sigmoid(gate + 2)   log|det| = sum log s
+    "gated":     z = s y + (1 - s) m, s = sigmoid(gate)  log|det| = sum log s
     "location":  z = y - shift                           log|det| = 0
     ```
+
+    Log-scales and gates are bounded, see `bijectors.scales`.
 
     The Jacobian is triangular in the network's input order. A sample and its log-density need one network evaluation: the
     log_det found by `forward` is handed to `forward_log_det_jacobian` through the bijector cache. The bijector owns no
@@ -89,7 +91,7 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
                 network.build((None, network.event_size))
             dtype = tf.as_dtype(network.variable_dtype)
             self._network = network
-            self._context = None if context is None else self._to_tensor(context, dtype, "context")
+            self._context = None if context is None else _as_tensor(context, dtype, network.name)
             network.check_inputs(np.zeros([network.event_size], dtype.as_numpy_dtype), self._context)
             self._inverse_method = inverse
             # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
@@ -159,18 +161,9 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
             return tf.cast(self._network(y, context=self._context), y.dtype)
 
     def _checked(self, y):
-        y = self._to_tensor(y, self.dtype, "event")
+        y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
         self._network.check_inputs(y, self._context)
         return y
-
-    def _to_tensor(self, value, dtype, what):
-        if tf.is_tensor(value) or isinstance(value, tf.Variable):
-            if value.dtype != dtype:
-                raise ValueError(
-                    f"The flow's network has dtype {dtype.name}, got a {what} of dtype {value.dtype.name}: cast it, or "
-                    f"build the network with dtype={value.dtype.name!r}."
-                )
-        return tf.convert_to_tensor(value, dtype)
 
 
 def _check_network(network):
@@ -182,3 +175,12 @@ def _check_network(network):
             "tfp_iaf.networks.AutoregressiveNetwork, which takes the same arguments."
         )
     raise ValueError(f"network must be a tfp_iaf.networks.AutoregressiveNetwork, got {type(network).__name__}.")
+
+
+def _as_tensor(context, dtype, network_name):
+    if tf.is_tensor(context) and context.dtype != dtype:
+        raise ValueError(
+            f"{network_name} has dtype {dtype.name}, got a context of dtype {context.dtype.name}: cast it, or build the "
+            f"network with dtype={context.dtype.name!r}."
+        )
+    return tf.convert_to_tensor(context, dtype)

@@ -24,15 +24,21 @@ def fixed_point(step, z, degrees):
     Returns:
         y of z's shape.
     """
-    tolerance = 2.0 * np.finfo(z.dtype.as_numpy_dtype).eps
+    limits = np.finfo(z.dtype.as_numpy_dtype)
+    tolerance = 2.0 * limits.eps
+    # Entries not yet settled may grow without bound, and an overflow would reach the settled ones: inf * 0 is nan.
+    largest = float(limits.max) ** 0.4
+
+    def bounded_step(y):
+        return tf.clip_by_value(step(y), -largest, largest)
 
     def unsettled(y, previous):
         return tf.reduce_any(tf.abs(y - previous) > tolerance * (1.0 + tf.abs(y)))
 
-    first = step(z)
+    first = bounded_step(z)
     y, _ = tf.while_loop(
         unsettled,
-        lambda y, _: (step(y), y),
+        lambda y, _: (bounded_step(y), y),
         (first, z),
         maximum_iterations=len(degrees) - 1,
         shape_invariants=(first.shape, first.shape),

@@ -17,8 +17,8 @@ class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
 
     Args:
         off_diagonal: `[..., D (D - 1) / 2]`, the entries of L below its diagonal, in the order of
-            `tfp.math.fill_triangular` (of a given L: `tfp.math.fill_triangular_inverse(L[..., 1:, :-1])`). Its leading
-            dimensions become the bijector's batch shape.
+            `tfp.math.fill_triangular`; of a given L, `tfp.math.fill_triangular_inverse(tf.linalg.band_part(L[..., 1:, :-1],
+            -1, 0))`. Its leading dimensions become the bijector's batch shape.
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.
 
@@ -77,7 +77,7 @@ class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
         return y, tf.zeros_like(y[..., 0])
 
     def _checked(self, y):
-        y = tf.convert_to_tensor(y, self.dtype)
+        y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
         if y.shape.rank is not None and (y.shape.rank < 1 or y.shape[-1] not in (None, self._event_size)):
             raise ValueError(f"LinearCholeskyIAF expects events of shape [..., {self._event_size}], got {y.shape}.")
         return y

@@ -4,9 +4,12 @@ import math
 
 import tensorflow as tf
 
-__all__ = ["bounded_log_scale", "softplus_scale"]
+__all__ = ["bounded_gate", "bounded_log_scale", "softplus_scale"]
 
 LOG_SCALE_BOUND = 4.0
+# sigmoid(2) = 0.88: a gate that starts open keeps an untrained step near the identity (Kingma et al. 2016, section 4.1).
+GATE_BIAS = 2.0
+GATE_BOUND = 6.0
 SMALLEST_SCALE = 1e-5
 
 
@@ -19,6 +22,17 @@ def bounded_log_scale(unconstrained):
     array([0., 4.], dtype=float32)
     """
     return LOG_SCALE_BOUND * tf.tanh(unconstrained / LOG_SCALE_BOUND)
+
+
+def bounded_gate(unconstrained):
+    """The logit of a gate, 2 + b tanh(u / b) with b = 6: gates start at 0.88 and stay within [0.018, 0.9997].
+
+    A gate that closes for good would make the inverse overflow.
+
+    >>> tf.sigmoid(bounded_gate(tf.constant([0.0]))).numpy().round(2)
+    array([0.88], dtype=float32)
+    """
+    return GATE_BIAS + GATE_BOUND * tf.tanh(unconstrained / GATE_BOUND)
 
 
 def softplus_scale(unconstrained):

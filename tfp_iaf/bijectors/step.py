@@ -2,6 +2,7 @@
 
 import abc
 
+import tensorflow as tf
 import tensorflow_probability as tfp
 
 __all__ = ["Step"]
@@ -22,6 +23,27 @@ class Step(tfp.bijectors.Bijector):
     @abc.abstractmethod
     def inverse_and_log_det(self, z):
         """(y, log|det dz/dy|), the latter of the forward direction, at y."""
+
+    def forward(self, x, name="forward", **kwargs):
+        return super().forward(self._with_right_dtype(x), name=name, **kwargs)
+
+    def inverse(self, y, name="inverse", **kwargs):
+        return super().inverse(self._with_right_dtype(y), name=name, **kwargs)
+
+    def forward_log_det_jacobian(self, x, event_ndims=None, name="forward_log_det_jacobian", **kwargs):
+        return super().forward_log_det_jacobian(self._with_right_dtype(x), event_ndims=event_ndims, name=name, **kwargs)
+
+    def inverse_log_det_jacobian(self, y, event_ndims=None, name="inverse_log_det_jacobian", **kwargs):
+        return super().inverse_log_det_jacobian(self._with_right_dtype(y), event_ndims=event_ndims, name=name, **kwargs)
+
+    def _with_right_dtype(self, value):
+        """The value, or a ValueError in place of TFP's, which prints the whole tensor. NumPy arrays are converted later."""
+        if self.dtype is not None and tf.is_tensor(value) and value.dtype != self.dtype:
+            raise ValueError(
+                f"{self.name} has dtype {tf.as_dtype(self.dtype).name}, got a tensor of dtype {value.dtype.name}: cast it, or "
+                f"build the bijector's parameters in {value.dtype.name}."
+            )
+        return value
 
     def _forward(self, y):
         z, log_det = self.forward_and_log_det(y)

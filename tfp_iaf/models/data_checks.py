@@ -8,7 +8,7 @@ __all__ = ["check_array", "checked_dataset", "reraise"]
 _NOT_FINITE = "The data hold NaN or infinite values: clean them before training."
 _NOT_BINARY = (
     "The Bernoulli likelihood takes data that are 0 or 1, got other values: binarize them, for instance with "
-    '(x > 0.5), or use likelihood="normal".'
+    "(x > 0.5), or use the normal likelihood."
 )
 
 

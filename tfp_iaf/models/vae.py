@@ -172,22 +172,29 @@ class VAE(keras.Model):
             bound = bound * tf.cast(sample_weight, bound.dtype)
         return -tf.reduce_mean(bound) + sum(self.losses)
 
-    def fit(self, x=None, *args, validation_data=None, **kwargs):
-        kwargs["validation_data"] = self._checked_data(validation_data)
-        return self._run(super().fit, x, *args, **kwargs)
+    def fit(self, x=None, y=None, *, validation_data=None, **kwargs):
+        if isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)  # Keras warns of its own default.
+        return self._run(super().fit, x, y, validation_data=self._checked_data(validation_data), **kwargs)
 
-    def evaluate(self, x=None, *args, **kwargs):
-        return self._run(super().evaluate, x, *args, **kwargs)
+    def evaluate(self, x=None, y=None, **kwargs):
+        return self._run(super().evaluate, x, y, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
-        return self._run(super().predict, x, *args, **kwargs)
+    def predict(self, x, **kwargs):
+        return self._run(super().predict, x, **kwargs)
 
-    def _run(self, method, x, *args, **kwargs):
+    def _run(self, method, x, *y, **kwargs):
+        if y == (None,) and kwargs.get("sample_weight") is not None:
+            y = (np.zeros(len(x)),)  # Without targets Keras drops the weights.
         try:
-            return method(self._checked_data(x), *args, **kwargs)
+            return method(self._checked_data(x), *y, **kwargs)
         except tf.errors.InvalidArgumentError as error:
             data_checks.reraise(error)
             raise
+
+    def save(self, filepath, *args, **kwargs):
+        self.get_config()  # What cannot be written is found before the file is begun.
+        super().save(filepath, *args, **kwargs)
 
     def check_data(self, x):
         """Raises a ValueError if the array x holds NaN or, under a Bernoulli likelihood, values other than 0 and 1."""

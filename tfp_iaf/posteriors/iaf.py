@@ -57,6 +57,8 @@ class IAF(Posterior):
         super().__init__(latent_size, seed=seed, **kwargs)
         if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1:
             raise ValueError(f"num_steps must be a positive integer, got {num_steps!r}; without steps use DiagonalGaussian.")
+        if context_size is not None and (not isinstance(context_size, int) or context_size < 0):
+            raise ValueError(f"context_size must be an integer of at least 0, or None for latent_size, got {context_size!r}.")
         self.num_steps = num_steps
         self.hidden_units = tuple(hidden_units)
         self.context_size = self.latent_size if context_size is None else context_size

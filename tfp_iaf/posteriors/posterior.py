@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf.bijectors import scales
+from tfp_iaf.posteriors.noise import standard_normal
 
 __all__ = ["Posterior"]
 
@@ -79,10 +80,7 @@ class Posterior(keras.layers.Layer):
 
     def __call__(self, features, *args, **kwargs):
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
-        if not hasattr(features, "shape"):
-            features = keras.ops.convert_to_tensor(features)
-        if len(features.shape) != 2:
-            raise ValueError(f"{self.name} expects features of shape [batch, size], got {tuple(features.shape)}.")
+        self._check_features(features)
         return super().__call__(features, *args, **kwargs)
 
     def call(self, features, num_samples=None, seed=None):
@@ -91,8 +89,7 @@ class Posterior(keras.layers.Layer):
         if num_samples is not None:
             shape = tf.concat([[num_samples], shape], axis=0)
         seed = tf.cast(self.seed_generator.next(), tf.int32) if seed is None else tf.cast(seed, tf.int32)
-        # The Philox generator draws the same numbers with and without XLA; the default one does not.
-        noise = tf.random.stateless_normal(shape, seed, dtype=loc.dtype, alg="philox")
+        noise = standard_normal(shape, seed, loc.dtype)
         z = loc + scale * noise
         log_q = _standard_normal_log_prob(noise) - tf.reduce_sum(tf.math.log(scale), axis=-1)
         for step in steps:
@@ -114,6 +111,9 @@ class Posterior(keras.layers.Layer):
     def log_prob(self, features, z):
         """log q(z|x) of given z, `[..., B, D]` -> `[..., B]`, through the inverse of every step."""
         self._build_for(features)
+        z = tf.convert_to_tensor(z)
+        if z.shape[-len(self.event_shape) :] != self.event_shape:
+            raise ValueError(f"{self.name} expects z of shape [..., {str(list(self.event_shape))[1:-1]}], got {tuple(z.shape)}.")
         loc, scale, steps = self._base_and_steps(features)
         y = tf.cast(z, loc.dtype)
         log_prob = 0.0
@@ -123,7 +123,13 @@ class Posterior(keras.layers.Layer):
         noise = (y - loc) / scale
         return log_prob + _standard_normal_log_prob(noise) - tf.reduce_sum(tf.math.log(scale), axis=-1)
 
+    def _check_features(self, features):
+        shape = tuple(features.shape) if hasattr(features, "shape") else np.shape(features)
+        if len(shape) != 2:
+            raise ValueError(f"{self.name} expects features of shape [batch, size], got {shape}.")
+
     def _build_for(self, features):
+        self._check_features(features)
         if not self.built:
             self.build(tuple(features.shape))
 
@@ -144,7 +150,7 @@ class Posterior(keras.layers.Layer):
     def save_own_variables(self, store):
         super().save_own_variables(store)
         # Keras saves no seed state.
-        store["seed_generator_state"] = keras.ops.convert_to_numpy(self.seed_generator.state)
+        store["seed_generator_state"] = self.seed_generator.state.numpy()
 
     def load_own_variables(self, store):
         self.seed_generator.state.assign(store["seed_generator_state"])

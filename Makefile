@@ -1,0 +1,60 @@
+# Two commands: `make demo` runs the main job on embedded data, `make test` passes everything that CI checks.
+# Both set up .venv with PYTHON (3.10-3.13).
+
+PYTHON ?= python3
+RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
+# Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
+PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
+
+.PHONY: setup demo test lint unit doctest smoke test-long static-mnist build-query clean
+
+setup: .venv/installed
+
+.venv/installed: setup.py pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+demo: setup
+	$(RUN) examples/train_vae.py --data=digits --posterior=diagonal,full_covariance,iaf --latent_size=16 \
+	  --hidden_units=128,128 --flow_hidden_units=128,128 --epochs=150 --kl_warm_up_steps=300 --keep_best --logdir=runs/demo
+	$(RUN) examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=runs/demo/served_samples.png
+	$(RUN) examples/fit_banana.py --out=runs/demo/banana.png
+	@echo 'Open runs/demo: curves.png, banana.png, served_samples.png, and the pictures of each posterior.'
+
+test: lint unit doctest smoke
+	@echo 'All checks passed.'
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+unit: setup
+	$(PYTEST) -q -n 2 -m 'not long' --durations=5
+
+doctest: setup
+	$(PYTEST) -q --doctest-modules tfp_iaf
+
+smoke: setup
+	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
+	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --out=runs/smoke/served_samples.png --num_samples=4
+	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png
+
+test-long: setup
+	$(PYTEST) -q -m long
+
+# The small MLP on static MNIST (see README). MNIST is an .npz file with x_train, x_valid, x_test.
+SEED ?= 0
+MLP := --latent_size=128 --hidden_units=256,256 --activation=relu --flow_hidden_units=256,256 --bijector_fn=gated \
+  --optimizer=rmsprop --learning_rate=1e-3 --batch_size=128 --keep_best --seed=$(SEED)
+
+static-mnist: setup
+	$(RUN) examples/train_vae.py --data=$(MNIST) $(MLP) --posterior=diagonal --steps=50000 --logdir=runs/static_mnist/seed$(SEED)
+	$(RUN) examples/train_vae.py --data=$(MNIST) $(MLP) --posterior=iaf --steps=100000 --logdir=runs/static_mnist/seed$(SEED)
+
+# Needs Bazel; Debian's bazel-bootstrap will do.
+build-query:
+	bazel query 'deps(//:tfp_iaf)'
+
+clean:
+	rm -rf .venv build runs *.egg-info

@@ -1,0 +1,51 @@
+"""Draws images from an exported VAE in a process that imports only TensorFlow.
+
+    python examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=samples.png
+"""
+
+import argparse
+import math
+import sys
+
+import tensorflow as tf
+
+
+def grid(images):
+    """One grey uint8 image `[height, width, 1]` of all images `[N, H, W]`, ink on white, a pixel of space between them."""
+    columns = math.ceil(math.sqrt(len(images)))
+    missing = -len(images) % columns
+    tiles = tf.pad(1.0 - images, [[0, missing], [0, 0], [0, 0]], constant_values=1.0)
+    tiles = tf.pad(tiles, [[0, 0], [0, 1], [0, 1]], constant_values=0.8)
+    rows = tf.reshape(tiles, [-1, columns, *tiles.shape[1:]])
+    canvas = tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [rows.shape[0] * tiles.shape[1], -1, 1])
+    return tf.cast(tf.round(255.0 * canvas), tf.uint8)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--saved_model", required=True, help="folder written by tfp_iaf.serving.export")
+    parser.add_argument("--out", default="samples.png", help="PNG to write")
+    parser.add_argument("--num_samples", type=int, default=64, help="images to draw")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds draw equal images")
+    parser.add_argument("--zoom", type=int, default=8, help="screen pixels a pixel")
+    args = parser.parse_args()
+    if args.num_samples < 1 or args.zoom < 1:
+        parser.error("--num_samples and --zoom must be at least 1")
+    try:
+        model = tf.saved_model.load(args.saved_model)
+    except OSError as error:
+        sys.exit(f"serve_vae: {args.saved_model} is not a SavedModel ({str(error).splitlines()[0]}).")
+    if "sample" not in model.signatures:
+        sys.exit(f"serve_vae: {args.saved_model} has no signature `sample`: it was not written by tfp_iaf.serving.export.")
+    images = model.sample(tf.constant(args.num_samples), tf.constant([args.seed, 0]))["mean"]
+    if images.shape.rank != 3:
+        sys.exit(f"serve_vae: the model's data are not grey images but of shape {tuple(images.shape[1:])}.")
+    picture = tf.repeat(tf.repeat(grid(images), args.zoom, axis=0), args.zoom, axis=1)
+    tf.io.write_file(args.out, tf.io.encode_png(picture))
+    others = sorted({"keras", "tensorflow_probability", "tfp_iaf"} & {name.split(".")[0] for name in sys.modules})
+    also = f"; also loaded by TensorFlow: {', '.join(others)}" if others else ""
+    print(f"Drew {args.num_samples} images with TensorFlow {tf.__version__} alone{also} -> {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf import VAE, KLWarmUp
+from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance
+
+tfd = tfp.distributions
+
+POSTERIORS = {
+    "diagonal": lambda **kwargs: DiagonalGaussian(3, seed=1, **kwargs),
+    "full covariance": lambda **kwargs: FullCovariance(3, seed=1, **kwargs),
+    "IAF": lambda **kwargs: IAF(3, hidden_units=(16, 16), seed=1, **kwargs),
+}
+every_posterior = pytest.mark.parametrize("posterior", POSTERIORS.values(), ids=POSTERIORS)
+
+
+def data(rows=96):
+    """Binary images of one bright row or one bright column."""
+    rng = np.random.default_rng(0)
+    images = np.zeros([rows, 4, 4], np.uint8)
+    for image, index, is_row in zip(images, rng.integers(4, size=rows), rng.integers(2, size=rows)):
+        image[(index, slice(None)) if is_row else (slice(None), index)] = 1
+    return images
+
+
+def make(posterior=POSTERIORS["IAF"], dtype=None, compile_kwargs=None, **kwargs):
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense
+    model = VAE(
+        encoder=keras.Sequential([keras.layers.Flatten(dtype=dtype), dense(24, "elu", dtype=dtype)]),
+        posterior=posterior(dtype=dtype),
+        decoder=keras.Sequential([dense(24, "elu", dtype=dtype), dense(16, dtype=dtype), keras.layers.Reshape((4, 4), dtype=dtype)]),
+        dtype=dtype,
+        **kwargs,
+    )
+    model.compile(keras.optimizers.Adam(5e-3), **(compile_kwargs or {}))
+    return model
+
+
+@every_posterior
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_fit_improves_the_bound(posterior, jit_compile):
+    model = make(posterior, compile_kwargs={"jit_compile": jit_compile})
+    history = model.fit(data(), batch_size=32, epochs=40, verbose=0).history
+    assert set(history) == {"loss", "elbo", "kl", "reconstruction"}
+    assert history["elbo"][-1] > history["elbo"][0] + 2.0
+    np.testing.assert_allclose(history["elbo"], np.subtract(history["reconstruction"], history["kl"]), atol=1e-4)
+    np.testing.assert_allclose(history["loss"], np.negative(history["elbo"]), atol=1e-4)
+
+
+@every_posterior
+def test_every_weight_is_trainable_and_moves(posterior):
+    model = make(posterior)
+    model.build((None, 4, 4))
+    flows = [weight for network in getattr(model.posterior, "networks", []) for weight in network.trainable_weights]
+    assert {id(weight) for weight in flows} <= {id(weight) for weight in model.trainable_weights}
+    before = [weight.numpy() for weight in model.trainable_weights]
+    model.fit(data(), batch_size=32, epochs=2, verbose=0)
+    for weight, start in zip(model.trainable_weights, before):
+        assert np.abs(weight.numpy() - start).max() > 0, weight.path
+
+
+@every_posterior
+def test_keras_file_round_trip(posterior, tmp_path):
+    model = make(posterior)
+    model.fit(data(), batch_size=32, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    assert len(restored.trainable_weights) == len(model.trainable_weights)
+    expected, outputs = model(data()), restored(data())
+    for name, values in expected.items():
+        np.testing.assert_array_equal(outputs[name], values)
+    z = np.random.default_rng(0).normal(size=[96, 3]).astype(np.float32)
+    np.testing.assert_array_equal(
+        restored.posterior.log_prob(restored.encode(data()), z), model.posterior.log_prob(model.encode(data()), z)
+    )
+    # It trains on, from the optimizer's and the noise's state.
+    histories = [m.fit(data(), batch_size=96, epochs=2, verbose=0).history["elbo"] for m in (model, restored)]
+    np.testing.assert_array_equal(*histories)
+
+
+def test_weights_round_trip(tmp_path):
+    model = make()
+    model.fit(data(), batch_size=32, verbose=0)
+    model.save_weights(tmp_path / "model.weights.h5")
+    twin = make()
+    twin.build((None, 4, 4))
+    twin.optimizer.build(twin.trainable_variables)
+    twin.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(twin(data())["elbo"], model(data())["elbo"])
+
+
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
+    """With optimizer, averages and noise restored by Keras's own BackupAndRestore."""
+
+    def fit(epochs, **kwargs):
+        model = make()
+        model.compile(keras.optimizers.Adam(5e-3, use_ema=True, ema_momentum=0.9))
+        model.build((None, 4, 4))
+        model.fit(data(), batch_size=32, epochs=epochs, shuffle=False, verbose=0, **kwargs)
+        return model
+
+    unbroken = fit(4)
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    backup = keras.callbacks.BackupAndRestore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(4, callbacks=[backup, Stop()])
+    resumed = fit(4, callbacks=[keras.callbacks.BackupAndRestore(tmp_path)])
+    for ours, other in zip(resumed.weights, unbroken.weights):
+        np.testing.assert_array_equal(ours.numpy(), other.numpy())
+
+
+def test_graph_and_xla_training_agree():
+    models = [make(compile_kwargs={"jit_compile": jit}) for jit in (False, True)]
+    histories = [model.fit(data(), batch_size=96, epochs=2, verbose=0).history["elbo"] for model in models]
+    np.testing.assert_allclose(*histories, rtol=1e-4)
+
+
+def test_mixed_precision_trains_and_keeps_densities_in_float32():
+    model = make(dtype="mixed_bfloat16")
+    history = model.fit(data(), batch_size=32, epochs=30, verbose=0).history
+    assert history["elbo"][-1] > history["elbo"][0] + 2.0
+    assert model.elbo_terms(data())["kl"].dtype == tf.float32
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+
+
+def test_float64():
+    model = make(dtype="float64")
+    model.fit(data(), batch_size=32, verbose=0)
+    assert model(data())["elbo"].dtype == tf.float64
+
+
+def test_exponential_moving_average_of_keras():
+    model = make()
+    model.compile(keras.optimizers.Adam(5e-3, use_ema=True, ema_momentum=0.99))
+    raw = []
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: raw.append(model.trainable_weights[0].numpy()))
+    model.fit(data(), batch_size=32, epochs=2, verbose=0, callbacks=[callback])
+    # Keras overwrites the weights by their average at the end of training.
+    assert np.abs(model.trainable_weights[0].numpy() - raw[-1]).max() > 0
+
+
+def test_tf_data_validation_and_callbacks(tmp_path):
+    model = make()
+    dataset = tf.data.Dataset.from_tensor_slices(data()).batch(32)
+    history = model.fit(
+        dataset,
+        validation_data=dataset,
+        epochs=2,
+        verbose=0,
+        callbacks=[keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"), keras.callbacks.EarlyStopping("val_loss")],
+    ).history
+    assert "val_elbo" in history
+    assert (tmp_path / "1.keras").exists()
+    results = model.evaluate(dataset, return_dict=True, verbose=0)
+    assert set(results) == {"loss", "elbo", "kl", "reconstruction"}
+
+
+def test_predict_gives_the_terms_of_each_example():
+    outputs = make().predict(data(), batch_size=32, verbose=0)
+    assert {name: values.shape for name, values in outputs.items()} == {"elbo": (96,), "kl": (96,), "reconstruction": (96,)}
+
+
+def test_more_samples_lower_the_variance_not_the_bound():
+    one, many = make(), make(num_samples=32)
+    bounds = [[np.mean(model(data())["elbo"]) for _ in range(20)] for model in (one, many)]
+    assert np.std(bounds[1]) < np.std(bounds[0])
+    assert abs(np.mean(bounds[0]) - np.mean(bounds[1])) < 4 * np.std(bounds[0]) / np.sqrt(20)
+
+
+def test_terms_agree_with_their_definition():
+    model = make(dtype="float64")
+    x = data()[:5]
+    terms = model.elbo_terms(x, num_samples=2, seed=[0, 1])
+    z, log_q = model.posterior(model.encode(x), num_samples=2, seed=[0, 1])
+    np.testing.assert_allclose(terms["z"], z)
+    prior = -0.5 * np.sum(np.square(z) + np.log(2.0 * np.pi), axis=-1)
+    np.testing.assert_allclose(terms["kl"], log_q - prior, atol=1e-9)
+    for s in range(2):
+        logits = model.decode(z[s]).numpy()
+        expected = np.where(x == 1, -np.logaddexp(0.0, -logits), -np.logaddexp(0.0, logits)).sum(axis=(1, 2))
+        np.testing.assert_allclose(terms["reconstruction"][s], expected, atol=1e-9)
+
+
+def test_sample_weights_and_regularization():
+    model = make()
+    model.build((None, 4, 4))
+    weights = np.zeros(96, np.float32)
+    assert model.evaluate(data(), sample_weight=weights, verbose=0, return_dict=True)["loss"] == 0.0
+    regularized = VAE(
+        keras.Sequential([keras.layers.Flatten()]),
+        DiagonalGaussian(2, seed=1),
+        keras.Sequential([keras.layers.Dense(16, kernel_regularizer="l2"), keras.layers.Reshape((4, 4))]),
+    )
+    regularized.compile(keras.optimizers.SGD(0.0))
+    results = regularized.evaluate(data(), verbose=0, return_dict=True)
+    np.testing.assert_allclose(results["loss"] + results["elbo"], float(sum(regularized.losses)), rtol=1e-3)
+
+
+def test_kl_warm_up_moves_the_weight_and_the_loss():
+    model = make()
+    seen = []
+    watch = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: seen.append(float(model.kl_weight)))
+    history = model.fit(data(), batch_size=32, epochs=2, verbose=0, callbacks=[KLWarmUp(4), watch]).history
+    np.testing.assert_allclose(seen, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
+    assert history["loss"][0] < -history["elbo"][0]
+    with pytest.raises(ValueError, match="num_steps"):
+        KLWarmUp(0)
+    with pytest.raises(ValueError, match="start"):
+        KLWarmUp(10, start=2.0)
+
+
+@keras.saving.register_keras_serializable("tests")
+def wide_prior():
+    return tfd.MultivariateNormalDiag(tf.zeros([3]), 3.0 * tf.ones([3]))
+
+
+@keras.saving.register_keras_serializable("tests")
+def laplace_likelihood(parameters):
+    return tfd.Independent(tfd.Laplace(parameters, 1.0), 2)
+
+
+def test_given_prior_and_likelihood_are_used_and_saved(tmp_path):
+    model = make(prior=wide_prior, likelihood=laplace_likelihood)
+    model.fit(data(), verbose=0)
+    terms = model.elbo_terms(data()[:2], seed=[0, 1])
+    z, log_q = model.posterior(model.encode(data()[:2]), num_samples=1, seed=[0, 1])
+    np.testing.assert_allclose(terms["kl"], log_q - wide_prior().log_prob(z), atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(restored(data())["elbo"], model(data())["elbo"])
+
+
+def test_a_distribution_as_prior_works_but_says_that_it_cannot_be_saved(tmp_path):
+    model = make(prior=wide_prior())
+    model.fit(data(), verbose=0)
+    with pytest.raises(ValueError, match="register_keras_serializable"):
+        model.save(tmp_path / "model.keras")
+    assert not (tmp_path / "model.keras").exists()
+    model.save_weights(tmp_path / "model.weights.h5")
+
+
+def test_normal_likelihood():
+    keras.utils.set_random_seed(0)
+    model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(6), likelihood="normal")
+    x = np.random.default_rng(0).normal(size=[50, 3])
+    model.compile(keras.optimizers.Adam(1e-2))
+    history = model.fit(x, epochs=30, verbose=0).history
+    assert history["elbo"][-1] > history["elbo"][0]
+    assert model.sample(5, seed=[0, 1]).shape == (5, 3)
+    assert model.reconstruct(x).shape == (50, 3)
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [([0.0, 1.0, np.nan], "NaN or infinite"), ([0.0, 1.0, np.inf], "NaN or infinite"), ([0.0, 0.5, 1.0], "0 or 1")],
+)
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_bad_data_raise_one_line_before_training(method, values, message, as_dataset):
+    model = make()
+    model.build((None, 4, 4))
+    x = np.resize(np.array(values, np.float32), [32, 4, 4])
+    before = [weight.numpy() for weight in model.trainable_weights]
+    with pytest.raises(ValueError, match=message) as error:
+        getattr(model, method)(tf.data.Dataset.from_tensors(x) if as_dataset else x, verbose=0)
+    assert "\n" not in str(error.value)
+    for weight, start in zip(model.trainable_weights, before):
+        np.testing.assert_array_equal(weight.numpy(), start)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"likelihood": "bernouli"}, "expected one of bernoulli, normal"),
+        ({"num_samples": 0}, "num_samples must be a positive integer"),
+        ({"prior": tfd.Normal(0.0, 1.0)}, r"event_shape \[3\]"),
+        ({"prior": "normal"}, "prior must be a tfd.Distribution"),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        make(**kwargs)
+
+
+def test_a_trainable_prior_is_refused():
+    with pytest.raises(ValueError, match="trainable variables"):
+        make(prior=tfd.MultivariateNormalDiag(tf.Variable(tf.zeros([3]))))
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "normal"])
+def test_a_decoder_of_the_wrong_shape_is_refused(likelihood):
+    model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(5), likelihood=likelihood)
+    with pytest.raises(ValueError, match="takes a decoder output of shape"):
+        model.build((None, 3))

@@ -1,0 +1,170 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import properties, reference
+from tfp_iaf.networks import AutoregressiveNetwork
+
+ORDERS = ["left-to-right", "right-to-left", "random", [2, 5, 1, 3, 4]]
+SHAPES = {"linear": (), "one": (20,), "two": (20, 40), "uneven": (13, 29, 13)}
+
+
+def make(order="left-to-right", hidden_units=(20, 20), context_size=3, params=2, dtype="float64", **kwargs):
+    network = AutoregressiveNetwork(
+        params, 5, hidden_units, context_size=context_size, input_order=order, seed=2, dtype=dtype, **kwargs
+    )
+    network.build()
+    properties.randomize(network)
+    return network
+
+
+def inputs(rows=4, context_size=3):
+    rng = np.random.default_rng(1)
+    return rng.normal(size=[rows, 5]), None if context_size is None else rng.normal(size=[rows, context_size])
+
+
+@pytest.mark.parametrize("context_size", [None, 3])
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+@pytest.mark.parametrize("hidden_units", SHAPES.values(), ids=SHAPES)
+def test_equals_the_naive_reference(order, hidden_units, context_size):
+    network = make(order, hidden_units, context_size)
+    y, context = inputs(context_size=context_size)
+    expected = [
+        reference.made(reference.weights_of(network), network.degrees, y[i], None if context is None else context[i], 2)
+        for i in range(len(y))
+    ]
+    np.testing.assert_allclose(network(y, context=context), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+def test_jacobian_is_exactly_the_allowed_pattern(order, residual):
+    """Zero where forbidden, non-zero wherever allowed; every parameter depends on all of the context."""
+    network = make(order, (20, 20, 20), residual=residual)
+    y, context = map(tf.constant, inputs(rows=1))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([y, context])
+        parameters = network(y, context=context)
+    by_y = tape.jacobian(parameters, y).numpy()[0, :, :, 0]
+    by_context = tape.jacobian(parameters, context).numpy()[0, :, :, 0]
+    allowed = network.degrees[None, :] < network.degrees[:, None]
+    for p in range(2):
+        np.testing.assert_array_equal(by_y[:, p] != 0, allowed)
+    assert (by_context != 0).all()
+
+
+def test_masks_hold_after_any_write_into_the_weights():
+    network = make()
+    for weight in network.weights:
+        weight.assign(tf.ones_like(weight) * 3.0)
+    jacobian = properties.jacobian(lambda y: network(y, context=tf.zeros([3], tf.float64))[:, 0], inputs()[0][0])
+    assert (np.triu(jacobian) == 0).all()
+
+
+def test_residual_adds_the_layer_below():
+    network = make(hidden_units=(10, 10), residual=True)
+    y, context = inputs()
+    first = keras.activations.elu(network.hidden_layers[0](y) + context @ network.context_kernel)
+    second = first + keras.activations.elu(network.hidden_layers[1](first))
+    expected = keras.ops.reshape(network.output_layer(second), [4, 5, 2])
+    np.testing.assert_allclose(network(y, context=context), expected, atol=1e-12)
+
+
+def test_starts_near_zero():
+    network = AutoregressiveNetwork(2, 5, (64, 64), context_size=3)
+    y, context = inputs()
+    assert np.abs(network(y, context=context)).max() < 0.1
+
+
+@pytest.mark.parametrize(("y_shape", "context_shape"), [([5], [3]), ([2, 4, 5], [4, 3]), ([5], [4, 3]), ([2, 1, 5], [4, 3])])
+def test_leading_dimensions_broadcast(y_shape, context_shape):
+    network = make()
+    rng = np.random.default_rng(0)
+    y, context = rng.normal(size=y_shape), rng.normal(size=context_shape)
+    leading = np.broadcast_shapes(y_shape[:-1], context_shape[:-1])
+    expected = network(np.broadcast_to(y, [*leading, 5]), context=np.broadcast_to(context, [*leading, 3]))
+    outputs = network(y, context=context)
+    assert outputs.shape == (*leading, 5, 2)
+    np.testing.assert_allclose(outputs, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", ["left-to-right", "random"])
+def test_config_round_trip_rebuilds_equal_masks(order):
+    # A random order without a seed, too, is stored as drawn.
+    network = AutoregressiveNetwork(2, 30, (40, 40), context_size=3, input_order=order, residual=True, activation="relu")
+    network.build()
+    twin = AutoregressiveNetwork.from_config(network.get_config())
+    twin.build()
+    twin.set_weights(network.get_weights())
+    y, context = np.random.default_rng(0).normal(size=[4, 30]), inputs()[1]
+    np.testing.assert_array_equal(twin(y, context=context), network(y, context=context))
+    assert twin.get_config() == network.get_config()
+
+
+def test_layers_do_not_share_their_draw():
+    network = AutoregressiveNetwork(2, 5, (20, 20, 20))
+    network.build()
+    kernels = [layer.kernel.numpy() for layer in network.hidden_layers[1:]]
+    assert (kernels[0] != kernels[1]).any()
+
+
+def test_works_symbolically_and_in_a_functional_model():
+    y, context = keras.Input((5,)), keras.Input((3,))
+    network = AutoregressiveNetwork(2, 5, (16,), context_size=3)
+    outputs = network(y, context=context)
+    assert outputs.shape == (None, 5, 2)
+    model = keras.Model([y, context], outputs)
+    assert len(model.trainable_weights) == 5
+    assert model([np.zeros([2, 5]), np.zeros([2, 3])]).shape == (2, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "compute", "variables"),
+    [
+        ("float32", "float32", "float32"),
+        ("float64", "float64", "float64"),
+        ("mixed_bfloat16", "bfloat16", "float32"),
+        ("bfloat16", "bfloat16", "bfloat16"),
+    ],
+)
+def test_dtype_policies(policy, compute, variables):
+    network = AutoregressiveNetwork(2, 5, (16,), context_size=3, dtype=policy)
+    y, context = inputs()
+    assert network(y, context=context).dtype.name == compute
+    assert {weight.dtype for weight in network.weights} == {variables}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"params": 0}, "params must be a positive integer"),
+        ({"event_shape": (2, 3)}, r"expected event_shape \(D,\)"),
+        ({"event_shape": 0}, "event_shape must be a positive integer"),
+        ({"context_size": 0}, "context_size must be a positive integer"),
+        ({"hidden_units": (8, 0)}, "positive integer number of units"),
+        ({"input_order": "upwards"}, "Unknown input_order"),
+        ({"input_order": [1, 2, 3]}, "permutation of 1..5"),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        AutoregressiveNetwork(**{"params": 2, "event_shape": 5, "hidden_units": (8,), **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("context_size", "y", "context", "message"),
+    [
+        (3, np.zeros([2, 5]), None, "built for a context of size 3 but got none"),
+        (None, np.zeros([2, 5]), np.zeros([2, 3]), "built without a context but got one"),
+        (3, np.zeros([2, 4]), np.zeros([2, 3]), r"expects an event of shape \[\.\.\., 5\], got \(2, 4\)"),
+        (3, np.zeros([2, 5]), np.zeros([2, 2]), r"expects a context of shape \[\.\.\., 3\], got \(2, 2\)"),
+        (3, np.float64(0.0), np.zeros([2, 3]), r"expects an event of shape \[\.\.\., 5\], got \(\)"),
+        (None, np.zeros([2, 5], np.int32), None, "expects floating-point events"),
+    ],
+)
+def test_bad_inputs_raise_one_line(context_size, y, context, message):
+    network = AutoregressiveNetwork(2, 5, (8,), context_size=context_size)
+    with pytest.raises(ValueError, match=message) as error:
+        network(y, context=context)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,89 @@
+"""The mathematics in plain NumPy loops, one example and one entry at a time, independent of the package's own code.
+
+Degrees are recomputed here from their definition, and a forbidden connection is never visited rather than multiplied by 0.
+"""
+
+import numpy as np
+
+
+def elu(x):
+    return x if x > 0 else np.exp(x) - 1.0
+
+
+def made(weights, order, y, context, num_params):
+    """Parameters [D, P] of a masked network with ELU hidden layers.
+
+    `weights` is a dict: "layers", a list of (kernel, bias), the last of them the output, and "context", a kernel or None;
+    `order[i]` is the position of entry i in the input order, from 1.
+    """
+    size = len(y)
+    values, degrees = list(y), list(order)
+    for index, (kernel, bias) in enumerate(weights["layers"][:-1]):
+        width = kernel.shape[1]
+        lowest = 0 if context is not None or size == 1 else 1
+        new_degrees = [lowest + (unit * (size - lowest)) // width for unit in range(width)]
+        new_values = []
+        for unit in range(width):
+            total = bias[unit]
+            for i, value in enumerate(values):
+                if degrees[i] <= new_degrees[unit]:
+                    total += value * kernel[i, unit]
+            if index == 0 and context is not None:
+                for i, value in enumerate(context):
+                    total += value * weights["context"][i, unit]
+            new_values.append(elu(total))
+        values, degrees = new_values, new_degrees
+    kernel, bias = weights["layers"][-1]
+    parameters = np.zeros([size, num_params])
+    for entry in range(size):
+        for p in range(num_params):
+            column = entry * num_params + p
+            total = bias[column]
+            for i, value in enumerate(values):
+                if degrees[i] < order[entry]:
+                    total += value * kernel[i, column]
+            if context is not None and len(weights["layers"]) == 1:
+                for i, value in enumerate(context):
+                    total += value * weights["context"][i, column]
+            parameters[entry, p] = total
+    return parameters
+
+
+def elementwise(kind, y, parameters):
+    """(z, log dz/dy) of one entry."""
+    if kind == "location":
+        return y - parameters[0], 0.0
+    if kind == "gated":
+        s = 1.0 / (1.0 + np.exp(-(2.0 + 6.0 * np.tanh(parameters[1] / 6.0))))
+        return s * y + (1.0 - s) * parameters[0], np.log(s)
+    log_scale = 4.0 * np.tanh(parameters[1] / 4.0)
+    return (y - parameters[0]) / np.exp(log_scale), -log_scale
+
+
+def iaf_forward(weights, order, y, context, kind):
+    """(z, log|det dz/dy|) of one example."""
+    parameters = made(weights, order, y, context, 1 if kind == "location" else 2)
+    pairs = [elementwise(kind, y[i], parameters[i]) for i in range(len(y))]
+    return np.array([z for z, _ in pairs]), sum(log_derivative for _, log_derivative in pairs)
+
+
+def iaf_inverse(weights, order, z, context, kind):
+    """The y of one example, entry by entry in the input order."""
+    y = np.zeros_like(z)
+    for position in range(1, len(z) + 1):
+        entry = list(order).index(position)
+        parameters = made(weights, order, y, context, 1 if kind == "location" else 2)[entry]
+        # z is affine in y for all three maps: two evaluations give slope and intercept.
+        intercept = elementwise(kind, 0.0, parameters)[0]
+        slope = elementwise(kind, 1.0, parameters)[0] - intercept
+        y[entry] = (z[entry] - intercept) / slope
+    return y
+
+
+def weights_of(network):
+    """What `made` takes, from an AutoregressiveNetwork."""
+    layers = [*network.hidden_layers, network.output_layer]
+    return {
+        "layers": [(layer.kernel.numpy(), layer.bias.numpy()) for layer in layers],
+        "context": None if network.context_kernel is None else network.context_kernel.numpy(),
+    }
