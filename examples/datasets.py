@@ -68,16 +68,14 @@ def _npz(path):
     if not pathlib.Path(path).is_file():
         raise ValueError(f"--data={path}: expected digits, mnist, or the path of an .npz file with {', '.join(SPLITS)}.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [name for name in SPLITS if name not in file.files]
             if missing:
                 raise ValueError(f"lacks {', '.join(missing)}")
             splits = {name: file[name] for name in SPLITS}
     except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"--data={path}: not a readable .npz file of plain arrays {', '.join(SPLITS)} ({reason})."
-        ) from error
+        raise ValueError(f"--data={path}: not a readable .npz file of plain arrays {', '.join(SPLITS)} ({reason}).") from error
     for name, x in splits.items():
         if x.ndim < 2 or not len(x) or x.shape[1:] != splits["x_train"].shape[1:]:
             raise ValueError(f"--data={path}: {name} has shape {x.shape}; expected [N, ...] with the same ... in every split.")

@@ -1,6 +1,6 @@
 """Draws images from an exported VAE in a process that imports only TensorFlow.
 
-    python examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=samples.png
+python examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=samples.png
 """
 
 import argparse

@@ -6,6 +6,7 @@ Each posterior gets a folder below --logdir: metrics.json, curves.png, samples.p
 saved_model/ (see serve_vae.py). A run that was stopped goes on where it was when the same command is given again.
 """
 
+import itertools
 import json
 import pathlib
 import statistics
@@ -144,7 +145,7 @@ def run(name, splits, folder):
     model = make_model(name, data_shape)
     history = train(model, splits, folder)
     # The first epoch includes compiling.
-    timed = [row["seconds"] / (row["step"] - before["step"]) for before, row in zip(history, history[1:])]
+    timed = [row["seconds"] / (row["step"] - before["step"]) for before, row in itertools.pairwise(history)]
     metrics = {
         "data": FLAGS.data,
         "posterior": name,
@@ -158,7 +159,9 @@ def run(name, splits, folder):
     }
     vae_plots.plot_curves({POSTERIORS[name]: history}, folder / "curves.png")
     if len(data_shape) == 2:
-        vae_plots.plot_images([model.sample(64, seed=[FLAGS.seed, 1])], [f"samples, {POSTERIORS[name]}"], folder / "samples.png")
+        vae_plots.plot_images(
+            [model.sample(64, seed=[FLAGS.seed, 1])], [f"samples, {POSTERIORS[name]}"], folder / "samples.png"
+        )
         originals = splits["x_test"][:64]
         vae_plots.plot_images(
             [originals, model.reconstruct(originals, seed=[FLAGS.seed, 2])],
@@ -180,7 +183,9 @@ def table(results):
             for key in ("elbo", "log_likelihood")
         )
         seconds = metrics["seconds_per_1000_steps"]
-        lines.append(f"| {POSTERIORS[metrics['posterior']]} | {bound} | {log_p} | {'' if seconds is None else f'{seconds:.1f}'} |")
+        lines.append(
+            f"| {POSTERIORS[metrics['posterior']]} | {bound} | {log_p} | {'' if seconds is None else f'{seconds:.1f}'} |"
+        )
     return "\n".join(lines)
 
 
@@ -200,8 +205,9 @@ def main(argv):
     except ValueError as error:
         sys.exit(f"train_vae: {error}")
     summary = table([metrics for metrics, _ in runs.values()])
-    (logdir / "comparison.md").write_text(summary + "\n")
-    vae_plots.plot_curves({POSTERIORS[name]: history for name, (_, history) in runs.items()}, logdir / "curves.png")
+    if len(runs) > 1:
+        (logdir / "comparison.md").write_text(summary + "\n")
+        vae_plots.plot_curves({POSTERIORS[name]: history for name, (_, history) in runs.items()}, logdir / "curves.png")
     print(f"\nTest set, {FLAGS.importance_samples} importance samples, standard errors over the examples:\n\n{summary}\n")
     print(f"Results are in {logdir}.")
 

@@ -1,4 +1,5 @@
 import ast
+import itertools
 import pathlib
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_product_of_masks_is_exactly_the_strict_triangle(order, widths, with_con
     degrees = [masks.input_degrees(event_size, order, seed=1)]
     degrees += [masks.hidden_degrees(width, event_size, with_context) for width in widths]
     paths = np.eye(event_size)
-    for before, after in zip(degrees[:-1], degrees[1:]):
+    for before, after in itertools.pairwise(degrees):
         paths = paths @ masks.degree_mask(before, after)
     paths = paths @ masks.degree_mask(degrees[-1], degrees[0], strict=True)
     allowed = degrees[0][:, None] < degrees[0][None, :]

@@ -57,6 +57,7 @@ def log_likelihood(
     >>> log_likelihood(model, np.ones([10, 6]), num_samples=50, verbose=False).shape
     (10,)
     """
+
     def reduce(log_w):
         log_mean = objectives.importance_weighted_bound(log_w).numpy()
         # E[w^2] / E[w]^2 - 1, the squared coefficient of variation of the weights.
@@ -78,6 +79,7 @@ def elbo(model, x, num_samples=16, batch_size=128, max_rows=4096, seed=0, verbos
     >>> bool((elbo(model, x, verbose=False) <= log_likelihood(model, x, num_samples=16, verbose=False)).all())
     True
     """
+
     def reduce(log_w):
         return log_w.mean(axis=0)
 

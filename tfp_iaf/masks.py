@@ -39,8 +39,7 @@ def input_degrees(event_size, input_order="left-to-right", seed=None):
     if isinstance(input_order, str):
         if input_order not in names:
             raise ValueError(
-                f"Unknown input_order {input_order!r}: expected one of {', '.join(names)}, "
-                f"or a permutation of 1..{event_size}."
+                f"Unknown input_order {input_order!r}: expected one of {', '.join(names)}, or a permutation of 1..{event_size}."
             )
         degrees = np.arange(1, event_size + 1)
         if input_order == "right-to-left":

@@ -12,7 +12,9 @@ EVENT_SIZE = 5
 CONTEXT_SIZE = 3
 
 
-def _flow(bijector_fn="affine", params=2, order="left-to-right", with_context=True, hidden_units=(20, 20), dtype="float64", **kw):
+def _flow(
+    bijector_fn="affine", params=2, order="left-to-right", with_context=True, hidden_units=(20, 20), dtype="float64", **kw
+):
     def make(batch_shape=(), seed=0):
         network = AutoregressiveNetwork(
             params,

@@ -220,7 +220,9 @@ def test_bad_arguments_raise_one_line():
     for function, message in {
         lambda: InverseAutoregressiveFlow(network): "built for a context of size 3 but got none",
         lambda: InverseAutoregressiveFlow(network, context=tf.ones([2, 4])): "expects a context of shape",
-        lambda: InverseAutoregressiveFlow(network, context=tf.ones([2, 3], tf.float64)): "dtype float32, got a context of dtype",
+        lambda: InverseAutoregressiveFlow(
+            network, context=tf.ones([2, 3], tf.float64)
+        ): "dtype float32, got a context of dtype",
         lambda: InverseAutoregressiveFlow(network, context=context, bijector_fn="affin"): "Unknown bijector_fn 'affin'",
         lambda: InverseAutoregressiveFlow(network, context=context, bijector_fn="location"): "takes 1 parameter",
         lambda: InverseAutoregressiveFlow(network, context=context, inverse="fast"): "Unknown inverse 'fast'",

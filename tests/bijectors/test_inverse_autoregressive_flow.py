@@ -10,7 +10,9 @@ PARAMS = {"affine": 2, "gated": 2, "location": 1}
 
 
 def make(kind, order, context_size, inverse="auto", scale=1.0):
-    network = AutoregressiveNetwork(PARAMS[kind], 6, (24, 18), context_size=context_size, input_order=order, seed=1, dtype="float64")
+    network = AutoregressiveNetwork(
+        PARAMS[kind], 6, (24, 18), context_size=context_size, input_order=order, seed=1, dtype="float64"
+    )
     network.build()
     properties.randomize(network, scale=scale)
     context = None if context_size is None else np.random.default_rng(1).normal(size=[4, context_size])

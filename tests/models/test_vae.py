@@ -32,7 +32,9 @@ def make(posterior=POSTERIORS["IAF"], dtype=None, compile_kwargs=None, **kwargs)
     model = VAE(
         encoder=keras.Sequential([keras.layers.Flatten(dtype=dtype), dense(24, "elu", dtype=dtype)]),
         posterior=posterior(dtype=dtype),
-        decoder=keras.Sequential([dense(24, "elu", dtype=dtype), dense(16, dtype=dtype), keras.layers.Reshape((4, 4), dtype=dtype)]),
+        decoder=keras.Sequential(
+            [dense(24, "elu", dtype=dtype), dense(16, dtype=dtype), keras.layers.Reshape((4, 4), dtype=dtype)]
+        ),
         dtype=dtype,
         **kwargs,
     )
@@ -142,7 +144,9 @@ def test_exponential_moving_average_of_keras():
     model = make()
     model.compile(keras.optimizers.Adam(5e-3, use_ema=True, ema_momentum=0.99))
     raw = []
-    callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: raw.append(model.trainable_weights[0].numpy()))
+    callback = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: raw.append(model.trainable_weights[0].numpy())
+    )
     model.fit(data(), batch_size=32, epochs=2, verbose=0, callbacks=[callback])
     # Keras overwrites the weights by their average at the end of training.
     assert np.abs(model.trainable_weights[0].numpy() - raw[-1]).max() > 0

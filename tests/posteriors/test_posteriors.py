@@ -62,7 +62,9 @@ def test_two_dimensional_density_integrates_to_one(make):
     # The last layers widely off zero, so that the flow is far from Gaussian.
     properties.randomize(posterior, scale=0.5, seed=4)
     row = features()[:1]
-    integral = properties.integral_on_the_plane(lambda z: posterior.log_prob(row, z[:, None, :])[:, 0], half_width=40.0, points=1001)
+    integral = properties.integral_on_the_plane(
+        lambda z: posterior.log_prob(row, z[:, None, :])[:, 0], half_width=40.0, points=1001
+    )
     assert abs(integral - 1.0) < 0.01
 
 
@@ -167,7 +169,9 @@ def test_diagonal_equals_tfp():
     posterior = trained(DiagonalGaussian, dtype="float64")
     distribution = posterior.distribution(features())
     z, log_q = posterior(features())
-    np.testing.assert_allclose(log_q, tfd.MultivariateNormalDiag(distribution.loc, distribution.stddev()).log_prob(z), atol=1e-9)
+    np.testing.assert_allclose(
+        log_q, tfd.MultivariateNormalDiag(distribution.loc, distribution.stddev()).log_prob(z), atol=1e-9
+    )
 
 
 def test_full_covariance_is_correlated():

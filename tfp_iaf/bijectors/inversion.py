@@ -57,7 +57,5 @@ def sequential(step, z, degrees):
         return position + 1, tf.where(tf.equal(degrees, position), step(y), y)
 
     size = degrees.shape[0]
-    _, y = tf.while_loop(
-        lambda position, _: position <= size, body, (1, tf.zeros_like(z)), maximum_iterations=size
-    )
+    _, y = tf.while_loop(lambda position, _: position <= size, body, (1, tf.zeros_like(z)), maximum_iterations=size)
     return y

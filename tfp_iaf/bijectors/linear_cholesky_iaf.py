@@ -90,6 +90,4 @@ def _event_size(shape):
         event_size = (1 + math.isqrt(1 + 8 * size)) // 2
         if event_size >= 2 and event_size * (event_size - 1) // 2 == size:
             return event_size
-    raise ValueError(
-        f"off_diagonal must have shape [..., D (D - 1) / 2] for a D >= 2 (1, 3, 6, 10, ...), got {tuple(shape)}."
-    )
+    raise ValueError(f"off_diagonal must have shape [..., D (D - 1) / 2] for a D >= 2 (1, 3, 6, 10, ...), got {tuple(shape)}.")

@@ -34,9 +34,7 @@ class ReverseOrder(Step, tfp.bijectors.AutoCompositeTensorBijector):
             raise ValueError(f"event_ndims must be a positive integer, got {event_ndims!r}.")
         with tf.name_scope(name) as name:
             self._event_ndims = event_ndims
-            super().__init__(
-                forward_min_event_ndims=event_ndims, validate_args=validate_args, parameters=parameters, name=name
-            )
+            super().__init__(forward_min_event_ndims=event_ndims, validate_args=validate_args, parameters=parameters, name=name)
 
     @classmethod
     def _parameter_properties(cls, dtype):

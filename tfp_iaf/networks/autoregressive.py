@@ -1,5 +1,7 @@
 """The masked multilayer perceptron (MADE) that parametrizes a dense autoregressive flow."""
 
+import itertools
+
 import keras
 import numpy as np
 
@@ -102,7 +104,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
                 name=f"hidden_{i}",
                 **common,
             )
-            for i, (before, after) in enumerate(zip(degrees[:-1], degrees[1:]))
+            for i, (before, after) in enumerate(itertools.pairwise(degrees))
         ]
         self.output_layer = MaskedDense(
             degrees[-1],
@@ -113,6 +115,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
             name="output",
             **common,
         )
+
     def build(self, input_shape=None):
         del input_shape  # All sizes are known.
         for layer in [*self.hidden_layers, self.output_layer]:

@@ -59,9 +59,7 @@ class MaskedDense(keras.layers.Layer):
         )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias", shape=(len(self.out_degrees),), initializer=self.bias_initializer
-            )
+            self.bias = self.add_weight(name="bias", shape=(len(self.out_degrees),), initializer=self.bias_initializer)
 
     def call(self, x):
         kernel = keras.ops.multiply(self.kernel, keras.ops.cast(self.mask, self.compute_dtype))

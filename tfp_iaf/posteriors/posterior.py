@@ -113,7 +113,9 @@ class Posterior(keras.layers.Layer):
         self._build_for(features)
         z = tf.convert_to_tensor(z)
         if z.shape[-len(self.event_shape) :] != self.event_shape:
-            raise ValueError(f"{self.name} expects z of shape [..., {str(list(self.event_shape))[1:-1]}], got {tuple(z.shape)}.")
+            raise ValueError(
+                f"{self.name} expects z of shape [..., {str(list(self.event_shape))[1:-1]}], got {tuple(z.shape)}."
+            )
         loc, scale, steps = self._base_and_steps(features)
         y = tf.cast(z, loc.dtype)
         log_prob = 0.0

@@ -1,0 +1,162 @@
+"""The training example as its users run it: in a process of its own."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def command(*flags):
+    return [sys.executable, str(ROOT / "examples" / "train_vae.py"), *flags]
+
+
+def run(*flags):
+    return subprocess.run(command(*flags), capture_output=True, text=True, check=False)
+
+
+def binary_images(path, **replacements):
+    rng = np.random.default_rng(0)
+    splits = {name: (rng.random([40, 4, 4]) < 0.5).astype(np.uint8) for name in ("x_train", "x_valid", "x_test")}
+    np.savez(path, **{**splits, **replacements})
+    return path
+
+
+def truncated(path):
+    binary_images(path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def damaged_inside(path):
+    """A zip whose directory is whole but whose data are not."""
+    binary_images(path)
+    content = bytearray(path.read_bytes())
+    content[60:400] = bytes(340)
+    path.write_bytes(content)
+
+
+def with_pickles(path):
+    binary_images(path, x_train=np.array([{"a": 1}], dtype=object))
+
+
+def with_grey_images(path):
+    binary_images(path, x_test=np.full([3, 4, 4], 0.5))
+
+
+def with_nan(path):
+    binary_images(path, x_valid=np.full([3, 4, 4], np.nan))
+
+
+def with_other_sizes(path):
+    binary_images(path, x_valid=np.zeros([3, 5, 4]))
+
+
+def with_an_array_missing(path):
+    with zipfile.ZipFile(binary_images(path)) as file:
+        kept = [(name, file.read(name)) for name in file.namelist() if name != "x_test.npy"]
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in kept:
+            file.writestr(name, content)
+
+
+BAD_FILES = {
+    truncated: "not a readable .npz",
+    damaged_inside: "not a readable .npz",
+    with_pickles: "not a readable .npz",
+    with_grey_images: "x_test holds values other than 0 and 1",
+    with_nan: "x_valid holds values other than 0 and 1",
+    with_other_sizes: "same ... in every split",
+    with_an_array_missing: "lacks x_test",
+}
+
+
+@pytest.mark.parametrize(("make", "message"), BAD_FILES.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_bad_files_raise_one_line(make, message, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import datasets
+
+    path = tmp_path / "data.npz"
+    make(path)
+    with pytest.raises(ValueError, match=message) as error:
+        datasets.load(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_batches_go_on_where_they_were(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import datasets
+
+    x = np.arange(10)
+    whole = list(datasets.batches(x, 3, seed=1).take(12).as_numpy_iterator())
+    rest = list(datasets.batches(x, 3, seed=1, first_step=5).take(7).as_numpy_iterator())
+    np.testing.assert_array_equal(whole[5:], rest)
+    # A pass of three full batches has no image twice, and passes differ.
+    passes = [np.concatenate(whole[i : i + 3]) for i in range(0, 12, 3)]
+    assert all(len(set(one)) == 9 for one in passes)
+    assert len({tuple(one) for one in passes}) == 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data=nowhere.npz"], "expected digits, mnist, or the path"),
+        (["--posterior=diagonal,flow"], "expected a comma-separated list of diagonal, full_covariance, iaf"),
+        (["--no_such_flag"], "Unknown command line flag 'no_such_flag'"),
+    ],
+)
+def test_bad_flags_end_in_one_line_and_write_nothing(flags, message, tmp_path):
+    logdir = tmp_path / "run"
+    result = run(*flags, f"--logdir={logdir}")
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not logdir.exists()
+
+
+def test_help_lists_the_flags():
+    result = run("--help")
+    for flag in ("--data", "--posterior", "--epochs", "--steps", "--seed", "--logdir", "--[no]smoke"):
+        assert flag in result.stdout
+
+
+def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
+    data = binary_images(tmp_path / "data.npz")
+    flags = [
+        f"--data={data}",
+        "--posterior=iaf",
+        "--epochs=60",
+        "--batch_size=10",
+        "--latent_size=3",
+        "--hidden_units=8",
+        "--flow_hidden_units=8",
+        "--importance_samples=8",
+        "--kl_warm_up_steps=100",
+    ]
+    folder = tmp_path / "killed" / "iaf"
+    process = subprocess.Popen(
+        command(*flags, f"--logdir={folder.parent}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    history = folder / "checkpoint" / "history.json"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (history.exists() and len(json.loads(history.read_text())) >= 3):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "metrics.json").exists()
+    resumed = run(*flags, f"--logdir={folder.parent}")
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    assert "Resuming after" in resumed.stdout
+    assert run(*flags, f"--logdir={tmp_path / 'unbroken'}").returncode == 0
+    ours, unbroken = (json.loads((tmp_path / name / "iaf" / "metrics.json").read_text()) for name in ("killed", "unbroken"))
+    assert ours["test"] == unbroken["test"]
+    assert ours["steps"] == unbroken["steps"] == 240
+    for name in ("curves.png", "samples.png", "reconstructions.png", "model.keras", "saved_model"):
+        assert (folder / name).exists()
