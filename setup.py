@@ -28,7 +28,7 @@ setup(
     ],
     extras_require={
         "examples": EXAMPLES,
-        "test": [*EXAMPLES, "pytest", "ruff"],
+        "test": [*EXAMPLES, "pytest", "pytest-xdist", "ruff"],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
     },
 )

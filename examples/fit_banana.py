@@ -62,9 +62,8 @@ def fit(posterior):
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, FLAGS.steps)
     model.compile(keras.optimizers.Adam(schedule), jit_compile=True)
     data = tf.data.Dataset.from_tensors(features).repeat()
-    epochs = min(10, FLAGS.steps)
     verbose = "auto" if sys.stdout.isatty() else 0
-    model.fit(data, epochs=epochs, steps_per_epoch=FLAGS.steps // epochs, shuffle=False, verbose=verbose)
+    model.fit(data, steps_per_epoch=FLAGS.steps, shuffle=False, verbose=verbose)
     return tfp_iaf.evaluation.mean_and_standard_error(model(np.ones([20000, 1], np.float32)))
 
 

@@ -41,7 +41,9 @@ flags.DEFINE_enum("optimizer", "adamax", ["adam", "adamax", "rmsprop"], "rmsprop
 flags.DEFINE_float("learning_rate", 2e-3, "Learning rate.", lower_bound=0.0)
 flags.DEFINE_integer("batch_size", 128, "Examples a step.", lower_bound=1)
 flags.DEFINE_integer("epochs", 20, "Passes over the training data.", lower_bound=1)
-flags.DEFINE_integer("steps", None, "Optimizer steps, instead of --epochs; validated every 1000.", lower_bound=1)
+flags.DEFINE_integer(
+    "steps", None, "Optimizer steps, a multiple of 1000, instead of --epochs; validated every 1000.", lower_bound=1
+)
 flags.DEFINE_integer("kl_warm_up_steps", 0, "Steps over which the weight of the KL term rises from 0 to 1.", lower_bound=0)
 flags.DEFINE_bool("keep_best", False, "Evaluate and export the weights of the best validation bound, not the last.")
 flags.DEFINE_bool("jit_compile", True, "Compile with XLA.")
@@ -59,6 +61,16 @@ flags.register_validator(
     "posterior",
     lambda values: bool(values) and set(values) <= set(POSTERIORS),
     message=f"expected a comma-separated list of {', '.join(POSTERIORS)}",
+)
+flags.register_validator(
+    "steps",
+    lambda steps: steps is None or steps <= 1000 or steps % 1000 == 0,
+    message="expected up to 1000, or a multiple of 1000",
+)
+flags.register_validator(
+    "activation",
+    lambda name: callable(getattr(keras.activations, name, None)),
+    message="expected the name of a Keras activation",
 )
 flags.register_validator("hidden_units", _is_widths, message="expected positive integers, like 256,256")
 flags.register_validator("flow_hidden_units", _is_widths, message="expected positive integers, like 256,256")
@@ -139,7 +151,7 @@ def evaluate(model, x):
 def run(name, splits, folder):
     """Trains and evaluates one posterior, and writes what came out of it; returns its metrics and history."""
     print(f"\n{POSTERIORS[name]} posterior -> {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
+    origin = provenance()
     keras.utils.set_random_seed(FLAGS.seed)
     data_shape = splits["x_train"].shape[1:]
     model = make_model(name, data_shape)
@@ -155,7 +167,7 @@ def run(name, splits, folder):
         "seconds_per_1000_steps": 1000.0 * statistics.median(timed) if timed else None,
         "validation_elbo": {"last": history[-1]["val_elbo"], "best": max(row["val_elbo"] for row in history)},
         "test": evaluate(model, splits["x_test"]),
-        **provenance(),
+        **origin,
     }
     vae_plots.plot_curves({POSTERIORS[name]: history}, folder / "curves.png")
     if len(data_shape) == 2:

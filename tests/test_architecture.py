@@ -10,7 +10,7 @@ import tfp_iaf
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tfp_iaf"
 # Data flows down this list.
-ROOMS = ["masks", "networks", "bijectors", "posteriors", "objectives", "models", "evaluation", "serving"]
+ROOMS = ["arguments", "masks", "networks", "bijectors", "posteriors", "objectives", "models", "evaluation", "serving"]
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 
@@ -60,7 +60,7 @@ def test_files_are_small_and_declare_their_names(path):
 
 def test_only_the_named_third_parties_are_imported():
     allowed = {"tfp_iaf", "tensorflow", "tensorflow_probability", "keras", "numpy"}
-    standard = {"abc", "math", "os", "pathlib", "shutil", "tempfile"}
+    standard = {"abc", "itertools", "operator", "math", "os", "pathlib", "shutil", "tempfile"}
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):

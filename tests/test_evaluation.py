@@ -28,7 +28,7 @@ def test_equals_the_naive_average_of_the_weights():
         log_w = np.array([float(terms["reconstruction"][s, i]) - float(terms["kl"][s, i]) for s in range(100)])
         w = np.exp(log_w)
         assert values[i] == pytest.approx(np.log(w.mean()), abs=1e-4)
-        assert errors[i] == pytest.approx(w.std() / np.sqrt(100) / w.mean(), rel=1e-3)
+        assert errors[i] == pytest.approx(w.std(ddof=1) / np.sqrt(100) / w.mean(), rel=1e-3)
         assert bound[i] == pytest.approx(log_w.mean(), abs=1e-4)
 
 
@@ -99,6 +99,7 @@ def test_progress_bar(capsys):
         (np.zeros([6]), {}, "at least one example"),
         (np.full([2, 6], np.nan), {}, "NaN"),
         (np.full([2, 6], 0.5), {}, "0 or 1"),
+        (np.zeros([2, 6]), {"num_samples": 1, "return_standard_error": True}, "at least two samples"),
         (np.zeros([2, 6]), {"num_samples": 0}, "num_samples must be a positive integer"),
         (np.zeros([2, 6]), {"batch_size": -1}, "batch_size must be a positive integer"),
         (np.zeros([2, 5]), {}, "examples of shape"),

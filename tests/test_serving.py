@@ -84,6 +84,11 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     serving.export(model, tmp_path / "saved")
     with pytest.raises(ValueError, match="overwrite=True"):
         serving.export(model, tmp_path / "saved")
+    mode = (tmp_path / "saved").stat().st_mode & 0o777
+    (tmp_path / "plain").mkdir()
+    assert mode == (tmp_path / "plain").stat().st_mode & 0o777
+    (tmp_path / "plain").rmdir()
+    serving.export(model, tmp_path / "saved", overwrite=True)
     monkeypatch.setattr(tf.saved_model, "save", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         serving.export(model, tmp_path / "saved", overwrite=True)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import objectives
+from tfp_iaf.arguments import integer
 
 __all__ = ["elbo", "log_likelihood", "mean_and_standard_error"]
 
@@ -45,7 +46,7 @@ def log_likelihood(
         jit_compile: whether to compile with XLA; None does as the model was compiled.
 
     Returns:
-        A float64 array `[N]`, or a pair of them.
+        A float64 array `[N]`; with `return_standard_error` one of shape `[2, N]`, the values and their errors.
 
     Raises:
         ValueError: for an empty x, NaN data (under a Bernoulli likelihood non-binary data), or sizes below 1.
@@ -58,14 +59,18 @@ def log_likelihood(
     (10,)
     """
 
+    if return_standard_error and num_samples == 1:
+        raise ValueError("A standard error takes at least two samples: raise num_samples, or leave return_standard_error off.")
+
     def reduce(log_w):
         log_mean = objectives.importance_weighted_bound(log_w).numpy()
         # E[w^2] / E[w]^2 - 1, the squared coefficient of variation of the weights.
         relative_variance = np.expm1(objectives.importance_weighted_bound(2.0 * log_w).numpy() - 2.0 * log_mean)
-        return np.stack([log_mean, np.sqrt(np.maximum(relative_variance, 0.0) / num_samples)])
+        if not return_standard_error:
+            return log_mean
+        return np.stack([log_mean, np.sqrt(np.maximum(relative_variance, 0.0) / (num_samples - 1))])
 
-    values, errors = _reduce_log_weights(reduce, model, x, num_samples, batch_size, max_rows, seed, verbose, jit_compile)
-    return (values, errors) if return_standard_error else values
+    return _reduce_log_weights(reduce, model, x, num_samples, batch_size, max_rows, seed, verbose, jit_compile)
 
 
 def elbo(model, x, num_samples=16, batch_size=128, max_rows=4096, seed=0, verbose=True, jit_compile=None):
@@ -101,15 +106,12 @@ def mean_and_standard_error(values):
 def _reduce_log_weights(reduce, model, x, num_samples, batch_size, max_rows, seed, verbose, jit_compile):
     """`reduce` of the log importance weights, float64 `[S, B]`, batch by batch, joined along the last axis."""
     for name, value in (("num_samples", num_samples), ("batch_size", batch_size), ("max_rows", max_rows)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+        integer(name, value)
     x = np.asarray(x)
     if x.ndim < 2 or not len(x):
         raise ValueError(f"x must hold at least one example along its first axis, got shape {x.shape}.")
     if not model.built:
         model.build((None, *x.shape[1:]))
-    if x.shape[1:] != model.data_shape:
-        raise ValueError(f"The model takes examples of shape {model.data_shape}, got {x.shape[1:]}.")
     model.check_data(x)
     batch_size = min(batch_size, len(x), max_rows)
     num_chunks = math.ceil(num_samples / (max_rows // batch_size))

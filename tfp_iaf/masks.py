@@ -10,6 +10,8 @@ The construction is that of MADE (Germain et al. 2015, section 4.1, equations 12
 
 import numpy as np
 
+from tfp_iaf.arguments import integer
+
 __all__ = ["degree_mask", "hidden_degrees", "input_degrees"]
 
 
@@ -33,8 +35,7 @@ def input_degrees(event_size, input_order="left-to-right", seed=None):
     >>> input_degrees(3, [2, 1, 3])
     array([2, 1, 3])
     """
-    if isinstance(event_size, bool) or not isinstance(event_size, (int, np.integer)) or event_size < 1:
-        raise ValueError(f"event_size must be a positive integer, got {event_size!r}.")
+    event_size = integer("event_size", event_size)
     names = ("left-to-right", "right-to-left", "random")
     if isinstance(input_order, str):
         if input_order not in names:
@@ -79,8 +80,7 @@ def hidden_degrees(num_units, event_size, with_context=False):
     >>> hidden_degrees(4, 4, with_context=True)
     array([0, 1, 2, 3])
     """
-    if isinstance(num_units, bool) or not isinstance(num_units, (int, np.integer)) or num_units < 1:
-        raise ValueError(f"A hidden layer needs a positive integer number of units, got {num_units!r}.")
+    num_units = integer("The width of a hidden layer", num_units)
     lowest = 0 if with_context or event_size == 1 else 1
     return lowest + np.arange(num_units) * (event_size - lowest) // num_units
 

@@ -25,7 +25,7 @@ def export(model, path, overwrite=False):
     | `posterior_log_prob` | x, z | log_prob `[B]` of the given z |
     | `log_likelihood` | x, num_samples, seed | log_likelihood `[B]`, importance-sampled, one sample in memory at a time |
 
-    Batches may have any size. x and z have the model's variable dtype. `seed` is an int32 tensor of shape [2]: equal seeds
+    Batches may have any size. x and z have the model's `density_dtype`. `seed` is an int32 tensor of shape [2]: equal seeds
     give equal results. Each signature is a function of the loaded object too: `loaded.sample(16, seed)["mean"]`. Keep
     the loaded object referenced while its functions are in use.
 
@@ -59,16 +59,17 @@ def export(model, path, overwrite=False):
     # Written beside the target and moved there when whole, so that a reader never finds half an export.
     staging = tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        archive.write_out(staging, verbose=False)
+        complete = pathlib.Path(staging, "new")
+        archive.write_out(complete, verbose=False)
         if path.exists():
-            shutil.rmtree(path)
-        os.replace(staging, path)
+            os.replace(path, pathlib.Path(staging, "old"))
+        os.replace(complete, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def _endpoints(model):
-    dtype = model.variable_dtype
+    dtype = model.density_dtype
     x = tf.TensorSpec((None, *model.data_shape), dtype, name="x")
     z = tf.TensorSpec((None, *model.posterior.event_shape), dtype, name="z")
     num_samples = tf.TensorSpec((), tf.int32, name="num_samples")

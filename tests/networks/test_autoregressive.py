@@ -109,6 +109,11 @@ def test_layers_do_not_share_their_draw():
     assert (kernels[0] != kernels[1]).any()
 
 
+def test_takes_the_shapes_and_defaults_that_tfp_takes():
+    for event_shape in (5, (5,), [5], np.array([5]), tf.TensorShape([5])):
+        assert AutoregressiveNetwork(2, event_shape=event_shape, hidden_units=None).event_shape == (5,)
+
+
 def test_works_symbolically_and_in_a_functional_model():
     y, context = keras.Input((5,)), keras.Input((3,))
     network = AutoregressiveNetwork(2, 5, (16,), context_size=3)
@@ -142,7 +147,9 @@ def test_dtype_policies(policy, compute, variables):
         ({"event_shape": (2, 3)}, r"expected event_shape \(D,\)"),
         ({"event_shape": 0}, "event_shape must be a positive integer"),
         ({"context_size": 0}, "context_size must be a positive integer"),
-        ({"hidden_units": (8, 0)}, "positive integer number of units"),
+        ({"hidden_units": (8, 0)}, "width in hidden_units must be a positive integer"),
+        ({"hidden_units": (8.5,)}, "width in hidden_units must be a positive integer"),
+        ({"hidden_units": 8}, "must be a sequence of widths"),
         ({"input_order": "upwards"}, "Unknown input_order"),
         ({"input_order": [1, 2, 3]}, "permutation of 1..5"),
     ],

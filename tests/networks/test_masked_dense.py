@@ -5,10 +5,22 @@ from tfp_iaf.networks import MaskedDense
 
 
 def test_kernel_is_masked_in_the_forward_pass():
-    layer = MaskedDense([1, 2, 3], [2, 2, 1, 3], kernel_initializer="ones")
+    layer = MaskedDense([1, 2, 3], [2, 2, 1, 3])
+    layer.build()
+    layer.kernel.assign(np.ones([3, 4]))
     x = np.array([[1.0, 10.0, 100.0]], np.float32)
     np.testing.assert_array_equal(layer(x), [[11.0, 11.0, 1.0, 111.0]])
-    np.testing.assert_array_equal(layer.kernel, np.ones([3, 4]))
+
+
+def test_regularizers_and_weight_decay_leave_masked_entries_out():
+    layer = MaskedDense([1, 2, 3], [2, 2, 1, 3], kernel_regularizer="l2")
+    layer.build()
+    np.testing.assert_array_equal(layer.kernel.numpy() != 0, layer.mask)
+    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.1)
+    model = keras.Sequential([layer])
+    model.compile(optimizer, "mse")
+    model.fit(np.ones([8, 3]), np.ones([8, 4]), verbose=0)
+    np.testing.assert_array_equal(layer.kernel.numpy() != 0, layer.mask)
 
 
 def test_config_round_trip():

@@ -140,10 +140,48 @@ def test_config_round_trip(make):
 
 
 @every_posterior
-@pytest.mark.parametrize(("policy", "result"), [("float64", "float64"), ("mixed_bfloat16", "float32")])
-def test_densities_are_computed_in_the_variable_dtype(make, policy, result):
-    z, log_q = trained(make, dtype=policy)(features())
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("policy", "result"),
+    [("float64", "float64"), ("mixed_bfloat16", "float32"), ("bfloat16", "float32"), ("mixed_float16", "float32")],
+)
+def test_densities_are_computed_in_float32_or_better(make, policy, result, jit_compile):
+    posterior = trained(make, dtype=policy)
+    sample = tf.function(lambda x: posterior(x, num_samples=50), jit_compile=jit_compile)
+    z, log_q = sample(features())
     assert z.dtype.name == log_q.dtype.name == result
+    density = posterior.log_prob(features(), properties.fresh(z))
+    assert density.dtype.name == result
+    assert np.isfinite(log_q).all()
+    assert np.isfinite(density).all()
+
+
+def test_half_precision_networks_survive_growth_on_the_way():
+    """Unsettled entries outgrow float16 long before float32."""
+    posterior = IAF(32, hidden_units=(64, 64), seed=1, dtype="mixed_float16")
+    posterior(features(64))
+    properties.randomize(posterior, scale=1.5)
+    z, log_q = posterior(features(64))
+    density = posterior.log_prob(features(64), z)
+    assert np.isfinite(log_q).all()
+    assert np.isfinite(density).all()
+
+
+def test_a_subclass_with_weights_of_its_own_is_restored(tmp_path):
+    class Shifted(DiagonalGaussian):
+        def build(self, features_shape):
+            super().build(features_shape)
+            self.shift = self.add_weight(shape=(2,), name="shift")
+
+    def model():
+        inputs = keras.Input((7,))
+        return keras.Model(inputs, Shifted(4, name="shifted")(inputs))
+
+    saved, restored = model(), model()
+    saved.get_layer("shifted").shift.assign([1.0, 2.0])
+    saved.save_weights(tmp_path / "x.weights.h5")
+    restored.load_weights(tmp_path / "x.weights.h5")
+    np.testing.assert_array_equal(restored.get_layer("shifted").shift.numpy(), [1.0, 2.0])
 
 
 @every_posterior
@@ -197,8 +235,10 @@ def test_steps_alternate_with_reversals():
         (lambda: FullCovariance(1), "use DiagonalGaussian"),
         (lambda: IAF(4, num_steps=0), "num_steps must be a positive integer"),
         (lambda: IAF(4, bijector_fn="affinity"), "Unknown bijector_fn 'affinity'"),
-        (lambda: IAF(4, hidden_units=(0,)), "positive integer number of units"),
-        (lambda: IAF(4, context_size=-1), "context_size must be"),
+        (lambda: IAF(4, hidden_units=(0,)), "width in hidden_units must be a positive integer"),
+        (lambda: IAF(4, context_size=-1), "context_size must be a non-negative integer"),
+        (lambda: IAF(4, hidden_units=64), "must be a sequence of widths"),
+        (lambda: IAF(4)(np.zeros([2, 3]), num_samples=0), "num_samples must be a positive integer"),
         (lambda: IAF(4)(np.zeros([2, 3, 4])), r"expects features of shape \[batch, size\]"),
         (lambda: IAF(4)(np.zeros([3])), r"expects features of shape \[batch, size\]"),
         (lambda: IAF(4).distribution(np.zeros([3])), r"expects features of shape \[batch, size\]"),

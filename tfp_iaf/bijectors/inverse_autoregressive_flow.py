@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from tfp_iaf.bijectors import elementwise, inversion
 from tfp_iaf.bijectors.flow_spec import FlowSpec
 from tfp_iaf.bijectors.step import Step
+from tfp_iaf.networks import density_dtype
 
 __all__ = ["InverseAutoregressiveFlow"]
 
@@ -47,7 +48,7 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.
 
-    Shapes: y and z `[..., D]`; log_det `[...]`. The dtype is the network's variable dtype.
+    Shapes: y and z `[..., D]`; log_det `[...]`. The dtype is the network's variable dtype, but at least float32.
 
     Raises:
         ValueError: for a wrong event size, a missing or unexpected context, a wrong number of parameters, a Keras 2
@@ -89,7 +90,7 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
                 raise ValueError(f"Unknown inverse {inverse!r}: expected one of {', '.join(_INVERSIONS)}.")
             if not network.built:
                 network.build((None, network.event_size))
-            dtype = tf.as_dtype(network.variable_dtype)
+            dtype = tf.as_dtype(density_dtype(network))
             self._network = network
             self._context = None if context is None else _as_tensor(context, dtype, network.name)
             network.check_inputs(np.zeros([network.event_size], dtype.as_numpy_dtype), self._context)
@@ -149,7 +150,9 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         def step(y):
             return self._map.inverse(z, self._parameters_at(y))[0]
 
-        y = _INVERSIONS[self._inverse_method](step, z, self._network.degrees)
+        # Well inside the range of the dtype the network computes in.
+        largest = float(tf.as_dtype(self._network.compute_dtype).max) ** 0.5
+        y = _INVERSIONS[self._inverse_method](step, z, self._network.degrees, largest)
         _, log_derivative = self._map.inverse(z, self._parameters_at(y))
         return y, tf.reduce_sum(log_derivative, axis=-1)
 

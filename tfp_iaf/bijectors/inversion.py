@@ -10,47 +10,72 @@ import tensorflow as tf
 __all__ = ["fixed_point", "sequential"]
 
 
-def fixed_point(step, z, degrees):
+def fixed_point(step, z, degrees, largest):
     """Evaluates y <- step(y) for all entries at once until none changes; exact after at most D evaluations.
 
     It usually settles in 8 to 16 (Song et al. 2021, "Accelerating feedforward computation via parallel nonlinear equation
-    solving", section 3).
+    solving", section 3). Gradients are those of the solution, by the implicit function theorem, whatever the number of
+    evaluations: with J = dg/dy, the loop u <- v + J'u turns the gradient v with respect to y into that with respect to g.
 
     Args:
         step: y -> g(y; z), of z's shape.
         z: `[..., D]`, the start.
         degrees: [D] positions 1..D of the entries in the input order.
+        largest: bound of the magnitude of entries not yet settled: they may grow until they overflow, and an overflow would
+            reach the settled entries through a mask (inf * 0 is nan).
 
     Returns:
         y of z's shape.
     """
-    limits = np.finfo(z.dtype.as_numpy_dtype)
-    tolerance = 2.0 * limits.eps
-    # Entries not yet settled may grow without bound, and an overflow would reach the settled ones: inf * 0 is nan.
-    largest = float(limits.max) ** 0.4
+    degrees = np.asarray(degrees)
+    size = len(degrees)
 
-    def bounded_step(y):
-        return tf.clip_by_value(step(y), -largest, largest)
+    def update(count, y, _):
+        new = step(y)
+        bounded = tf.where(degrees <= count + 1, new, tf.clip_by_value(new, -largest, largest))
+        # Compared before it is bounded: at the bound an entry is not settled.
+        return count + 1, bounded, _differ(new, y)
 
-    def unsettled(y, previous):
-        return tf.reduce_any(tf.abs(y - previous) > tolerance * (1.0 + tf.abs(y)))
-
-    first = bounded_step(z)
-    y, _ = tf.while_loop(
-        unsettled,
-        lambda y, _: (bounded_step(y), y),
-        (first, z),
-        maximum_iterations=len(degrees) - 1,
-        shape_invariants=(first.shape, first.shape),
+    start = tf.stop_gradient(z)
+    _, y, _ = tf.while_loop(
+        lambda count, y, unsettled: unsettled,
+        update,
+        (0, start, True),
+        maximum_iterations=size,
+        shape_invariants=(tf.TensorShape([]), start.shape, tf.TensorShape([])),
     )
-    return y
+    y = tf.stop_gradient(y)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(y)
+        image = step(y)
+
+    @tf.custom_gradient
+    def solution(value):
+        def gradient(upstream):
+            def accumulate(u, _):
+                new = upstream + tape.gradient(image, y, output_gradients=u, unconnected_gradients="zero")
+                return new, _differ(new, u)
+
+            u, _ = tf.while_loop(
+                lambda u, unsettled: unsettled,
+                accumulate,
+                (upstream, True),
+                maximum_iterations=size,
+                shape_invariants=(upstream.shape, tf.TensorShape([])),
+            )
+            return u
+
+        return tf.identity(value), gradient
+
+    return solution(image)
 
 
-def sequential(step, z, degrees):
+def sequential(step, z, degrees, largest):
     """One entry an evaluation, in the input order: the reference, D evaluations.
 
-    Arguments and result as in `fixed_point`. Entries not yet known are kept at zero.
+    Arguments and result as in `fixed_point`. Entries not yet known are kept at zero, so none needs a bound.
     """
+    del largest
     degrees = tf.constant(degrees, tf.int32)
 
     def body(position, y):
@@ -59,3 +84,9 @@ def sequential(step, z, degrees):
     size = degrees.shape[0]
     _, y = tf.while_loop(lambda position, _: position <= size, body, (1, tf.zeros_like(z)), maximum_iterations=size)
     return y
+
+
+def _differ(new, old):
+    """Whether any entry differs by more than rounding."""
+    tolerance = 2.0 * np.finfo(new.dtype.as_numpy_dtype).eps
+    return tf.reduce_any(tf.abs(new - old) > tolerance * (1.0 + tf.abs(new)))

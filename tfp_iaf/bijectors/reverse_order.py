@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf.arguments import integer
 from tfp_iaf.bijectors.step import Step
 
 __all__ = ["ReverseOrder"]
@@ -30,8 +31,7 @@ class ReverseOrder(Step, tfp.bijectors.AutoCompositeTensorBijector):
 
     def __init__(self, event_ndims=1, validate_args=False, name="reverse_order"):
         parameters = dict(locals())
-        if isinstance(event_ndims, bool) or not isinstance(event_ndims, int) or event_ndims < 1:
-            raise ValueError(f"event_ndims must be a positive integer, got {event_ndims!r}.")
+        event_ndims = integer("event_ndims", event_ndims)
         with tf.name_scope(name) as name:
             self._event_ndims = event_ndims
             super().__init__(forward_min_event_ndims=event_ndims, validate_args=validate_args, parameters=parameters, name=name)

@@ -47,19 +47,23 @@ class Step(tfp.bijectors.Bijector):
 
     def _forward(self, y):
         z, log_det = self.forward_and_log_det(y)
-        self._cache.forward_attributes(y)["ildj"] = -log_det
+        _remember(self._cache.forward_attributes(y), y, log_det)
         return z
 
     def _inverse(self, z):
         y, log_det = self.inverse_and_log_det(z)
-        self._cache.inverse_attributes(z)["ildj"] = -log_det
+        _remember(self._cache.inverse_attributes(z), z, log_det)
         return y
 
     def _forward_log_det_jacobian(self, y):
-        # Through the cache, so that in a graph a later `forward(y)` costs nothing.
-        self._cache.forward(y)
-        return -self._cache.forward_attributes(y)["ildj"]
+        # TFP asks only where `forward` has left nothing.
+        return self.forward_and_log_det(y)[1]
 
     def _inverse_log_det_jacobian(self, z):
-        self._cache.inverse(z)
-        return self._cache.inverse_attributes(z)["ildj"]
+        return -self.inverse_and_log_det(z)[1]
+
+
+def _remember(attributes, x, log_det):
+    # A tensor of a tf.cond's or a loop's body is of no use outside.
+    if getattr(x, "graph", None) is getattr(log_det, "graph", None):
+        attributes["ildj"] = -log_det

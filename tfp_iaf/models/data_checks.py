@@ -14,6 +14,8 @@ _NOT_BINARY = (
 
 def check_array(x, binary):
     """Raises a ValueError if an array or tensor has non-finite entries, or if `binary` entries other than 0 and 1."""
+    if getattr(x, "dtype", None) == tf.bfloat16:
+        x = tf.cast(x, tf.float32)
     x = np.asarray(x)
     if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
         raise ValueError(f"The data must be numbers, got dtype {x.dtype}.")
@@ -28,6 +30,8 @@ def checked_dataset(dataset, binary):
 
     def check(*element):
         x = element[0]
+        if not tf.is_tensor(x):
+            raise ValueError(f"The dataset must give tensors, or tuples that begin with one, got {type(x).__name__}.")
         assertions = []
         if x.dtype.is_floating:
             assertions.append(tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(x)), [_NOT_FINITE]))

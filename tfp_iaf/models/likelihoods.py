@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf.bijectors import scales
 
-__all__ = ["bernoulli", "check_shapes", "get", "normal", "serialize"]
+__all__ = ["bernoulli", "check", "get", "normal", "serialize"]
 
 tfd = tfp.distributions
 
@@ -28,6 +28,11 @@ def normal(parameters):
     >>> normal(tf.zeros([2, 6])).event_shape
     TensorShape([3])
     """
+    if parameters.shape[-1] is not None and parameters.shape[-1] % 2:
+        raise ValueError(
+            "The normal likelihood takes a location and a scale of every entry: the decoder's last axis must be even, got "
+            f"{tuple(parameters.shape[1:])}."
+        )
     loc, unconstrained = tf.split(parameters, 2, axis=-1)
     return _over_event(tfd.Normal(loc, scales.softplus_scale(unconstrained)))
 
@@ -66,15 +71,16 @@ def serialize(likelihood):
     return keras.saving.serialize_keras_object(likelihood)
 
 
-def check_shapes(likelihood, data_shape, parameters_shape):
-    """Raises a ValueError unless the decoder's output has the shape that a named likelihood takes for such data."""
-    expected = tuple(data_shape[1:])
-    if likelihood is normal:
-        expected = (*expected[:-1], 2 * expected[-1])
-    elif likelihood is not bernoulli:
-        return
-    if tuple(parameters_shape[1:]) != expected:
+def check(likelihood, parameters_shape, data_shape, dtype):
+    """Raises a ValueError unless the likelihood makes a distribution of such data from a decoder output of such shape."""
+    distribution = likelihood(tf.zeros([2, *parameters_shape], dtype))
+    shapes = distribution.batch_shape, distribution.event_shape
+    if shapes != ([2], list(data_shape)):
         raise ValueError(
-            f"The {serialize(likelihood)} likelihood of data of shape {tuple(data_shape[1:])} takes a decoder output of shape "
-            f"{expected}, got {tuple(parameters_shape[1:])}."
+            f"The decoder's output of shape {parameters_shape} does not fit data of shape {tuple(data_shape)}: of 2 rows, the "
+            f"likelihood {_name(likelihood)} makes a distribution of batch_shape {shapes[0]} and event_shape {shapes[1]}."
         )
+
+
+def _name(likelihood):
+    return getattr(likelihood, "__name__", type(likelihood).__name__)

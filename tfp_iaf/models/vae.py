@@ -6,7 +6,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import objectives
+from tfp_iaf.arguments import integer
 from tfp_iaf.models import data_checks, likelihoods
+from tfp_iaf.networks import density_dtype
+from tfp_iaf.posteriors import Posterior
 
 __all__ = ["VAE"]
 
@@ -41,8 +44,8 @@ class VAE(keras.Model):
 
     Raises:
         ValueError: for an unknown likelihood, a prior of the wrong event shape or with variables of its own, a decoder
-            whose output does not fit the data; in `fit`, `evaluate` and `predict` for NaN, or under a Bernoulli likelihood
-            non-binary, data.
+            whose output does not fit the data, parts of different precision; in `fit`, `evaluate` and `predict`, of arrays and
+            `tf.data.Dataset`s, for NaN, or under a Bernoulli likelihood non-binary, data.
 
     Source: Kingma and Welling 2014, equations 3 and 7.
 
@@ -58,8 +61,8 @@ class VAE(keras.Model):
 
     def __init__(self, encoder, posterior, decoder, likelihood="bernoulli", prior=None, num_samples=1, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
-            raise ValueError(f"num_samples must be a positive integer, got {num_samples!r}.")
+        num_samples = integer("num_samples", num_samples)
+        _check_parts(self, encoder, posterior, decoder)
         self.encoder = encoder
         self.posterior = posterior
         self.decoder = decoder
@@ -69,14 +72,14 @@ class VAE(keras.Model):
         self.prior = self._make_prior(prior)
         # A weight, so that a warm-up under way is saved with the model; see `KLWarmUp`.
         self.kl_weight = self.add_weight(
-            shape=(), initializer="ones", trainable=False, autocast=False, dtype=self.variable_dtype, name="kl_weight"
+            shape=(), initializer="ones", trainable=False, autocast=False, dtype=self.density_dtype, name="kl_weight"
         )
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("elbo", "kl", "reconstruction")}
 
     def _make_prior(self, prior):
         event_shape = list(self.posterior.event_shape)
         if prior is None:
-            zero = tf.zeros([], self.variable_dtype)
+            zero = tf.zeros([], self.density_dtype)
             return tfd.Sample(tfd.Normal(zero, tf.ones_like(zero)), sample_shape=event_shape)
         if isinstance(prior, dict):
             prior = self._given_prior = keras.saving.deserialize_keras_object(prior)
@@ -84,14 +87,21 @@ class VAE(keras.Model):
             prior = prior()
         if not isinstance(prior, tfd.Distribution):
             raise ValueError(f"prior must be a tfd.Distribution or a callable that returns one, got {type(prior).__name__}.")
-        if prior.event_shape.as_list() != event_shape or prior.batch_shape.rank != 0:
+        if prior.event_shape != event_shape or prior.batch_shape != []:
             raise ValueError(
                 f"The prior must have batch_shape [] and the latent's event_shape {event_shape}, got batch_shape "
                 f"{prior.batch_shape} and event_shape {prior.event_shape}."
             )
+        if prior.dtype != self.density_dtype:
+            raise ValueError(f"The prior must have dtype {self.density_dtype} as the model has, got {prior.dtype}.")
         if prior.trainable_variables:
             raise ValueError("The prior holds trainable variables, which Keras would neither train nor save: make it fixed.")
         return prior
+
+    @property
+    def density_dtype(self):
+        """The dtype of data, latents and log-probabilities: float32, or float64 under that policy."""
+        return density_dtype(self)
 
     @property
     def data_shape(self):
@@ -99,14 +109,17 @@ class VAE(keras.Model):
         return self._data_shape
 
     def build(self, input_shape):
-        self._data_shape = tuple(input_shape[1:])
-        features = keras.KerasTensor(input_shape, dtype=self.variable_dtype)
-        for layer in (self.encoder, self.posterior, self.decoder):
-            if not layer.built:
-                layer.build(features.shape)
-            features = layer.compute_output_spec(features)
-            features = features[0] if isinstance(features, tuple) else features
-        likelihoods.check_shapes(self.likelihood, input_shape, features.shape)
+        input_shape = tuple(input_shape)
+        features = _output_of(self.encoder, keras.KerasTensor(input_shape, dtype=self.density_dtype))
+        if len(features.shape) != 2:
+            raise ValueError(
+                f"The encoder must give features of shape [batch, size], got {features.shape} for data of shape {input_shape}; "
+                "end it with keras.layers.Flatten()."
+            )
+        z, _ = _output_of(self.posterior, features)
+        parameters = _output_of(self.decoder, z)
+        likelihoods.check(self.likelihood, tuple(parameters.shape[1:]), input_shape[1:], self.density_dtype)
+        self._data_shape = input_shape[1:]
 
     def call(self, x, training=None):
         terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)
@@ -148,7 +161,7 @@ class VAE(keras.Model):
 
     def decode(self, z, training=False):
         """The likelihood's parameters at z `[B, D]`, in the model's variable dtype."""
-        return tf.cast(self.decoder(z, training=training), self.variable_dtype)
+        return tf.cast(self.decoder(z, training=training), self.density_dtype)
 
     def reconstruct(self, x, seed=None):
         """The mean of p(x|z) at one z ~ q(z|x) for each x, `[B, ...]`."""
@@ -161,7 +174,7 @@ class VAE(keras.Model):
 
     def as_input(self, x):
         """x as a tensor of the model's variable dtype."""
-        return keras.ops.cast(x, self.variable_dtype)
+        return keras.ops.cast(x, self.density_dtype)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         del x, y, training
@@ -170,24 +183,26 @@ class VAE(keras.Model):
             tracker.update_state(y_pred[name], sample_weight=sample_weight)
         if sample_weight is not None:
             bound = bound * tf.cast(sample_weight, bound.dtype)
-        return -tf.reduce_mean(bound) + sum(self.losses)
+        loss = -tf.reduce_mean(bound) + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
+        # tf.distribute adds up the replicas' gradients.
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def fit(self, x=None, y=None, *, validation_data=None, **kwargs):
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras warns of its own default.
-        return self._run(super().fit, x, y, validation_data=self._checked_data(validation_data), **kwargs)
+        return self._run(super().fit, x, y, *args, validation_data=self._checked_data(validation_data), **kwargs)
 
-    def evaluate(self, x=None, y=None, **kwargs):
-        return self._run(super().evaluate, x, y, **kwargs)
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        return self._run(super().evaluate, x, y, *args, **kwargs)
 
-    def predict(self, x, **kwargs):
-        return self._run(super().predict, x, **kwargs)
+    def predict(self, x, *args, **kwargs):
+        return self._run(super().predict, x, *args, **kwargs)
 
-    def _run(self, method, x, *y, **kwargs):
-        if y == (None,) and kwargs.get("sample_weight") is not None:
-            y = (np.zeros(len(x)),)  # Without targets Keras drops the weights.
+    def _run(self, method, x, *args, **kwargs):
+        if kwargs.get("sample_weight") is not None and args[:1] == (None,):
+            args = (np.zeros(len(x)), *args[1:])  # Without targets Keras drops the weights.
         try:
-            return method(self._checked_data(x), *y, **kwargs)
+            return method(self._checked_data(x), *args, **kwargs)
         except tf.errors.InvalidArgumentError as error:
             data_checks.reraise(error)
             raise
@@ -197,7 +212,9 @@ class VAE(keras.Model):
         super().save(filepath, *args, **kwargs)
 
     def check_data(self, x):
-        """Raises a ValueError if the array x holds NaN or, under a Bernoulli likelihood, values other than 0 and 1."""
+        """Raises a ValueError if x has the wrong shape, holds NaN, or under a Bernoulli likelihood other than 0 and 1."""
+        if self.built and tuple(x.shape[1:]) != self.data_shape:
+            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {tuple(x.shape[1:])}.")
         data_checks.check_array(x, binary=self.likelihood is likelihoods.bernoulli)
 
     def _checked_data(self, x):
@@ -232,3 +249,25 @@ class VAE(keras.Model):
             for name in ("encoder", "posterior", "decoder")
         }
         return cls(**{**config, **parts})
+
+
+def _check_parts(model, encoder, posterior, decoder):
+    for name, part, kind in (
+        ("encoder", encoder, keras.layers.Layer),
+        ("posterior", posterior, Posterior),
+        ("decoder", decoder, keras.layers.Layer),
+    ):
+        if not isinstance(part, kind):
+            expected = "a tfp_iaf.posteriors layer" if kind is Posterior else "a Keras layer or model"
+            raise ValueError(f"{name} must be {expected}, got {type(part).__name__}.")
+    if density_dtype(posterior) != density_dtype(model):
+        raise ValueError(
+            f"The posterior works in {density_dtype(posterior)}, the model in {density_dtype(model)}: give them the same dtype."
+        )
+
+
+def _output_of(layer, inputs):
+    """The symbolic output of a layer, built for these inputs if it is not yet."""
+    if not layer.built:
+        layer.build(inputs.shape)
+    return layer.compute_output_spec(inputs)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfp_iaf import masks
+from tfp_iaf.arguments import integer
 from tfp_iaf.networks.masked_dense import MaskedDense
 
 __all__ = ["AutoregressiveNetwork"]
@@ -27,7 +28,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
     Args:
         params: number of parameters P of each entry.
         event_shape: D, or (D,): the size of the event.
-        hidden_units: widths of the hidden layers; may be empty for a linear network. Below D units (D - 1 without
+        hidden_units: widths of the hidden layers; empty or None for a linear network. Below D units (D - 1 without
             context) some of the allowed connections have no path.
         context_size: C, the size of the context; None for a network without context.
         input_order: "left-to-right", "right-to-left", "random", or a permutation of 1..D (see `masks.input_degrees`).
@@ -68,10 +69,12 @@ class AutoregressiveNetwork(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.params = _positive_integer("params", params)
+        self.params = integer("params", params)
         self.event_shape = _vector_shape(event_shape)
-        self.hidden_units = tuple(int(units) for units in hidden_units)
-        self.context_size = None if context_size is None else _positive_integer("context_size", context_size)
+        if hidden_units is not None and not np.iterable(hidden_units):
+            raise ValueError(f"hidden_units must be a sequence of widths, such as (64, 64), got {hidden_units!r}.")
+        self.hidden_units = tuple(integer("A width in hidden_units", units) for units in hidden_units or ())
+        self.context_size = None if context_size is None else integer("context_size", context_size)
         self.degrees = masks.input_degrees(self.event_size, input_order, seed)
         # A random order is kept as drawn, so that a rebuilt network has equal masks.
         is_fixed = isinstance(input_order, str) and input_order != "random"
@@ -198,17 +201,11 @@ class AutoregressiveNetwork(keras.layers.Layer):
         }
 
 
-def _positive_integer(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}.")
-    return int(value)
-
-
 def _vector_shape(event_shape):
-    sizes = tuple(event_shape) if isinstance(event_shape, (tuple, list)) else (event_shape,)
+    sizes = tuple(event_shape) if np.iterable(event_shape) else (event_shape,)
     if len(sizes) != 1:
         raise ValueError(f"AutoregressiveNetwork acts on vectors: expected event_shape (D,), got {event_shape!r}.")
-    return (_positive_integer("event_shape", sizes[0]),)
+    return (integer("event_shape", sizes[0]),)
 
 
 def _check_last_dimension(owner, what, value, expected):

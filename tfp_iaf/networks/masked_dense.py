@@ -54,12 +54,16 @@ class MaskedDense(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=self.mask.shape,
-            initializer=self.kernel_initializer,
+            initializer=self._masked_initializer,
             regularizer=self.kernel_regularizer,
         )
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(len(self.out_degrees),), initializer=self.bias_initializer)
+
+    def _masked_initializer(self, shape, dtype=None):
+        # Forbidden entries start at zero and get no gradient: regularizers and weight decay then leave them out.
+        return self.kernel_initializer(shape, dtype=dtype) * keras.ops.cast(self.mask, dtype)
 
     def call(self, x):
         kernel = keras.ops.multiply(self.kernel, keras.ops.cast(self.mask, self.compute_dtype))

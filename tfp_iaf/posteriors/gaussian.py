@@ -45,7 +45,7 @@ class FullCovariance(Posterior):
     def __init__(self, latent_size, seed=None, **kwargs):
         super().__init__(latent_size, seed=seed, **kwargs)
         if self.latent_size < 2:
-            raise ValueError("FullCovariance needs latent_size >= 2; with one latent use DiagonalGaussian.")
+            raise ValueError("FullCovariance needs a latent_size of at least 2; with one latent use DiagonalGaussian.")
 
     @property
     def flow_size(self):

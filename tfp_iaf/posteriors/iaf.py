@@ -2,6 +2,7 @@
 
 import keras
 
+from tfp_iaf.arguments import integer
 from tfp_iaf.bijectors import InverseAutoregressiveFlow, ReverseOrder, elementwise
 from tfp_iaf.networks import AutoregressiveNetwork
 from tfp_iaf.posteriors.posterior import Posterior
@@ -55,13 +56,8 @@ class IAF(Posterior):
         **kwargs,
     ):
         super().__init__(latent_size, seed=seed, **kwargs)
-        if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1:
-            raise ValueError(f"num_steps must be a positive integer, got {num_steps!r}; without steps use DiagonalGaussian.")
-        if context_size is not None and (not isinstance(context_size, int) or context_size < 0):
-            raise ValueError(f"context_size must be an integer of at least 0, or None for latent_size, got {context_size!r}.")
-        self.num_steps = num_steps
-        self.hidden_units = tuple(hidden_units)
-        self.context_size = self.latent_size if context_size is None else context_size
+        self.num_steps = integer("num_steps", num_steps)
+        self.context_size = self.latent_size if context_size is None else integer("context_size", context_size, at_least=0)
         self.bijector_fn = bijector_fn
         self.activation = keras.activations.get(activation)
         self.residual = residual
@@ -69,14 +65,14 @@ class IAF(Posterior):
             AutoregressiveNetwork(
                 params=elementwise.params_of(bijector_fn),
                 event_shape=self.latent_size,
-                hidden_units=self.hidden_units,
+                hidden_units=hidden_units,
                 context_size=self.context_size or None,
                 activation=self.activation,
                 residual=residual,
                 dtype=self.dtype_policy,
                 name=f"step_{k + 1}",
             )
-            for k in range(num_steps)
+            for k in range(self.num_steps)
         ]
 
     @property
@@ -100,7 +96,7 @@ class IAF(Posterior):
         return {
             **super().get_config(),
             "num_steps": self.num_steps,
-            "hidden_units": list(self.hidden_units),
+            "hidden_units": list(self.networks[0].hidden_units),
             "context_size": self.context_size,
             "bijector_fn": self.bijector_fn,
             "activation": keras.activations.serialize(self.activation),

@@ -5,7 +5,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf.arguments import integer
 from tfp_iaf.bijectors import scales
+from tfp_iaf.networks import density_dtype
 from tfp_iaf.posteriors.noise import standard_normal
 
 __all__ = ["Posterior"]
@@ -25,7 +27,7 @@ class Posterior(keras.layers.Layer):
     A subclass says what the steps are in `steps(flow_inputs)`, and in `flow_size` how many numbers a row of features has to
     supply for them.
 
-    Densities are computed in the layer's variable dtype (float32 under mixed precision) whatever its compute dtype.
+    Densities are computed in float32 under every policy but float64's.
 
     The noise comes from a `keras.random.SeedGenerator` of the layer's own. Its state is saved with the weights, so a resumed
     run draws the noise that the unbroken run would have drawn; it does not depend on `jit_compile`.
@@ -48,9 +50,7 @@ class Posterior(keras.layers.Layer):
 
     def __init__(self, latent_size, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(latent_size, bool) or not isinstance(latent_size, (int, np.integer)) or latent_size < 1:
-            raise ValueError(f"latent_size must be a positive integer, got {latent_size!r}.")
-        self.latent_size = int(latent_size)
+        self.latent_size = integer("latent_size", latent_size)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.base_layer = keras.layers.Dense(2 * self.latent_size, name="base", dtype=self.dtype_policy)
@@ -81,6 +81,8 @@ class Posterior(keras.layers.Layer):
     def __call__(self, features, *args, **kwargs):
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
         self._check_features(features)
+        if kwargs.get("num_samples") is not None and not tf.is_tensor(kwargs["num_samples"]):
+            integer("num_samples", kwargs["num_samples"])
         return super().__call__(features, *args, **kwargs)
 
     def call(self, features, num_samples=None, seed=None):
@@ -133,20 +135,20 @@ class Posterior(keras.layers.Layer):
     def _build_for(self, features):
         self._check_features(features)
         if not self.built:
-            self.build(tuple(features.shape))
+            self.build(np.shape(features))
 
     def _base_and_steps(self, features):
         features = keras.ops.cast(features, self.compute_dtype)
-        loc, unconstrained = tf.split(tf.cast(self.base_layer(features), self.variable_dtype), 2, axis=-1)
-        flow_inputs = None if self.flow_layer is None else tf.cast(self.flow_layer(features), self.variable_dtype)
+        loc, unconstrained = tf.split(tf.cast(self.base_layer(features), density_dtype(self)), 2, axis=-1)
+        flow_inputs = None if self.flow_layer is None else tf.cast(self.flow_layer(features), density_dtype(self))
         return loc, scales.softplus_scale(unconstrained), self.steps(flow_inputs)
 
     def compute_output_spec(self, features, num_samples=None, seed=None):
         del seed
         leading = (features.shape[0],) if num_samples is None else (num_samples, features.shape[0])
         return (
-            keras.KerasTensor((*leading, self.latent_size), dtype=self.variable_dtype),
-            keras.KerasTensor(leading, dtype=self.variable_dtype),
+            keras.KerasTensor((*leading, self.latent_size), dtype=density_dtype(self)),
+            keras.KerasTensor(leading, dtype=density_dtype(self)),
         )
 
     def save_own_variables(self, store):
@@ -155,7 +157,9 @@ class Posterior(keras.layers.Layer):
         store["seed_generator_state"] = self.seed_generator.state.numpy()
 
     def load_own_variables(self, store):
-        self.seed_generator.state.assign(store["seed_generator_state"])
+        store = {name: store[name] for name in store.keys()}  # noqa: SIM118 - an HDF5 group is no dict.
+        self.seed_generator.state.assign(store.pop("seed_generator_state"))
+        super().load_own_variables(store)
 
     def get_config(self):
         return {**super().get_config(), "latent_size": self.latent_size, "seed": self.seed}

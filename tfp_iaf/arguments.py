@@ -1,0 +1,21 @@
+"""Checks of arguments that many rooms share."""
+
+import operator
+
+__all__ = ["integer"]
+
+
+def integer(name, value, at_least=1):
+    """The value as an int; a ValueError unless it is an integer (a NumPy one will do) of at least `at_least`.
+
+    >>> integer("latent_size", 3)
+    3
+    """
+    kind = {0: "a non-negative integer", 1: "a positive integer"}.get(at_least, f"an integer of at least {at_least}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < at_least:
+        raise ValueError(f"{name} must be {kind}, got {value!r}.")
+    return number
