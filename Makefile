@@ -17,7 +17,7 @@ setup: .venv/installed
 
 demo: setup
 	$(RUN) examples/train_vae.py --data=digits --posterior=diagonal,full_covariance,iaf --latent_size=16 \
-	  --hidden_units=128,128 --flow_hidden_units=128,128 --epochs=150 --kl_warm_up_steps=300 --keep_best --logdir=runs/demo
+	  --hidden_units=64 --flow_hidden_units=128,128 --epochs=300 --kl_warm_up_steps=300 --keep_best --logdir=runs/demo
 	$(RUN) examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=runs/demo/served_samples.png
 	$(RUN) examples/fit_banana.py --out=runs/demo/banana.png
 	@echo 'Open runs/demo: curves.png, banana.png, served_samples.png, and the pictures of each posterior.'

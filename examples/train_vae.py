@@ -140,9 +140,10 @@ def train(model, splits, folder):
 
 def evaluate(model, x):
     """Bound and log-likelihood of x, each with the standard error of its mean over the examples."""
+    progress = sys.stdout.isatty()
     estimates = {
-        "elbo": tfp_iaf.evaluation.elbo(model, x, num_samples=16),
-        "log_likelihood": tfp_iaf.evaluation.log_likelihood(model, x, num_samples=FLAGS.importance_samples),
+        "elbo": tfp_iaf.evaluation.elbo(model, x, num_samples=16, verbose=progress),
+        "log_likelihood": tfp_iaf.evaluation.log_likelihood(model, x, FLAGS.importance_samples, verbose=progress),
     }
     figures = {name: tfp_iaf.evaluation.mean_and_standard_error(values) for name, values in estimates.items()}
     return {name: {"mean": mean, "standard_error": error} for name, (mean, error) in figures.items()}

@@ -49,9 +49,10 @@ class VAE(keras.Model):
 
     Source: Kingma and Welling 2014, equations 3 and 7.
 
+    >>> from tfp_iaf import posteriors
     >>> model = VAE(
     ...     encoder=keras.Sequential([keras.layers.Dense(16, "relu")]),
-    ...     posterior=keras.saving.get_registered_object("tfp_iaf>DiagonalGaussian")(latent_size=2),
+    ...     posterior=posteriors.IAF(latent_size=2, hidden_units=(16,)),
     ...     decoder=keras.Sequential([keras.layers.Dense(16, "relu"), keras.layers.Dense(12)]))
     >>> model.compile(keras.optimizers.Adamax(2e-3))
     >>> history = model.fit(np.ones([64, 12]), batch_size=32, epochs=2, verbose=0)
