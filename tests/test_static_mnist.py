@@ -10,8 +10,14 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = pathlib.Path(os.environ.get("STATIC_MNIST", ROOT.parent / "shared" / "data" / "binarized_mnist.npz"))
-FLAGS = "--latent_size=128 --hidden_units=256,256 --activation=relu --flow_hidden_units=256,256 --bijector_fn=gated".split()
-FLAGS += "--optimizer=rmsprop --learning_rate=1e-3 --steps=10000 --importance_samples=8".split()
+FLAGS = [
+    "--latent_size=128",
+    "--hidden_units=256,256",
+    "--activation=relu",
+    "--flow_hidden_units=256,256",
+    "--bijector_fn=gated",
+]
+FLAGS += ["--optimizer=rmsprop", "--learning_rate=1e-3", "--steps=10000", "--importance_samples=8"]
 
 
 @pytest.mark.long
