@@ -24,7 +24,7 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
 
     ```none
     forward (1 network evaluation):        parameters = network(y, context);  z = f(y; parameters)
-    inverse (a few, at most D):            the y with f(y; network(y, context)) = z
+    inverse (a few, at most D + 2):        the y with f(y; network(y, context)) = z
     log|det dz/dy|                         = sum_i log f'(y_i; parameters_i)
     "affine":    z = (y - shift) exp(-log_scale)         log|det| = -sum log_scale
     "gated":     z = s y + (1 - s) m, s = sigmoid(gate)  log|det| = sum log s
@@ -43,8 +43,8 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
             without context.
         bijector_fn: "affine", "gated", "location", or a callable from parameters `[..., D, P]` to an increasing
             elementwise `tfb.Bijector`.
-        inverse: "fixed_point" (exact after at most D evaluations, stops when settled), "sequential" (D evaluations, the
-            reference) or "auto".
+        inverse: "fixed_point" (exact after at most D iterations, stops when settled; implicit gradients), "sequential" (one
+            entry an iteration, the reference) or "auto", which is "fixed_point".
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.
 

@@ -28,8 +28,8 @@ class FullCovariance(Posterior):
     """q(z|x) = N(L(x) loc(x), L(x) diag(scale(x)^2) L(x)'): a diagonal sample y, then z = L(x) y.
 
     L is unit lower triangular with its D (D - 1) / 2 entries read off the features, and starts at the identity. Since
-    det L = 1, log q(z|x) = log q(y|x). Costs a D x D product a row on top of the diagonal posterior; use it for D up to
-    about 100.
+    det L = 1, log q(z|x) = log q(y|x). Costs D (D - 1) / 2 outputs of a dense layer and a D x D product a row on top of the
+    diagonal posterior; use it for D up to about 64.
 
     Arguments, shapes and errors: see `Posterior`; `latent_size` is at least 2.
 
