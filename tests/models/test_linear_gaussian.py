@@ -36,7 +36,7 @@ def gap(posterior, epochs=100):
     model.compile(keras.optimizers.Adam(schedule), jit_compile=True)
     model.fit(x, batch_size=256, epochs=epochs, verbose=0)
     covariance = W @ W.T + NOISE**2 * np.eye(len(W))
-    log_p = tfd.MultivariateNormalFullCovariance(np.zeros(len(W)), covariance.astype(np.float64)).log_prob(x)
+    log_p = tfd.MultivariateNormalTriL(np.zeros(len(W)), np.linalg.cholesky(covariance)).log_prob(x.astype(np.float64))
     return float(np.mean(log_p - evaluation.elbo(model, x, num_samples=64, verbose=False)))
 
 
