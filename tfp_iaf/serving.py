@@ -61,9 +61,15 @@ def export(model, path, overwrite=False):
     try:
         complete = pathlib.Path(staging, "new")
         archive.write_out(complete, verbose=False)
+        old = pathlib.Path(staging, "old")
         if path.exists():
-            os.replace(path, pathlib.Path(staging, "old"))
-        os.replace(complete, path)
+            os.replace(path, old)
+        try:
+            os.replace(complete, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -27,8 +27,8 @@ class VAE(keras.Model):
 
     `compile` it with an optimizer and no loss; `fit(x)` and `evaluate(x)` take data without targets, as an array or a
     `tf.data.Dataset` of batches. Metrics: `loss`, `elbo`, `kl`, `reconstruction`, the last three without `kl_weight`.
-    `model(x)` and `predict(x)` return those three for each example. Floating, integer and boolean data are cast to the
-    model's dtype.
+    `model(x)` and `predict(x)` return those three for each example. Floating, integer and boolean data are cast to
+    `density_dtype`.
 
     Args:
         encoder: a Keras model or layer, x -> features `[B, F]`.
@@ -161,7 +161,7 @@ class VAE(keras.Model):
         return self.encoder(self.as_input(x), training=False)
 
     def decode(self, z, training=False):
-        """The likelihood's parameters at z `[B, D]`, in the model's variable dtype."""
+        """The likelihood's parameters at z `[B, D]`, in `density_dtype`."""
         return tf.cast(self.decoder(z, training=training), self.density_dtype)
 
     def reconstruct(self, x, seed=None):
@@ -174,7 +174,7 @@ class VAE(keras.Model):
         return self.likelihood(self.decode(self.prior.sample(num_samples, seed=seed))).mean()
 
     def as_input(self, x):
-        """x as a tensor of the model's variable dtype."""
+        """x as a tensor of `density_dtype`."""
         return keras.ops.cast(x, self.density_dtype)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
