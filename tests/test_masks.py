@@ -11,8 +11,8 @@ from tfp_iaf import masks
 def test_masks_needs_neither_tensorflow_nor_keras():
     tree = ast.parse(pathlib.Path(masks.__file__).read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"numpy"}
-    assert {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} == {"tfp_iaf.arguments"}
+    assert imported == {"itertools", "numpy"}
+    assert {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} == {"typing", "tfp_iaf.arguments"}
 
 
 @pytest.mark.parametrize("event_size", [1, 2, 3, 7])
@@ -75,3 +75,30 @@ def test_bad_orders(arguments, message):
 def test_bad_width():
     with pytest.raises(ValueError, match="width of a hidden layer must be a positive integer"):
         masks.hidden_degrees(0, 4)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("num_blocks", [1, 2, 5])
+def test_column_blocks_cover_the_mask(num_blocks, strict):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        in_degrees, out_degrees = (np.sort(rng.integers(0, 6, size=size)) for size in (9, 7))
+        mask = masks.degree_mask(in_degrees, out_degrees, strict)
+        blocks = masks.column_blocks(in_degrees, out_degrees, num_blocks, strict)
+        assert [block.start for block in blocks] == [0, *(block.stop for block in blocks[:-1])]
+        assert blocks[-1].stop == 7
+        for block in blocks:
+            columns = mask[:, block.start : block.stop]
+            assert not columns[block.num_inputs :].any()
+            # No row too many, but the one that a block keeps in any case.
+            assert columns[block.num_inputs - 1].any() or block.num_inputs == 1
+
+
+def test_column_blocks_refuse_what_does_not_fit():
+    for arguments, message in {
+        ((1, 2), (1, 2), 3): "at most the number of outputs, 2",
+        ((1, 2), (1, 2), 0): "positive integer",
+        ((2, 1), (1, 2), 2): "sorted",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            masks.column_blocks(*arguments)

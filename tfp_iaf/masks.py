@@ -8,11 +8,14 @@ degree k on hidden units of degree < k. Degree 0 stands for units that see the c
 The construction is that of MADE (Germain et al. 2015, section 4.1, equations 12 and 13).
 """
 
+import itertools
+from typing import NamedTuple
+
 import numpy as np
 
 from tfp_iaf.arguments import integer
 
-__all__ = ["degree_mask", "hidden_degrees", "input_degrees"]
+__all__ = ["ColumnBlock", "column_blocks", "degree_mask", "hidden_degrees", "input_degrees"]
 
 
 def input_degrees(event_size, input_order="left-to-right", seed=None):
@@ -101,3 +104,45 @@ def degree_mask(in_degrees, out_degrees, strict=False):
     rows = np.asarray(in_degrees)[:, np.newaxis]
     columns = np.asarray(out_degrees)[np.newaxis, :]
     return columns > rows if strict else columns >= rows
+
+
+class ColumnBlock(NamedTuple):
+    """The columns `start:stop` of a kernel, which read the first `num_inputs` rows at most."""
+
+    start: int
+    stop: int
+    num_inputs: int
+
+
+def column_blocks(in_degrees, out_degrees, num_blocks, strict=False):
+    """Blocks of neighbouring columns of a kernel whose inputs and outputs are sorted by degree.
+
+    With both sorted, the allowed entries form a staircase, and the rows below a block's prefix are zero: a product block by
+    block does (n + 1) / 2n of the work of the whole kernel, n blocks of a square.
+
+    Args:
+        in_degrees, out_degrees: sorted.
+        num_blocks: n, at most the number of outputs.
+        strict: as in `degree_mask`.
+
+    Returns:
+        A list of `ColumnBlock`. One without any allowed entry keeps one row, all masked.
+
+    Raises:
+        ValueError: if `num_blocks` does not fit, or the degrees are not sorted.
+
+    >>> column_blocks([1, 2, 3, 4], [1, 2, 3, 4], num_blocks=2)
+    [ColumnBlock(start=0, stop=2, num_inputs=2), ColumnBlock(start=2, stop=4, num_inputs=4)]
+    """
+    in_degrees, out_degrees = np.asarray(in_degrees), np.asarray(out_degrees)
+    num_outputs = len(out_degrees)
+    if integer("num_blocks", num_blocks) > num_outputs:
+        raise ValueError(f"num_blocks must be at most the number of outputs, {num_outputs}, got {num_blocks}.")
+    if (np.diff(in_degrees) < 0).any() or (np.diff(out_degrees) < 0).any():
+        raise ValueError("column_blocks needs sorted degrees.")
+    edges = [k * num_outputs // num_blocks for k in range(num_blocks + 1)]
+    side = "left" if strict else "right"
+    return [
+        ColumnBlock(start, stop, max(1, int(np.searchsorted(in_degrees, out_degrees[stop - 1], side))))
+        for start, stop in itertools.pairwise(edges)
+    ]

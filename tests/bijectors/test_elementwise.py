@@ -20,7 +20,7 @@ def test_named_maps_equal_the_reference_and_invert(name):
     np.testing.assert_allclose(log_derivative_at_z, log_derivative, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["affine", "gated", "location"])
+@pytest.mark.parametrize("name", ["affine", "gated", "location", "spline"])
 def test_zero_parameters_are_near_the_identity(name):
     y = tf.constant([0.5, -1.0])
     z, log_derivative = elementwise.get(name).forward(y, tf.zeros([2, elementwise.params_of(name)]))
@@ -47,5 +47,45 @@ def test_any_elementwise_bijector_joins_in():
 @pytest.mark.parametrize("function", [elementwise.get, elementwise.params_of])
 @pytest.mark.parametrize("name", ["Affine", "", None, 3])
 def test_unknown_names(function, name):
-    with pytest.raises(ValueError, match="expected one of affine, gated, location"):
+    with pytest.raises(ValueError, match="expected one of affine, gated, location, spline"):
         function(name)
+
+
+def test_spline_is_the_identity_at_zero_and_outside_its_range():
+    spline = elementwise.get("spline")
+    y = tf.constant([[-70.0, -5.0, -1.0, 0.3, 4.9, 5.0, 12.0]])
+    z, log_derivative = spline.forward(y, tf.zeros([1, 7, 23]))
+    np.testing.assert_allclose(z, y, rtol=1e-4)
+    np.testing.assert_allclose(log_derivative, np.zeros([1, 7]), atol=1e-3)
+    outside = tf.constant([[-70.0, 12.0]])
+    parameters = 3.0 * np.random.default_rng(0).normal(size=[1, 2, 23]).astype(np.float32)
+    np.testing.assert_array_equal(spline.forward(outside, parameters)[0], outside)
+
+
+def test_spline_goes_through_its_knots_with_its_slopes():
+    """K = 3 bins: widths and heights by softmax, slopes 1 at the ends."""
+    parameters = np.array([0.3, -1.0, 0.5, -0.2, 0.8, 0.1, 1.5, -0.7])
+    softmax = [np.exp(logits) / np.exp(logits).sum() for logits in (parameters[:3], parameters[3:6])]
+    x, y = (np.concatenate([[-5.0], -5.0 + np.cumsum(10.0 * (0.99 * share + 0.01 / 3))]) for share in softmax)
+    slopes = [1.0, *(np.log1p(np.exp(parameters[6:] + np.log(np.e - 1.0))) + 1e-5), 1.0]
+    z, log_derivative = elementwise.get("spline").forward(tf.constant(x), tf.constant(np.tile(parameters, [4, 1])))
+    np.testing.assert_allclose(z, y, atol=1e-9)
+    np.testing.assert_allclose(np.exp(log_derivative), slopes, atol=1e-9)
+
+
+@pytest.mark.parametrize(("params", "accepted"), [(2, False), (4, False), (5, True), (8, True), (9, False), (23, True)])
+def test_spline_takes_three_parameters_a_bin_less_one(params, accepted):
+    assert elementwise.get("spline").accepts(params) == accepted
+
+
+def test_a_map_leaves_nothing_in_the_cache_of_tfp():
+    cache = tfp.bijectors.Bijector._cache.storage
+    before = len(cache)
+
+    def chain(parameters):
+        return tfp.bijectors.Chain([tfp.bijectors.Shift(parameters[..., 0]), tfp.bijectors.SinhArcsinh(parameters[..., 1])])
+
+    for function in (elementwise.get("spline"), elementwise.get(chain)):
+        for direction in (function.forward, function.inverse):
+            tf.function(direction).get_concrete_function(tf.zeros([2]), tf.zeros([2, 23]))
+    assert len(cache) == before

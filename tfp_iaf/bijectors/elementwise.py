@@ -8,16 +8,22 @@ through `FromBijector`.
 import abc
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_iaf.bijectors import scales
 
-__all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "get", "params_of"]
+__all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "Spline", "get", "params_of"]
 
 
 class ElementwiseMap(abc.ABC):
-    """z_i = f(y_i; params_i), increasing in y_i. `params` is P, the parameters an entry takes (None for any number)."""
+    """z_i = f(y_i; params_i), increasing in y_i. `params` is P, the parameters an entry takes."""
 
     params = None
+
+    @classmethod
+    def accepts(cls, params):
+        """Whether the map takes this number of parameters an entry."""
+        return cls.params in (None, params)
 
     @abc.abstractmethod
     def forward(self, y, parameters):
@@ -86,19 +92,61 @@ class FromBijector(ElementwiseMap):
 
     def forward(self, y, parameters):
         bijector = self._bijector_fn(parameters)
-        return bijector.forward(y), bijector.forward_log_det_jacobian(y, event_ndims=0)
+        z, log_derivative = bijector.forward(y), bijector.forward_log_det_jacobian(y, event_ndims=0)
+        _forget(bijector)
+        return z, log_derivative
 
     def inverse(self, z, parameters):
         bijector = self._bijector_fn(parameters)
         y = bijector.inverse(z)
-        return y, bijector.forward_log_det_jacobian(y, event_ndims=0)
+        log_derivative = bijector.forward_log_det_jacobian(y, event_ndims=0)
+        _forget(bijector)
+        return y, log_derivative
 
 
-_NAMED = {"affine": Affine, "gated": Gated, "location": Location}
+class Spline(FromBijector):
+    """The monotone rational-quadratic spline on [-5, 5] with K bins, the identity outside: P = 3 K - 1 parameters an entry.
+
+    The first 2 K parameters are the logits of the bins' widths and heights, the others the K - 1 slopes at the inner knots
+    before `scales.softplus_scale`. A bin keeps at least 1/100 of an even share. Parameters of 0 give the identity.
+    Durkan et al. 2019 ("Neural spline flows"), section 3.1, through `tfb.RationalQuadraticSpline`.
+    """
+
+    # 8 bins, for networks whose size the name has to settle.
+    params = 23
+    half_range = 5.0
+
+    def __init__(self):
+        super().__init__(self._spline)
+
+    @classmethod
+    def accepts(cls, params):
+        return params >= 5 and params % 3 == 2
+
+    def _spline(self, parameters):
+        bins = (parameters.shape[-1] + 1) // 3
+        widths, heights, slopes = tf.split(parameters, [bins, bins, bins - 1], axis=-1)
+
+        def sizes(logits):
+            return 2.0 * self.half_range * (0.99 * tf.nn.softmax(logits) + 0.01 / bins)
+
+        return tfp.bijectors.RationalQuadraticSpline(
+            sizes(widths), sizes(heights), scales.softplus_scale(slopes), range_min=-self.half_range
+        )
+
+
+def _forget(bijector):
+    """Clears what TFP's cache keeps for the bijector and its parts: it would keep every graph traced here alive."""
+    for part in (bijector, *bijector.submodules):
+        if isinstance(part, tfp.bijectors.Bijector):
+            part._cache.clear()
+
+
+_NAMED = {"affine": Affine, "gated": Gated, "location": Location, "spline": Spline}
 
 
 def get(identifier):
-    """The `ElementwiseMap` of a name ("affine", "gated", "location"), or of a callable parameters -> `tfb.Bijector`.
+    """The `ElementwiseMap` of a name ("affine", "gated", "location", "spline"), or of a callable parameters -> `tfb.Bijector`.
 
     >>> get("gated").params
     2

@@ -5,18 +5,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf.bijectors import elementwise, inversion
+from tfp_iaf.bijectors import elementwise, equation, fixed_point, incremental, sequential
 from tfp_iaf.bijectors.flow_spec import FlowSpec
 from tfp_iaf.bijectors.step import Step
-from tfp_iaf.networks import density_dtype
+from tfp_iaf.networks import AutoregressiveNetwork, density_dtype
 
 __all__ = ["InverseAutoregressiveFlow"]
 
-_INVERSIONS = {
-    "auto": inversion.fixed_point,
-    "fixed_point": inversion.fixed_point,
-    "sequential": inversion.sequential,
-}
+_INVERSES = ("auto", "incremental", "fixed_point", "sequential")
 
 
 class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
@@ -24,11 +20,12 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
 
     ```none
     forward (1 network evaluation):        parameters = network(y, context);  z = f(y; parameters)
-    inverse (a few, at most D + 2):        the y with f(y; network(y, context)) = z
+    inverse (as one to three evaluations): the y with f(y; network(y, context)) = z
     log|det dz/dy|                         = sum_i log f'(y_i; parameters_i)
     "affine":    z = (y - shift) exp(-log_scale)         log|det| = -sum log_scale
     "gated":     z = s y + (1 - s) m, s = sigmoid(gate)  log|det| = sum log s
     "location":  z = y - shift                           log|det| = 0
+    "spline":    z = rational-quadratic spline of y      (`elementwise.Spline`)
     ```
 
     Log-scales and gates are bounded, see `bijectors.scales`.
@@ -41,10 +38,12 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         network: a `networks.AutoregressiveNetwork`, or a Keras layer with its attributes; built here if it is not yet.
         context: `[..., C]`, captured; its leading dimensions become the bijector's batch shape. None for a network
             without context.
-        bijector_fn: "affine", "gated", "location", or a callable from parameters `[..., D, P]` to an increasing
-            elementwise `tfb.Bijector`.
-        inverse: "fixed_point" (exact after at most D iterations, stops when settled; implicit gradients), "sequential" (one
-            entry an iteration, the reference) or "auto", which is "fixed_point".
+        bijector_fn: "affine", "gated", "location", "spline" (of K bins if the network has 3 K - 1 params), or a callable from
+            parameters `[..., D, P]` to an increasing elementwise `tfb.Bijector`.
+        inverse: "incremental" computes every unit once, for an `AutoregressiveNetwork`; "fixed_point" iterates, for any
+            network, until settled, after at most D evaluations; "sequential" takes D, the reference. "auto" is
+            "incremental" where possible (not for networks that compute in bfloat16 or float16), otherwise "fixed_point".
+            All are exact. Gradients of the first two are implicit, of first order.
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.
 
@@ -81,20 +80,18 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         with tf.name_scope(name) as name:
             _check_network(network)
             self._map = elementwise.get(bijector_fn)
-            if self._map.params not in (None, network.params):
+            if not self._map.accepts(network.params):
                 raise ValueError(
                     f"bijector_fn={bijector_fn!r} takes {self._map.params} parameter(s) an entry, but {network.name} has "
                     f"params={network.params}; build it with params={self._map.params}."
                 )
-            if not isinstance(inverse, str) or inverse not in _INVERSIONS:
-                raise ValueError(f"Unknown inverse {inverse!r}: expected one of {', '.join(_INVERSIONS)}.")
             if not network.built:
                 network.build((None, network.event_size))
             dtype = tf.as_dtype(density_dtype(network))
             self._network = network
             self._context = None if context is None else _as_tensor(context, dtype, network.name)
             network.check_inputs(np.zeros([network.event_size], dtype.as_numpy_dtype), self._context)
-            self._inverse_method = inverse
+            self._inverse_method = _inverse_method(inverse, network)
             # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
             self._tf_variables = tuple(variable._value for variable in network.variables)
             self._reads_passed_variables = False
@@ -147,14 +144,13 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
             z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[-1:]], axis=0))
             z = tf.ensure_shape(z, static + z.shape[-1:])
 
-        def step(y):
-            return self._map.inverse(z, self._parameters_at(y))[0]
-
-        # Well inside the range of the dtype the network computes in.
-        largest = float(tf.as_dtype(self._network.compute_dtype).max) ** 0.5
-        y = _INVERSIONS[self._inverse_method](step, z, self._network.degrees, largest)
-        _, log_derivative = self._map.inverse(z, self._parameters_at(y))
-        return y, tf.reduce_sum(log_derivative, axis=-1)
+        if self._inverse_method == "sequential":
+            y = sequential.iterate(lambda y: self._map.inverse(z, self._parameters_at(y))[0], z, self._network.degrees)
+            _, log_derivative = self._map.inverse(z, self._parameters_at(y))
+            return y, tf.reduce_sum(log_derivative, axis=-1)
+        method = fixed_point if self._inverse_method == "fixed_point" else incremental
+        values = [tf.convert_to_tensor(variable) for variable in self._tf_variables]
+        return equation.solution(method, self._network, self._map, z, self._context, values)
 
     def _parameters_at(self, y):
         if not self._reads_passed_variables:
@@ -178,6 +174,20 @@ def _check_network(network):
             "tfp_iaf.networks.AutoregressiveNetwork, which takes the same arguments."
         )
     raise ValueError(f"network must be a tfp_iaf.networks.AutoregressiveNetwork, got {type(network).__name__}.")
+
+
+def _inverse_method(inverse, network):
+    """The method meant by `inverse`, or a ValueError."""
+    if not isinstance(inverse, str) or inverse not in _INVERSES:
+        raise ValueError(f"Unknown inverse {inverse!r}: expected one of {', '.join(_INVERSES)}.")
+    # It computes the network's units one by one: by the formulas of that network, and rounding as float32 or float64 do.
+    is_possible = isinstance(network, AutoregressiveNetwork) and network.compute_dtype in ("float32", "float64")
+    if inverse == "incremental" and not is_possible:
+        raise ValueError(
+            f"inverse='incremental' needs an AutoregressiveNetwork that computes in float32 or float64, got a "
+            f"{type(network).__name__} that computes in {network.compute_dtype}; use inverse='auto'."
+        )
+    return ("incremental" if is_possible else "fixed_point") if inverse == "auto" else inverse
 
 
 def _as_tensor(context, dtype, network_name):

@@ -4,6 +4,7 @@ import itertools
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfp_iaf import masks
 from tfp_iaf.arguments import integer
@@ -34,8 +35,8 @@ class AutoregressiveNetwork(keras.layers.Layer):
         input_order: "left-to-right", "right-to-left", "random", or a permutation of 1..D (see `masks.input_degrees`).
         activation: a Keras activation, by name or as a callable.
         residual: whether a hidden layer adds its input where the widths agree.
-        use_bias, kernel_initializer, bias_initializer, kernel_regularizer: of every masked layer; the last layer keeps
-            its near-zero kernel.
+        use_bias, kernel_initializer, bias_initializer, kernel_regularizer, num_blocks: of every `MaskedDense`; the last
+            layer keeps its near-zero kernel.
         seed: integer seed of a "random" input order.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -65,6 +66,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
+        num_blocks=None,
         seed=None,
         **kwargs,
     ):
@@ -85,6 +87,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.num_blocks = num_blocks
         self._make_layers()
 
     @property
@@ -95,7 +98,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
         with_context = self.context_size is not None
         degrees = [self.degrees]
         degrees += [masks.hidden_degrees(units, self.event_size, with_context) for units in self.hidden_units]
-        common = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
+        common = {"use_bias": self.use_bias, "num_blocks": self.num_blocks, "dtype": self.dtype_policy}
         self.hidden_layers = [
             MaskedDense(
                 before,
@@ -109,6 +112,8 @@ class AutoregressiveNetwork(keras.layers.Layer):
             )
             for i, (before, after) in enumerate(itertools.pairwise(degrees))
         ]
+        widths = self.hidden_units
+        self.skips = [self.residual and k > 0 and widths[k - 1] == widths[k] for k in range(len(widths))]
         self.output_layer = MaskedDense(
             degrees[-1],
             np.repeat(self.degrees, self.params),
@@ -144,20 +149,29 @@ class AutoregressiveNetwork(keras.layers.Layer):
         return super().__call__(y, context=context, **kwargs)
 
     def call(self, y, context=None):
-        injected = None if self.context_kernel is None else keras.ops.matmul(context, self.context_kernel)
-        x = y
-        for layer in self.hidden_layers:
+        return self.evaluate(y, context)[0]
+
+    def evaluate(self, y, context=None):
+        """(parameters `[..., D, P]`, the hidden layers' pre-activations): what the exact inverses need of a network."""
+        injected = self.context_term(context)
+        x, pre_activations = y, []
+        for layer, has_skip in zip(self.hidden_layers, self.skips):
             pre_activation = layer(x)
             if injected is not None:
                 pre_activation, injected = pre_activation + injected, None
+            pre_activations.append(pre_activation)
             update = self.activation(pre_activation)
-            is_residual = self.residual and layer is not self.hidden_layers[0] and x.shape[-1] == update.shape[-1]
-            x = x + update if is_residual else update
+            x = x + update if has_skip else update
         outputs = self.output_layer(x)
         if injected is not None:  # No hidden layer.
             outputs = outputs + injected
-        leading = keras.ops.shape(outputs)[:-1]
-        return keras.ops.reshape(outputs, (*leading, self.event_size, self.params))
+        axes = [self.event_size, self.params]
+        parameters = tf.reshape(outputs, tf.concat([tf.shape(outputs)[:-1], axes], axis=0))
+        return tf.ensure_shape(parameters, outputs.shape[:-1].concatenate(axes)), pre_activations
+
+    def context_term(self, context):
+        """What the context adds to the first layer's pre-activations; None without context."""
+        return None if self.context_kernel is None else keras.ops.matmul(context, self.context_kernel)
 
     def compute_output_shape(self, y_shape, context_shape=None):
         leading = y_shape[:-1]
@@ -198,6 +212,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "num_blocks": self.num_blocks,
         }
 
 

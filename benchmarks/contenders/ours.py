@@ -1,0 +1,71 @@
+"""tfp_iaf, in each mode of execution, and with parts of it switched off."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from benchmarks.contenders import Flow, tf_timing
+from tfp_iaf import AutoregressiveNetwork, InverseAutoregressiveFlow, ReverseOrder
+
+PACKAGES = ("tfp_iaf", "tensorflow", "tensorflow-probability", "keras")
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
+
+
+def make(case, mode="XLA", evaluations=1, inverse="auto", **network_arguments) -> Flow:
+    context = tf.Variable(tf.random.stateless_normal([case.batch_size, case.context_size], seed=[1, 0]))
+    networks = [
+        AutoregressiveNetwork(2, case.event_size, case.hidden_units, case.context_size, activation="relu", **network_arguments)
+        for _ in range(case.num_steps)
+    ]
+    for seed, network in enumerate(networks):
+        network.build()
+        leave_identity(network, seed)
+
+    def chain():
+        steps = []
+        for network in networks:
+            if steps:
+                steps.append(ReverseOrder())
+            steps.append(InverseAutoregressiveFlow(network, context=tf.convert_to_tensor(context), inverse=inverse))
+        return tfb.Chain(steps[::-1])
+
+    base = tfd.MultivariateNormalDiag(tf.zeros([case.batch_size, case.event_size]))
+
+    def sample():
+        flow = chain()
+        if evaluations == 1:
+            return tfd.TransformedDistribution(base, flow).experimental_sample_and_log_prob()
+        y = base.sample()
+        # Another tensor: TFP's cache would answer for the first.
+        return flow.forward(y), base.log_prob(y) - flow.forward_log_det_jacobian(another(y))
+
+    def log_prob(z):
+        return tfd.TransformedDistribution(base, chain()).log_prob(z)
+
+    weights = [variable._value for network in networks for variable in network.trainable_variables]
+    return tf_timing.flow(case, mode, sample, log_prob, weights, context)
+
+
+def leave_identity(network, seed):
+    """Gives the last layer weights as of a trained flow: iterative inverses are cheap near the identity."""
+    rng = np.random.default_rng(seed)
+    for weight in network.output_layer.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape) * 0.5 / np.sqrt(network.hidden_units[-1]))
+
+
+def another(y):
+    """The same values by other operations, which no compiler merges."""
+    return y + tf.cast(tf.random.uniform([], maxval=1, dtype=tf.int32), y.dtype)
+
+
+CONTENDERS = {f"tfp_iaf {mode}": functools.partial(make, mode=mode) for mode in tf_timing.MODES}
+ABLATIONS = {
+    "two evaluations": functools.partial(make, evaluations=2),
+    "fixed-point inverse": functools.partial(make, inverse="fixed_point"),
+    "sequential inverse": functools.partial(make, inverse="sequential"),
+}
+CONTENDERS |= {f"tfp_iaf XLA, {name}": function for name, function in ABLATIONS.items()}

@@ -1,0 +1,52 @@
+"""The quantities of a TensorFlow flow, from its sampling and its density, in one mode of execution."""
+
+import tensorflow as tf
+
+from benchmarks.contenders import Flow
+
+MODES = {
+    "XLA": lambda function: tf.function(function, jit_compile=True),
+    "graph": tf.function,
+    "eager": lambda function: function,
+}
+
+
+def flow(case, mode, sample, log_prob, weights, context):
+    """The `Flow` of two functions.
+
+    Args:
+        case: a `Case`.
+        mode: one of `MODES`.
+        sample: () -> (z, log_q), with fresh noise.
+        log_prob: z -> log_q.
+        weights: the `tf.Variable`s to differentiate with respect to.
+        context: `[B, C]`, a `tf.Variable`.
+    """
+    z_given = tf.random.stateless_normal([case.batch_size, case.event_size], seed=[2, 0])
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            z, log_q = sample()
+            loss = tf.reduce_mean(log_q + 0.5 * tf.reduce_sum(tf.square(z), axis=-1))
+        return tape.gradient(loss, [*weights, context])
+
+    compile_ = MODES[mode]
+    sample, gradients, log_prob = compile_(sample), compile_(gradients), compile_(log_prob)
+
+    def round_trip():
+        z, log_q = sample()
+        return log_q.numpy(), log_prob(tf.constant(z.numpy())).numpy()
+
+    quantities = {
+        "forward": lambda: finish(sample()),
+        "training step": lambda: finish(gradients()),
+        # A new tensor: TFP's bijector cache would answer for an old one.
+        "inverse": lambda: finish(log_prob(tf.identity(z_given))),
+    }
+    return Flow(quantities, round_trip, sum(int(tf.size(weight)) for weight in weights))
+
+
+def finish(outputs):
+    """Returns when the values are there."""
+    for output in tf.nest.flatten(outputs):
+        output.numpy()

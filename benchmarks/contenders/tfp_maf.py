@@ -1,0 +1,51 @@
+"""TFP's own route to an inverse autoregressive flow: `Invert(MaskedAutoregressiveFlow(AutoregressiveNetwork))`."""
+
+import functools
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from benchmarks.contenders import Flow, tf_timing
+
+PACKAGES = ("tensorflow", "tensorflow-probability", "tf-keras")
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
+
+
+def make(case, mode) -> Flow:
+    tf.random.set_seed(0)
+    context = tf.Variable(tf.random.stateless_normal([case.batch_size, case.context_size], seed=[1, 0]))
+    networks, steps, names = [], [], []
+    for k in range(case.num_steps):
+        network = tfb.AutoregressiveNetwork(
+            params=2,
+            event_shape=[case.event_size],
+            hidden_units=list(case.hidden_units),
+            activation="relu",
+            conditional=True,
+            conditional_event_shape=[case.context_size],
+        )
+        network(tf.zeros([1, case.event_size]), conditional_input=tf.zeros([1, case.context_size]))
+        networks.append(network)
+        names.append(f"maf_{k}")
+        if steps:
+            steps.append(tfb.Permute(list(range(case.event_size))[::-1]))
+        steps.append(tfb.Invert(tfb.MaskedAutoregressiveFlow(network, name=names[-1]), name=names[-1]))
+    base = tfd.MultivariateNormalDiag(tf.zeros([case.batch_size, case.event_size]))
+    distribution = tfd.TransformedDistribution(base, tfb.Chain(steps[::-1]))
+
+    def bijector_kwargs():
+        return {name: {"conditional_input": context} for name in names}
+
+    def sample():
+        return distribution.experimental_sample_and_log_prob(bijector_kwargs=bijector_kwargs())
+
+    def log_prob(z):
+        return distribution.log_prob(z, bijector_kwargs=bijector_kwargs())
+
+    weights = [variable for network in networks for variable in network.trainable_variables]
+    return tf_timing.flow(case, mode, sample, log_prob, weights, context)
+
+
+CONTENDERS = {f"TFP {mode}": functools.partial(make, mode=mode) for mode in tf_timing.MODES}

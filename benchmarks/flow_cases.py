@@ -1,0 +1,30 @@
+"""The named cases of the flow benchmark. Standard library only: workers in other environments read them too."""
+
+import dataclasses
+
+__all__ = ["CASES", "QUANTITIES", "Case"]
+
+# What is timed: a sample with its log q; the same with the gradient of a loss with respect to all weights and the
+# context; log q of a given z.
+QUANTITIES = ("forward", "training step", "inverse")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A chain of `num_steps` affine autoregressive steps, ReLU networks, a context for each row of the batch."""
+
+    event_size: int
+    context_size: int
+    hidden_units: tuple
+    num_steps: int
+    batch_size: int
+
+
+CASES = {
+    "D64": Case(64, 64, (512, 512), 4, 256),
+    "D256": Case(256, 64, (1024, 1024), 2, 256),
+    # The networks of the paper's MNIST experiments.
+    "paper": Case(32, 64, (1920, 1920), 8, 128),
+    "D64 batch 1": Case(64, 64, (512, 512), 4, 1),
+    **{f"growth D{size}": Case(size, 64, (1024, 1024), 1, 64) for size in (16, 64, 256, 1024)},
+}

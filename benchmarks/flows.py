@@ -1,0 +1,140 @@
+"""The flows of this package against their peers: forward, training step, inverse; time and memory.
+
+    python -m benchmarks.flows --peers_python=.venv-peers/bin/python
+
+Every contender runs in a process of its own. All contenders of a case take turns, for a number of rounds, so that a busy
+moment of the machine hits all; figures are medians over the rounds. One JSON file a case is written when the case is done.
+"""
+
+import contextlib
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+from benchmarks.contenders import MODULES
+from benchmarks.flow_cases import CASES, QUANTITIES
+from examples.provenance import provenance
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", "runs/flows", "Folder of the JSON files, one a case.")
+flags.DEFINE_string("peers_python", None, "Python that has PyTorch, JAX and the peers' packages; without it, TFP alone.")
+flags.DEFINE_list("cases", list(CASES), f"Cases: {', '.join(CASES)}.")
+flags.DEFINE_list("contenders", None, "Names of contenders; all if not given.")
+flags.DEFINE_integer("rounds", 7, "Rounds.", lower_bound=1)
+flags.DEFINE_integer("slow_rounds", 3, "Rounds of what takes over a second a call.", lower_bound=1)
+flags.DEFINE_float("seconds", 0.3, "Shortest measurement of a round.", lower_bound=0.0)
+flags.register_validator("cases", lambda cases: set(cases) <= set(CASES), message=f"a case is not among: {', '.join(CASES)}")
+
+SLOW_MS = 1e3
+# For the threads of the process that has just been timed to go to sleep.
+PAUSE_SECONDS = 0.05
+
+
+class Worker:
+    """A `benchmarks.flow_worker` process."""
+
+    def __init__(self, python, module, contender, case):
+        self._process = subprocess.Popen(
+            [python, "-m", "benchmarks.flow_worker", module, contender, case],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.description = self._answer()
+
+    def milliseconds(self, quantity):
+        time.sleep(PAUSE_SECONDS)
+        request = {"quantity": quantity, "seconds": FLAGS.seconds}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(self._process.communicate()[1].strip().splitlines()[-1])
+        return json.loads(line)
+
+
+def contenders_of(python, module):
+    """The names of a module's contenders, asked in its own environment."""
+    code = f"import benchmarks.contenders.{module} as m, json; print(json.dumps(list(m.CONTENDERS)))"
+    answer = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if answer.returncode:
+        raise SystemExit(f"{python} cannot import the contenders of {module}: {answer.stderr.strip().splitlines()[-1]}")
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def all_contenders():
+    """(name, python, module) of every contender asked for."""
+    pythons = {"own": sys.executable, "peers": FLAGS.peers_python}
+    found = [
+        (name, pythons[environment], module)
+        for module, environment in MODULES.items()
+        if pythons[environment]
+        for name in contenders_of(pythons[environment], module)
+    ]
+    unknown = set(FLAGS.contenders or ()) - {name for name, _, _ in found}
+    if unknown:
+        raise app.UsageError(f"Unknown contenders {sorted(unknown)}; there are: {', '.join(name for name, _, _ in found)}.")
+    return [entry for entry in found if FLAGS.contenders is None or entry[0] in FLAGS.contenders]
+
+
+def run_case(case_name, contenders):
+    """A row for each contender: its description, and milliseconds of each quantity."""
+    rows, workers = {}, {}
+    with contextlib.ExitStack() as stack:
+        for name, python, module in contenders:
+            try:
+                workers[name] = Worker(python, module, name, case_name)
+            except RuntimeError as error:
+                rows[name] = {"error": str(error)}
+                print(f"  {name}: {error}")
+                continue
+            stack.callback(workers[name].close)
+            rows[name] = {**workers[name].description, "milliseconds": {}}
+        for quantity in QUANTITIES:
+            taking_part = [name for name in workers if quantity in rows[name]["peak_mib"]]
+            samples = {name: [] for name in taking_part}
+            for round_ in range(FLAGS.rounds):
+                for name in taking_part:
+                    slow = samples[name] and samples[name][0] > SLOW_MS
+                    if not slow or round_ < FLAGS.slow_rounds:
+                        samples[name].append(workers[name].milliseconds(quantity))
+            print(f"  {quantity}")
+            for name in sorted(taking_part, key=lambda name: statistics.median(samples[name])):
+                median = statistics.median(samples[name])
+                rows[name]["milliseconds"][quantity] = {
+                    "median": median,
+                    "lowest": min(samples[name]),
+                    "highest": max(samples[name]),
+                    "rounds": len(samples[name]),
+                }
+                print(f"    {median:10.2f} ms  {name}", flush=True)
+    return rows
+
+
+def main(argv):
+    del argv
+    contenders = all_contenders()
+    out = pathlib.Path(FLAGS.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for case_name in FLAGS.cases:
+        print(f"{case_name}: {CASES[case_name]}", flush=True)
+        rows = run_case(case_name, contenders)
+        result = {"case": {"name": case_name, **vars(CASES[case_name])}, "contenders": rows, **provenance()}
+        (out / f"{case_name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,122 @@
+"""The exact inverse of a step with a masked multilayer perceptron, for the price of a few evaluations.
+
+An entry needs the hidden units of lower degrees, a hidden unit of degree d the entries up to d. So entry and units come to be
+known alternately, each once: about one pass over the weights in all, where D evaluations of the network would take D.
+The gradient solves the transposed system, which has the same form in the reversed order.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf.bijectors import staircase
+
+__all__ = ["adjoint", "evaluate", "solve"]
+
+
+def evaluate(equation, y):
+    """(parameters, pre-activations of the hidden layers) at y."""
+    return equation.evaluate(y)
+
+
+def solve(equation):
+    """y with y = g(y), and log|det dz/dy|."""
+    network, z = equation.network, equation.z
+    size, params = network.event_size, network.params
+    batch_shape = tf.shape(z)[:-1]
+    # The context enters the first layer (which is the output layer if there is no other).
+    layers = [*network.hidden_layers, network.output_layer]
+    injected = [equation.context_term(), *(None for _ in layers[1:])]
+
+    def as_stage(layer, term, function):
+        offset = tf.zeros([len(layer.out_degrees), 1], z.dtype)
+        if layer.bias is not None:
+            offset += tf.convert_to_tensor(layer.bias)[:, tf.newaxis]
+        if term is not None:
+            units = len(layer.out_degrees)
+            offset += _features_first(tf.broadcast_to(term, tf.concat([batch_shape, [units]], axis=0)), units)
+        matrix = tf.transpose(layer.kernel)
+        return staircase.Layer(matrix, layer.out_degrees, layer.in_degrees, offset, None, function)
+
+    def hidden(pre_activation, side, below, has_skip):
+        del side
+        value = network.activation(pre_activation)
+        value = value + below if has_skip else value
+        return value, value
+
+    def output(pre_activation, side, below):
+        del side, below
+        return pre_activation, None
+
+    def close(parameters, z_entry):
+        # One entry of every row of the batch: [P, batch] -> [batch, 1, P].
+        parameters = tf.transpose(parameters)[:, tf.newaxis, :]
+        return tf.transpose(equation.map.inverse(tf.transpose(z_entry), parameters)[0])
+
+    functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in network.skips]
+    with equation.weights():
+        stages = [as_stage(*each) for each in zip(layers, injected, [*functions, output])]
+    # Groups count from 0: entry k is in group k - 1, where the units of degree k - 1 become known just before it.
+    stages[0] = stages[0]._replace(input_groups=network.degrees - 1)
+    stages[-1] = stages[-1]._replace(groups=network.output_layer.out_degrees - 1)
+    outputs = staircase.solve(stages, close, [(_features_first(z, size), network.degrees - 1)], size)
+    parameters = tf.reshape(tf.transpose(outputs), tf.concat([batch_shape, [size, params]], axis=0))
+    y, log_derivative = equation.map.inverse(z, parameters)
+    return y, tf.reduce_sum(log_derivative, axis=-1)
+
+
+def adjoint(equation, linearization, upstream):
+    """u with u = upstream + (dg/dy)' u, for `upstream` of y's shape."""
+    network = equation.network
+    size, params = network.event_size, network.params
+    slopes = [_slope(network.activation, pre_activation) for pre_activation in linearization.pre_activations]
+
+    def hidden(pre_activation, slope, below, has_skip):
+        total = pre_activation + below if has_skip else pre_activation
+        return total * slope, total
+
+    def entries(pre_activation, side, below):
+        del side, below
+        return pre_activation, None
+
+    def close(total, upstream_entry, slopes_entry):
+        return (upstream_entry + total) * slopes_entry
+
+    # From the last layer to the first. Degrees count down: an entry is in group D - k, a unit in group D - degree, and units
+    # of degree 0, which no entry reaches, in none.
+    layers = [network.output_layer, *network.hidden_layers[::-1]]
+    # The skip that leads from the units of layer l past layer l + 1, whose adjoint is computed just before.
+    skips = [False, *network.skips[:0:-1]]
+    functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in skips[: len(slopes)]]
+    sides = [_features_first(slope, len(layer.in_degrees)) for slope, layer in zip(slopes[::-1], layers)] + [None]
+    with equation.weights():
+        stages = [
+            staircase.Layer(
+                matrix=layer.kernel,
+                groups=size - layer.in_degrees,
+                input_groups=size - layer.out_degrees,
+                offset=tf.zeros([len(layer.in_degrees), 1], upstream.dtype),
+                side=side,
+                function=function,
+            )
+            for layer, side, function in zip(layers, sides, [*functions, entries])
+        ]
+    sides_of_entries = [
+        (_features_first(upstream, size), size - network.degrees),
+        (_features_first(linearization.parameter_slopes(), size * params), size - np.repeat(network.degrees, params)),
+    ]
+    total = staircase.solve(stages, close, sides_of_entries, size)
+    return upstream + tf.reshape(tf.transpose(total), tf.shape(upstream))
+
+
+def _features_first(x, size):
+    """`[..., n]` or `[..., D, P]` of this size in all -> `[size, batch]`."""
+    return tf.transpose(tf.reshape(x, [-1, size]))
+
+
+def _slope(function, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = function(x)
+    return tape.gradient(value, x)
