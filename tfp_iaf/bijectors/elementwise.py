@@ -16,14 +16,9 @@ __all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "Spl
 
 
 class ElementwiseMap(abc.ABC):
-    """z_i = f(y_i; params_i), increasing in y_i. `params` is P, the parameters an entry takes."""
+    """z_i = f(y_i; params_i), increasing in y_i. `params` is P, the number of parameters an entry takes."""
 
     params = None
-
-    @classmethod
-    def accepts(cls, params):
-        """Whether the map takes this number of parameters an entry."""
-        return cls.params in (None, params)
 
     @abc.abstractmethod
     def forward(self, y, parameters):
@@ -104,7 +99,7 @@ class FromBijector(ElementwiseMap):
         return y, log_derivative
 
 
-class Spline(FromBijector):
+class Spline(ElementwiseMap):
     """The monotone rational-quadratic spline on [-5, 5] with K bins, the identity outside: P = 3 K - 1 parameters an entry.
 
     The first 2 K parameters are the logits of the bins' widths and heights, the others the K - 1 slopes at the inner knots
@@ -112,26 +107,47 @@ class Spline(FromBijector):
     Durkan et al. 2019 ("Neural spline flows"), section 3.1, through `tfb.RationalQuadraticSpline`.
     """
 
-    # 8 bins, for networks whose size the name has to settle.
+    # 8 bins, unless a network has another number.
     params = 23
     half_range = 5.0
 
-    def __init__(self):
-        super().__init__(self._spline)
+    def __init__(self, params=params):
+        if params < 5 or params % 3 != 2:
+            raise ValueError(
+                f"bijector_fn='spline' takes 3 K - 1 parameters an entry for K >= 2 bins, such as 23, got {params}."
+            )
+        self.params = params
+        self._inner = FromBijector(self._spline)
 
-    @classmethod
-    def accepts(cls, params):
-        return params >= 5 and params % 3 == 2
+    def forward(self, y, parameters):
+        return self._apply(self._inner.forward, y, parameters)
+
+    def inverse(self, z, parameters):
+        return self._apply(self._inner.inverse, z, parameters)
+
+    def _apply(self, direction, x, parameters):
+        # TFP's spline needs a static rank. It starts at 0 and has a bin of size 1 more on either side, where it is not used:
+        # under tf.vectorized_map, which ignores the values that tf.pad pads with, its first and last knot are wrong.
+        offset = self.half_range + 1.0
+        inside = tf.abs(x) < self.half_range
+        shifted = tf.clip_by_value(x, -self.half_range, self.half_range) + offset
+        flat = direction(tf.reshape(shifted, [-1]), tf.reshape(parameters, [-1, self.params]))
+        value, log_derivative = (tf.reshape(part, tf.shape(x)) for part in flat)
+        return tf.where(inside, value - offset, x), tf.where(inside, log_derivative, tf.zeros_like(x))
 
     def _spline(self, parameters):
-        bins = (parameters.shape[-1] + 1) // 3
+        bins = (self.params + 1) // 3
         widths, heights, slopes = tf.split(parameters, [bins, bins, bins - 1], axis=-1)
+        one = tf.ones_like(parameters[..., :1])
+
+        def guarded(values):
+            return tf.concat([one, values, one], axis=-1)
 
         def sizes(logits):
-            return 2.0 * self.half_range * (0.99 * tf.nn.softmax(logits) + 0.01 / bins)
+            return guarded(2.0 * self.half_range * (0.99 * tf.nn.softmax(logits) + 0.01 / bins))
 
         return tfp.bijectors.RationalQuadraticSpline(
-            sizes(widths), sizes(heights), scales.softplus_scale(slopes), range_min=-self.half_range
+            sizes(widths), sizes(heights), guarded(scales.softplus_scale(slopes)), range_min=0.0
         )
 
 
@@ -145,20 +161,30 @@ def _forget(bijector):
 _NAMED = {"affine": Affine, "gated": Gated, "location": Location, "spline": Spline}
 
 
-def get(identifier):
-    """The `ElementwiseMap` of a name ("affine", "gated", "location", "spline"), or of a callable parameters -> `tfb.Bijector`.
+def get(identifier, params):
+    """The `ElementwiseMap` meant by a `bijector_fn`.
 
-    >>> get("gated").params
-    2
+    Args:
+        identifier: "affine", "gated", "location", "spline", or a callable parameters `[..., D, P]` -> `tfb.Bijector`.
+        params: P, the number of parameters an entry has.
+
+    Raises:
+        ValueError: for an unknown name, or another number than the named map takes.
+
+    >>> get("spline", params=8).params
+    8
     """
-    if isinstance(identifier, str) and identifier in _NAMED:
-        return _NAMED[identifier]()
     if callable(identifier):
         return FromBijector(identifier)
-    raise ValueError(
-        f"Unknown bijector_fn {identifier!r}: expected one of {', '.join(sorted(_NAMED))}, or a callable "
-        "from parameters [..., D, P] to an elementwise tfb.Bijector."
-    )
+    expected = params_of(identifier)
+    if identifier == "spline":
+        return Spline(params)
+    if params != expected:
+        raise ValueError(
+            f"bijector_fn={identifier!r} takes {expected} parameter(s) an entry, but the network has params={params}; "
+            f"build it with params={expected}."
+        )
+    return _NAMED[identifier]()
 
 
 def params_of(name):
@@ -168,5 +194,8 @@ def params_of(name):
     (2, 1)
     """
     if not isinstance(name, str) or name not in _NAMED:
-        raise ValueError(f"Unknown bijector_fn {name!r}: expected one of {', '.join(sorted(_NAMED))}.")
+        raise ValueError(
+            f"Unknown bijector_fn {name!r}: expected one of {', '.join(sorted(_NAMED))}, or a callable "
+            "from parameters [..., D, P] to an elementwise tfb.Bijector."
+        )
     return _NAMED[name].params

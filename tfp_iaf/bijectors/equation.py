@@ -5,6 +5,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from tfp_iaf.bijectors.custom_gradient import custom_gradient
+
 __all__ = ["Equation", "solution"]
 
 
@@ -69,7 +71,7 @@ def solution(method, network, elementwise_map, z, context, values):
     def equation_of(z, *others):
         return Equation(network, elementwise_map, z, others[0] if num_contexts else None, others[num_contexts:])
 
-    @tf.custom_gradient
+    @custom_gradient
     def solved(*inputs):
         equation = equation_of(*inputs)
         y, log_det = method.solve(equation)

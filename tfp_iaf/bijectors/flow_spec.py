@@ -21,7 +21,7 @@ class FlowSpec(tf.TypeSpec):
         flow_type: the bijector's class.
         network: the Keras layer.
         settings: the other arguments of the constructor but `context`, a tuple of (name, value) pairs.
-        context_spec: `tf.TensorSpec`, or None.
+        context_spec: that of a tensor or of a variable, or None.
         variable_specs: those of the network's variables.
     """
 
@@ -40,7 +40,7 @@ class FlowSpec(tf.TypeSpec):
             type(flow),
             flow.network,
             tuple(sorted(settings.items())),
-            None if context is None else tf.TensorSpec(context.shape, context.dtype),
+            None if context is None else tf.type_spec_from_value(context),
             tuple(tf.type_spec_from_value(variable) for variable in flow.tf_variables),
         )
 
@@ -74,7 +74,7 @@ class FlowSpec(tf.TypeSpec):
 
     def _with_tensor_ranks_only(self):
         context_spec = self._context_spec
-        if context_spec is not None:
+        if isinstance(context_spec, tf.TensorSpec):
             context_spec = tf.TensorSpec([None] * context_spec.shape.rank, context_spec.dtype)
         return self._with_context(context_spec)
 

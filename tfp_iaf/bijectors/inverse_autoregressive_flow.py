@@ -6,7 +6,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf.bijectors import elementwise, equation, fixed_point, incremental, sequential
+from tfp_iaf.bijectors.fingerprint import fingerprint
 from tfp_iaf.bijectors.flow_spec import FlowSpec
+from tfp_iaf.bijectors.references import tensor_or_reference
 from tfp_iaf.bijectors.step import Step
 from tfp_iaf.networks import AutoregressiveNetwork, density_dtype
 
@@ -36,8 +38,8 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
 
     Args:
         network: a `networks.AutoregressiveNetwork`, or a Keras layer with its attributes; built here if it is not yet.
-        context: `[..., C]`, captured; its leading dimensions become the bijector's batch shape. None for a network
-            without context.
+        context: `[..., C]`, captured; its leading dimensions become the bijector's batch shape. A variable is read with each
+            call. None for a network without context.
         bijector_fn: "affine", "gated", "location", "spline" (of K bins if the network has 3 K - 1 params), or a callable from
             parameters `[..., D, P]` to an increasing elementwise `tfb.Bijector`.
         inverse: "incremental" computes every unit once, for an `AutoregressiveNetwork`; "fixed_point" iterates, for any
@@ -79,17 +81,12 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             _check_network(network)
-            self._map = elementwise.get(bijector_fn)
-            if not self._map.accepts(network.params):
-                raise ValueError(
-                    f"bijector_fn={bijector_fn!r} takes {self._map.params} parameter(s) an entry, but {network.name} has "
-                    f"params={network.params}; build it with params={self._map.params}."
-                )
+            self._map = elementwise.get(bijector_fn, network.params)
             if not network.built:
                 network.build((None, network.event_size))
             dtype = tf.as_dtype(density_dtype(network))
             self._network = network
-            self._context = None if context is None else _as_tensor(context, dtype, network.name)
+            self._context = None if context is None else tensor_or_reference(context, dtype, network.name)
             network.check_inputs(np.zeros([network.event_size], dtype.as_numpy_dtype), self._context)
             self._inverse_method = _inverse_method(inverse, network)
             # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
@@ -125,6 +122,12 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         """The `tf.Variable`s of the network."""
         return self._tf_variables
 
+    def _get_parameterization(self):
+        # What TFP's bijector cache distinguishes flows by. Instances are distinct, and so is one before and after an update
+        # of its weights: a chain that holds it then computes afresh as well.
+        weights = fingerprint(self._tf_variables) if tf.executing_eagerly() else None
+        return {"instance": id(self), "weights": weights}
+
     def read_from(self, tf_variables):
         """Evaluates the network with these variables: inside a `tf.function`, those that came in with the flow."""
         self._tf_variables = tuple(tf_variables)
@@ -137,10 +140,11 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
 
     def inverse_and_log_det(self, z):
         z = self._checked(z)
-        if self._context is not None:
+        context = self._context_tensor()
+        if context is not None:
             # The loop keeps its shapes, so z takes the batch shape of the context beforehand.
-            batch = tf.broadcast_dynamic_shape(tf.shape(z)[:-1], tf.shape(self._context)[:-1])
-            static = tf.broadcast_static_shape(z.shape[:-1], self._context.shape[:-1])
+            batch = tf.broadcast_dynamic_shape(tf.shape(z)[:-1], tf.shape(context)[:-1])
+            static = tf.broadcast_static_shape(z.shape[:-1], context.shape[:-1])
             z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[-1:]], axis=0))
             z = tf.ensure_shape(z, static + z.shape[-1:])
 
@@ -150,14 +154,18 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
             return y, tf.reduce_sum(log_derivative, axis=-1)
         method = fixed_point if self._inverse_method == "fixed_point" else incremental
         values = [tf.convert_to_tensor(variable) for variable in self._tf_variables]
-        return equation.solution(method, self._network, self._map, z, self._context, values)
+        return equation.solution(method, self._network, self._map, z, context, values)
+
+    def _context_tensor(self):
+        return None if self._context is None else tf.convert_to_tensor(self._context)
 
     def _parameters_at(self, y):
+        context = self._context_tensor()
         if not self._reads_passed_variables:
-            return tf.cast(self._network(y, context=self._context), y.dtype)
+            return tf.cast(self._network(y, context=context), y.dtype)
         values = [tf.convert_to_tensor(variable) for variable in self._tf_variables]
         with keras.StatelessScope(state_mapping=zip(self._network.variables, values)):
-            return tf.cast(self._network(y, context=self._context), y.dtype)
+            return tf.cast(self._network(y, context=context), y.dtype)
 
     def _checked(self, y):
         y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
@@ -188,12 +196,3 @@ def _inverse_method(inverse, network):
             f"{type(network).__name__} that computes in {network.compute_dtype}; use inverse='auto'."
         )
     return ("incremental" if is_possible else "fixed_point") if inverse == "auto" else inverse
-
-
-def _as_tensor(context, dtype, network_name):
-    if tf.is_tensor(context) and context.dtype != dtype:
-        raise ValueError(
-            f"{network_name} has dtype {dtype.name}, got a context of dtype {context.dtype.name}: cast it, or build the "
-            f"network with dtype={context.dtype.name!r}."
-        )
-    return tf.convert_to_tensor(context, dtype)

@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf.bijectors.references import tensor_or_reference
 from tfp_iaf.bijectors.step import Step
 
 __all__ = ["LinearCholeskyIAF"]
@@ -18,7 +19,7 @@ class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
     Args:
         off_diagonal: `[..., D (D - 1) / 2]`, the entries of L below its diagonal, in the order of
             `tfp.math.fill_triangular`; of a given L, `tfp.math.fill_triangular_inverse(tf.linalg.band_part(L[..., 1:, :-1],
-            -1, 0))`. Its leading dimensions become the bijector's batch shape.
+            -1, 0))`. Its leading dimensions become the bijector's batch shape. A variable is read with each call.
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.
 
@@ -39,7 +40,7 @@ class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
     def __init__(self, off_diagonal, validate_args=False, name="linear_cholesky_iaf"):
         parameters = dict(locals())
         with tf.name_scope(name) as name:
-            self._off_diagonal = tf.convert_to_tensor(off_diagonal)
+            self._off_diagonal = tensor_or_reference(off_diagonal, None, "LinearCholeskyIAF")
             self._event_size = _event_size(self._off_diagonal.shape)
             if not self._off_diagonal.dtype.is_floating:
                 raise ValueError(f"off_diagonal must be floating-point, got dtype {self._off_diagonal.dtype.name}.")
@@ -61,7 +62,7 @@ class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
 
     def cholesky(self):
         """L, `[..., D, D]`, with ones on the diagonal."""
-        strictly_lower = tfp.math.fill_triangular(self._off_diagonal)
+        strictly_lower = tfp.math.fill_triangular(tf.convert_to_tensor(self._off_diagonal))
         padding = [[0, 0]] * (strictly_lower.shape.rank - 2) + [[1, 0], [0, 1]]
         strictly_lower = tf.pad(strictly_lower, padding)
         return tf.linalg.set_diag(strictly_lower, tf.ones_like(strictly_lower[..., 0]))

@@ -50,12 +50,32 @@ def solve(layers, close, close_sides, num_groups):
     Returns:
         `[units of the last layer, batch]`.
     """
+    batch_size = close_sides[0][0].shape[1]
+    if batch_size == 0:
+        return tf.zeros([len(layers[-1].groups), 0], layers[0].matrix.dtype)
+    if batch_size is None:
+        return _solve_of_unknown_size(layers, close, close_sides, num_groups)
+    return _solve(layers, close, close_sides, num_groups, batch_size)
+
+
+def _solve_of_unknown_size(layers, close, close_sides, num_groups):
+    """An empty batch gets a row, since TensorFlow's scatter refuses it."""
+    batch_size = tf.shape(close_sides[0][0])[1]
+    missing = tf.cast(tf.equal(batch_size, 0), tf.int32)
+
+    def padded(x):
+        return x if x is None or x.shape[1] == 1 else tf.pad(x, [[0, 0], [0, missing]])
+
+    layers = [layer._replace(offset=padded(layer.offset), side=padded(layer.side)) for layer in layers]
+    close_sides = [(padded(side), groups) for side, groups in close_sides]
+    return _solve(layers, close, close_sides, num_groups, batch_size + missing)[:, :batch_size]
+
+
+def _solve(layers, close, close_sides, num_groups, batch_size):
     block = _block_size(num_groups)
     num_blocks = math.ceil(num_groups / block)
     count = num_blocks * block
     dtype = layers[0].matrix.dtype
-    first_side = close_sides[0][0]
-    batch_size = first_side.shape[1] if first_side.shape[1] is not None else tf.shape(first_side)[1]
     rows = [_Slots(layer.groups, count) for layer in layers]
     columns = [_Slots(layers[0].input_groups, count), *rows[:-1]]
 

@@ -224,6 +224,8 @@ def _vector_shape(event_shape):
 
 
 def _check_last_dimension(owner, what, value, expected):
-    shape = tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
-    if not shape or shape[-1] not in (None, expected):
-        raise ValueError(f"{owner} expects a{'n' if what == 'event' else ''} {what} of shape [..., {expected}], got {shape}.")
+    shape = tf.TensorShape(value.shape if hasattr(value, "shape") else np.shape(value))
+    if shape.rank is not None and (shape.rank == 0 or shape[-1] not in (None, expected)):
+        raise ValueError(
+            f"{owner} expects a{'n' if what == 'event' else ''} {what} of shape [..., {expected}], got {tuple(shape)}."
+        )

@@ -8,8 +8,9 @@ __all__ = ["block_product"]
 def block_product(x, kernels, blocks):
     """x @ kernel, where the kernel's columns `start:stop` are `kernels[k]` in their first `num_inputs` rows, zero below.
 
-    No product and no gradient touches the zero rows, and the whole kernel is never built. The gradient is written out,
-    since TensorFlow's own would pad every block's to the full width and add them up.
+    No product and no gradient touches the zero rows, and the whole kernel is never built. The inputs are split once and the
+    prefixes joined from the parts, since the gradients of that are sums of parts: the gradient of a slice would be padded
+    to the full width.
 
     Args:
         x: `[B, I]`.
@@ -24,29 +25,7 @@ def block_product(x, kernels, blocks):
     >>> block_product(tf.constant([[1.0, 10.0]]), [tf.ones([1, 1]), tf.ones([2, 1])], blocks).numpy()
     array([[ 1., 11.]], dtype=float32)
     """
-
-    @tf.custom_gradient
-    def product(x, *kernels):
-        outputs = [tf.matmul(x[:, : block.num_inputs], kernel) for kernel, block in zip(kernels, blocks)]
-
-        def gradient(upstream):
-            parts = [upstream[:, block.start : block.stop] for block in blocks]
-            by_kernels = [tf.matmul(x[:, : block.num_inputs], part, transpose_a=True) for part, block in zip(parts, blocks)]
-            by_prefixes = [tf.matmul(part, kernel, transpose_b=True) for part, kernel in zip(parts, kernels)]
-            return _sum_of_prefixes(by_prefixes, blocks, x), *by_kernels
-
-        return tf.concat(outputs, axis=1), gradient
-
-    return product(x, *kernels)
-
-
-def _sum_of_prefixes(values, blocks, x):
-    """The sum of `[B, num_inputs]` values, as if padded to x's width: segment by segment, each element is read once."""
-    segments, start = [], 0
-    for k, block in enumerate(blocks):
-        if block.num_inputs > start:
-            segments.append(tf.add_n([value[:, start : block.num_inputs] for value in values[k:]]))
-            start = block.num_inputs
-    if start < x.shape[1]:
-        segments.append(tf.zeros_like(x[:, start:]))
-    return tf.concat(segments, axis=1)
+    ends = sorted({x.shape[1], *(block.num_inputs for block in blocks)})
+    parts = tf.split(x, [end - start for start, end in zip([0, *ends], ends)], axis=1)
+    prefixes = (tf.concat(parts[: ends.index(block.num_inputs) + 1], axis=1) for block in blocks)
+    return tf.concat([tf.matmul(prefix, kernel) for prefix, kernel in zip(prefixes, kernels)], axis=1)
