@@ -6,7 +6,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo test lint unit doctest smoke test-long static-mnist published-mlp build-query clean
+.PHONY: setup demo test lint unit doctest smoke bench test-long static-mnist published-mlp build-query clean
 
 setup: .venv/installed
 
@@ -39,6 +39,17 @@ smoke: setup
 	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
 	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --out=runs/smoke/served_samples.png --num_samples=4
 	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png
+	$(RUN) examples/fit_density.py --smoke --out=runs/smoke/density.png
+
+# Against other packages, which get an environment of their own (PyTorch's CPU build, JAX). Half an hour on two cores.
+.venv-peers/installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet -r benchmarks/peers.txt
+	touch $@
+
+bench: setup .venv-peers/installed
+	$(RUN) -m benchmarks.flows --peers_python=.venv-peers/bin/python --out=benchmarks/results/flows
+	$(RUN) -m benchmarks.readme_tables
 
 test-long: setup
 	$(PYTEST) -q -m long
@@ -61,4 +72,4 @@ build-query:
 	bazel query 'deps(//:tfp_iaf)'
 
 clean:
-	rm -rf .venv build runs *.egg-info
+	rm -rf .venv .venv-peers build runs *.egg-info

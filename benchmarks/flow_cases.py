@@ -2,7 +2,7 @@
 
 import dataclasses
 
-__all__ = ["CASES", "QUANTITIES", "Case"]
+__all__ = ["CASES", "QUANTITIES", "SKIPPED", "Case"]
 
 # What is timed: a sample with its log q; the same with the gradient of a loss with respect to all weights and the
 # context; log q of a given z.
@@ -28,3 +28,5 @@ CASES = {
     "D64 batch 1": Case(64, 64, (512, 512), 4, 1),
     **{f"growth D{size}": Case(size, 64, (1024, 1024), 1, 64) for size in (16, 64, 256, 1024)},
 }
+# A thousand network evaluations, one operation at a time, would take minutes a call.
+SKIPPED = {"growth": ("TFP eager", "tfp_iaf eager")}

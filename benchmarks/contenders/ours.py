@@ -15,10 +15,12 @@ tfb = tfp.bijectors
 tfd = tfp.distributions
 
 
-def make(case, mode="XLA", evaluations=1, inverse="auto", **network_arguments) -> Flow:
+def make(case, mode="XLA", evaluations=1, inverse="auto", num_blocks=None) -> Flow:
     context = tf.Variable(tf.random.stateless_normal([case.batch_size, case.context_size], seed=[1, 0]))
     networks = [
-        AutoregressiveNetwork(2, case.event_size, case.hidden_units, case.context_size, activation="relu", **network_arguments)
+        AutoregressiveNetwork(
+            2, case.event_size, case.hidden_units, case.context_size, activation="relu", num_blocks=num_blocks
+        )
         for _ in range(case.num_steps)
     ]
     for seed, network in enumerate(networks):
@@ -64,8 +66,10 @@ def another(y):
 
 CONTENDERS = {f"tfp_iaf {mode}": functools.partial(make, mode=mode) for mode in tf_timing.MODES}
 ABLATIONS = {
+    "one block a kernel": functools.partial(make, num_blocks=1),
     "two evaluations": functools.partial(make, evaluations=2),
     "fixed-point inverse": functools.partial(make, inverse="fixed_point"),
     "sequential inverse": functools.partial(make, inverse="sequential"),
 }
 CONTENDERS |= {f"tfp_iaf XLA, {name}": function for name, function in ABLATIONS.items()}
+CONTENDERS["tfp_iaf graph, one block a kernel"] = functools.partial(make, mode="graph", num_blocks=1)
