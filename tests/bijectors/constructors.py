@@ -50,7 +50,7 @@ FLOWS = {
     "affine, random order": _flow(order="random"),
     "affine, no context": _flow(with_context=False),
     "affine, no hidden layer": _flow(hidden_units=()),
-    "affine, fixed-point inverse": _flow(inverse="fixed_point"),
+    "affine, incremental inverse": _flow(inverse="incremental"),
     "affine, sequential inverse": _flow(inverse="sequential"),
     "gated": _flow("gated"),
     "location": _flow("location", params=1),

@@ -44,8 +44,8 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
             parameters `[..., D, P]` to an increasing elementwise `tfb.Bijector`.
         inverse: "incremental" computes every unit once, for an `AutoregressiveNetwork`; "fixed_point" iterates, for any
             network, until settled, after at most D evaluations; "sequential" takes D, the reference. "auto" is
-            "incremental" where possible (not for networks that compute in bfloat16 or float16), otherwise "fixed_point".
-            All are exact. Gradients of the first two are implicit, of first order.
+            "incremental" inside a `tf.function`, and "fixed_point" in eager mode and for networks that compute in bfloat16
+            or float16. All are exact. Gradients of the first two are implicit, of first order.
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.
 
@@ -82,13 +82,14 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         with tf.name_scope(name) as name:
             _check_network(network)
             self._map = elementwise.get(bijector_fn, network.params)
+            _check_inverse(inverse, network)
             if not network.built:
                 network.build((None, network.event_size))
             dtype = tf.as_dtype(density_dtype(network))
             self._network = network
             self._context = None if context is None else tensor_or_reference(context, dtype, network.name)
             network.check_inputs(np.zeros([network.event_size], dtype.as_numpy_dtype), self._context)
-            self._inverse_method = _inverse_method(inverse, network)
+            self._inverse_method = inverse
             # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
             self._tf_variables = tuple(variable._value for variable in network.variables)
             self._reads_passed_variables = False
@@ -152,7 +153,11 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
             y = sequential.iterate(lambda y: self._map.inverse(z, self._parameters_at(y))[0], z, self._network.degrees)
             _, log_derivative = self._map.inverse(z, self._parameters_at(y))
             return y, tf.reduce_sum(log_derivative, axis=-1)
-        method = fixed_point if self._inverse_method == "fixed_point" else incremental
+        is_incremental = self._inverse_method == "incremental"
+        if self._inverse_method == "auto":
+            # Eager mode pays by the operation, and the incremental inverse has many small ones.
+            is_incremental = _has_incremental_inverse(self._network) and not tf.executing_eagerly()
+        method = incremental if is_incremental else fixed_point
         values = [tf.convert_to_tensor(variable) for variable in self._tf_variables]
         return equation.solution(method, self._network, self._map, z, context, values)
 
@@ -184,15 +189,16 @@ def _check_network(network):
     raise ValueError(f"network must be a tfp_iaf.networks.AutoregressiveNetwork, got {type(network).__name__}.")
 
 
-def _inverse_method(inverse, network):
-    """The method meant by `inverse`, or a ValueError."""
+def _check_inverse(inverse, network):
     if not isinstance(inverse, str) or inverse not in _INVERSES:
         raise ValueError(f"Unknown inverse {inverse!r}: expected one of {', '.join(_INVERSES)}.")
-    # It computes the network's units one by one: by the formulas of that network, and rounding as float32 or float64 do.
-    is_possible = isinstance(network, AutoregressiveNetwork) and network.compute_dtype in ("float32", "float64")
-    if inverse == "incremental" and not is_possible:
+    if inverse == "incremental" and not _has_incremental_inverse(network):
         raise ValueError(
             f"inverse='incremental' needs an AutoregressiveNetwork that computes in float32 or float64, got a "
             f"{type(network).__name__} that computes in {network.compute_dtype}; use inverse='auto'."
         )
-    return ("incremental" if is_possible else "fixed_point") if inverse == "auto" else inverse
+
+
+def _has_incremental_inverse(network):
+    # It computes the network's units one by one: by the formulas of that network, and rounding as float32 or float64 do.
+    return isinstance(network, AutoregressiveNetwork) and network.compute_dtype in ("float32", "float64")
