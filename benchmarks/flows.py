@@ -6,8 +6,10 @@ Every contender runs in a process of its own. All contenders of a case take turn
 moment of the machine hits all; figures are medians over the rounds. One JSON file a case is written when the case is done.
 """
 
+import concurrent.futures
 import contextlib
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -94,9 +96,11 @@ def run_case(case_name, contenders):
     """A row for each contender: its description, and milliseconds of each quantity."""
     rows, workers = {}, {}
     with contextlib.ExitStack() as stack:
-        for name, python, module in contenders:
+        pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+        started = {name: pool.submit(Worker, python, module, name, case_name) for name, python, module in contenders}
+        for name, future in started.items():
             try:
-                workers[name] = Worker(python, module, name, case_name)
+                workers[name] = future.result()
             except RuntimeError as error:
                 rows[name] = {"error": str(error)}
                 print(f"  {name}: {error}")

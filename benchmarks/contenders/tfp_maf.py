@@ -28,8 +28,9 @@ def make(case, mode) -> Flow:
         )
         network(tf.zeros([1, case.event_size]), conditional_input=tf.zeros([1, case.context_size]))
         # As the layer initializes it, its unbounded log-scale makes the inverse of four steps overflow.
-        output_kernel = network.trainable_variables[-2]
-        output_kernel.assign(0.1 * output_kernel)
+        for variable in network.trainable_variables:
+            if variable.shape == (case.hidden_units[-1], 2 * case.event_size):
+                variable.assign(0.1 * variable)
         networks.append(network)
         names.append(f"maf_{k}")
         if steps:
