@@ -49,6 +49,7 @@ smoke: setup
 
 bench: setup .venv-peers/installed
 	$(RUN) -m benchmarks.flows --peers_python=.venv-peers/bin/python --out=benchmarks/results/flows
+	$(RUN) -m benchmarks.plot_growth
 	$(RUN) -m benchmarks.readme_tables
 
 test-long: setup

@@ -80,7 +80,119 @@ def step_cost():
     return "\n".join(lines)
 
 
-TABLES = {table.__name__: table for table in (static_mnist, published_mlp, digits, banana, step_cost)}
+# Cases of the flow benchmark, as the README calls them: D, context, hidden layers, steps, batch.
+FLOW_CASES = {
+    "D64": "64, 64, 2x512, 4, 256",
+    "D256": "256, 64, 2x1024, 2, 256",
+    "paper": "32, 64, 2x1920, 8, 128",
+    "D64_batch_1": "64, 64, 2x512, 4, 1",
+}
+
+
+def measured_flow_cases():
+    return {case: title for case, title in FLOW_CASES.items() if (RESULTS / "flows" / f"{case}.json").exists()}
+
+
+def milliseconds(case):
+    """Contender -> quantity -> median milliseconds, of one case."""
+    (run,) = load(f"flows/{case}.json")
+    return {
+        name: {quantity: figures["median"] for quantity, figures in row["milliseconds"].items()}
+        for name, row in run["contenders"].items()
+        if "error" not in row
+    }
+
+
+def number(value):
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def flows():
+    """Ours in both compiled modes, and the fastest peer of each row."""
+    lines = [
+        "| D, context, hidden, steps, batch | | XLA, ms | graph, ms | fastest peer, ms | XLA / peer | graph / peer |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case, title in measured_flow_cases().items():
+        rows = milliseconds(case)
+        peers = [name for name in rows if not name.startswith("tfp_iaf")]
+        for quantity in ("forward", "training step", "inverse"):
+            xla, graph = (rows[f"tfp_iaf {mode}"][quantity] for mode in ("XLA", "graph"))
+            fastest = min(peers, key=lambda name, rows=rows, quantity=quantity: rows[name][quantity])
+            peer = rows[fastest][quantity]
+            cells = [number(xla), number(graph), f"{number(peer)} ({fastest})", f"{xla / peer:.2f}", f"{graph / peer:.2f}"]
+            lines.append(f"| {title if quantity == 'forward' else ''} | {quantity} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def flow_parts():
+    """The same work with one part switched off, as times the time with all of them."""
+    parts = {
+        "one block a kernel": ("XLA", "tfp_iaf XLA, one block a kernel", ("forward", "training step")),
+        "one block a kernel, graph": ("graph", "tfp_iaf graph, one block a kernel", ("forward", "training step")),
+        "two network evaluations a step": ("XLA", "tfp_iaf XLA, two evaluations", ("training step",)),
+        "graph mode for XLA": ("XLA", "tfp_iaf graph", ("forward", "training step", "inverse")),
+        "eager mode for XLA": ("XLA", "tfp_iaf eager", ("forward", "training step", "inverse")),
+        "fixed-point inverse": ("XLA", "tfp_iaf XLA, fixed-point inverse", ("inverse",)),
+        "sequential inverse": ("XLA", "tfp_iaf XLA, sequential inverse", ("inverse",)),
+    }
+    cases = [case for case in measured_flow_cases() if case != "D64_batch_1"]
+    quantities = ("forward", "training step", "inverse")
+    lines = [
+        "| instead | " + " | ".join(f"{case}, {quantity}" for case in cases for quantity in quantities) + " |",
+        "|---" * (1 + len(cases) * len(quantities)) + "|",
+    ]
+    rows = {case: milliseconds(case) for case in cases}
+    for part, (mode, name, measured) in parts.items():
+        cells = [
+            f"{rows[case][name][quantity] / rows[case][f'tfp_iaf {mode}'][quantity]:.2f}" if quantity in measured else ""
+            for case in cases
+            for quantity in quantities
+        ]
+        lines.append(f"| {part} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def inverse_cost():
+    """The inverse beside the forward pass of the dense masked network in the same mode, and beside the fastest peer's."""
+    lines = [
+        "| D | inverse / dense forward, XLA | graph | fastest peer's inverse / ours, XLA | graph |",
+        "|---|---|---|---|---|",
+    ]
+    for case in ("D64", "D256"):
+        rows = milliseconds(case)
+        peer = min(row["inverse"] for name, row in rows.items() if not name.startswith("tfp_iaf"))
+        inverses = [rows[f"tfp_iaf {mode}"]["inverse"] for mode in ("XLA", "graph")]
+        dense = [rows[f"tfp_iaf {mode}, one block a kernel"]["forward"] for mode in ("XLA", "graph")]
+        cells = [f"{inverse / forward:.1f}" for inverse, forward in zip(inverses, dense)]
+        cells += [f"{peer / inverse:.1f}" for inverse in inverses]
+        lines.append(f"| {case[1:]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def flow_machine():
+    (run,) = load("flows/D64.json")
+    machine, versions = run["machine"], {}
+    for row in run["contenders"].values():
+        versions |= row.get("versions", {})
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items(), key=lambda item: item[0].lower()))
+    return f"{machine['cpu']}, {machine['cores']} cores. {packages}."
+
+
+TABLES = {
+    table.__name__: table
+    for table in (
+        static_mnist,
+        published_mlp,
+        digits,
+        banana,
+        step_cost,
+        flows,
+        flow_parts,
+        inverse_cost,
+        flow_machine,
+    )
+}
 
 
 def with_tables(text):

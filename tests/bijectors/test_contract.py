@@ -2,6 +2,8 @@
 
 import copy
 import gc
+import pathlib
+import re
 
 import keras
 import numpy as np
@@ -402,3 +404,11 @@ def test_nothing_grows_over_traced_and_deleted_flows():
     for _ in range(5):
         trace()
     assert live_graphs() <= before
+
+
+def test_the_table_names_tests_that_exist():
+    folder = pathlib.Path(__file__).parent
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (folder / "CONTRACT.md").read_text())
+    assert len(named) >= 30
+    for file, test in named:
+        assert f"def {test}(" in (folder / file).read_text()

@@ -15,6 +15,7 @@ CONSTRUCTORS = {
     "IAF": lambda size, **kwargs: IAF(size, hidden_units=(12, 12), **kwargs),
     "IAF, gated": lambda size, **kwargs: IAF(size, num_steps=3, hidden_units=(12,), bijector_fn="gated", **kwargs),
     "IAF, location": lambda size, **kwargs: IAF(size, hidden_units=(12,), bijector_fn="location", residual=True, **kwargs),
+    "IAF, spline": lambda size, **kwargs: IAF(size, hidden_units=(12,), bijector_fn="spline", **kwargs),
     "IAF, no context": lambda size, **kwargs: IAF(size, hidden_units=(12,), context_size=0, **kwargs),
 }
 every_posterior = pytest.mark.parametrize("make", CONSTRUCTORS.values(), ids=CONSTRUCTORS)

@@ -5,7 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from tfp_iaf.bijectors.custom_gradient import custom_gradient
+from tfp_iaf.networks.custom_gradient import custom_gradient
 
 __all__ = ["Equation", "solution"]
 

@@ -28,7 +28,7 @@ class IAF(Posterior):
         num_steps: K, the number of steps; each has a network of its own, and the order is reversed between them.
         hidden_units: widths of each network's hidden layers.
         context_size: C, read off the features by a dense layer; None for D, 0 for no context.
-        bijector_fn: "affine" (equation 10), "gated", "location".
+        bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins).
         activation, residual: of the networks.
         seed: integer seed of the noise.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.

@@ -1,0 +1,40 @@
+"""Draws the cost of one step against D, from the growth cases of the flow benchmark.
+
+python -m benchmarks.plot_growth
+"""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from benchmarks.flow_cases import QUANTITIES
+from benchmarks.readme_tables import RESULTS, milliseconds
+
+SIZES = (16, 64, 256, 1024)
+
+
+def main():
+    cases = {size: milliseconds(f"growth_D{size}") for size in SIZES}
+    figure, axes = plt.subplots(1, len(QUANTITIES), figsize=(11.0, 3.6), sharey=True, layout="constrained")
+    for axis, quantity in zip(axes, QUANTITIES):
+        for name in cases[SIZES[0]]:
+            sizes = [size for size in SIZES if name in cases[size]]
+            is_ours = name.startswith("tfp_iaf")
+            times = [cases[size][name][quantity] for size in sizes]
+            axis.loglog(sizes, times, "o-" if is_ours else "s--", linewidth=2.2 if is_ours else 1.0, label=name)
+        axis.set_title(quantity)
+        axis.set_xlabel("D")
+        axis.set_xticks(SIZES, map(str, SIZES))
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("milliseconds a call")
+    axes[-1].legend(fontsize=8)
+    out = RESULTS / "flows" / "growth.png"
+    figure.savefig(out, dpi=150)
+    print(f"Wrote {out}.")
+
+
+if __name__ == "__main__":
+    main()
