@@ -63,8 +63,9 @@ def test_two_dimensional_density_integrates_to_one(make):
     # The last layers widely off zero, so that the flow is far from Gaussian.
     properties.randomize(posterior, scale=0.5, seed=4)
     row = features()[:1]
+    reach = np.abs(posterior(row, num_samples=10000)[0]).max()
     integral = properties.integral_on_the_plane(
-        lambda z: posterior.log_prob(row, z[:, None, :])[:, 0], half_width=40.0, points=1001
+        lambda z: posterior.log_prob(row, z[:, None, :])[:, 0], half_width=1.5 * reach, points=901
     )
     assert abs(integral - 1.0) < 0.01
 

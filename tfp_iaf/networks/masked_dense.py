@@ -84,7 +84,7 @@ class MaskedDense(keras.layers.Layer):
                 self.in_degrees[self._in_order], self.out_degrees[self._out_order], count, self.strict
             )
         mask = masks.degree_mask(self.in_degrees[self._in_order], self.out_degrees[self._out_order], self.strict)
-        self._eager_masks = {}
+        mask = mask.astype(np.float32)
         self._masks = [mask[: block.num_inputs, block.start : block.stop] for block in self.blocks]
 
     def build(self, input_shape=None):
@@ -113,15 +113,7 @@ class MaskedDense(keras.layers.Layer):
 
     def _masked_kernels(self):
         kernels = [tf.convert_to_tensor(kernel) for kernel in self.kernels]
-        return [kernel * mask for kernel, mask in zip(kernels, self._mask_tensors(kernels[0].dtype))]
-
-    def _mask_tensors(self, dtype):
-        if not tf.executing_eagerly():
-            return [tf.constant(mask, dtype) for mask in self._masks]
-        # Converting them would take longer than the product.
-        if dtype not in self._eager_masks:
-            self._eager_masks[dtype] = [tf.constant(mask, dtype) for mask in self._masks]
-        return self._eager_masks[dtype]
+        return [kernel * tf.constant(mask, kernel.dtype) for kernel, mask in zip(kernels, self._masks)]
 
     @property
     def kernel(self):
