@@ -13,5 +13,10 @@ tf.config.set_logical_device_configuration(
 @pytest.fixture(autouse=True)
 def fixed_seeds():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def clear_session():
+    # Not after each test: it collects garbage, and takes as long as the tests.
     yield
     keras.backend.clear_session()

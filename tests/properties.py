@@ -8,7 +8,7 @@ def randomize(layer, scale=0.5, seed=0):
     """Moves all weights of a layer away from their near-identity start."""
     rng = np.random.default_rng(seed)
     for weight in layer.trainable_weights:
-        fan_in = weight.shape[0] if len(weight.shape) > 1 else 1
+        fan_in = np.prod(weight.shape[:-1])
         weight.assign(rng.normal(size=weight.shape) * scale / np.sqrt(fan_in))
 
 

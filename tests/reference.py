@@ -49,6 +49,39 @@ def made(weights, order, y, context, num_params):
     return parameters
 
 
+def conv_made(weights, y, context, num_params):
+    """Parameters [H, W, C, P] of a masked convolutional network in raster order with ELU hidden layers.
+
+    `weights` as for `made`, each kernel of shape [rows above and the pixel's own, columns, inputs, outputs].
+    """
+    height, width, channels = y.shape
+    values, degrees = y, list(range(1, channels + 1))
+    for index, (kernel, bias) in enumerate(weights["layers"]):
+        is_last = index == len(weights["layers"]) - 1
+        num_rows, num_columns, _, num_outputs = kernel.shape
+        if is_last:
+            new_degrees = [1 + output // num_params for output in range(num_outputs)]
+        else:
+            new_degrees = [(output * channels) // num_outputs for output in range(num_outputs)]
+        new_values = np.zeros([height, width, num_outputs])
+        for row, column, output in np.ndindex(height, width, num_outputs):
+            total = bias[output]
+            for up, across, i in np.ndindex(num_rows, num_columns, len(degrees)):
+                other_row, other_column = row - up, column + across - num_columns // 2
+                if other_row < 0 or not 0 <= other_column < width:
+                    continue
+                is_own = (other_row, other_column) == (row, column)
+                is_before = (other_row, other_column) < (row, column)
+                may_read = degrees[i] < new_degrees[output] if is_last else degrees[i] <= new_degrees[output]
+                if is_before or (is_own and may_read):
+                    total += values[other_row, other_column, i] * kernel[num_rows - 1 - up, across, i, output]
+            if index == 0 and context is not None:
+                total += context[row, column] @ weights["context"][:, output]
+            new_values[row, column, output] = total if is_last else elu(total)
+        values, degrees = new_values, new_degrees
+    return values.reshape([height, width, channels, num_params])
+
+
 def elementwise(kind, y, parameters):
     """(z, log dz/dy) of one entry."""
     if kind == "location":
@@ -81,7 +114,7 @@ def iaf_inverse(weights, order, z, context, kind):
 
 
 def weights_of(network):
-    """What `made` takes, from an AutoregressiveNetwork."""
+    """What `made` and `conv_made` take, from a network."""
     layers = [*network.hidden_layers, network.output_layer]
     return {
         "layers": [(layer.kernel.numpy(), layer.bias.numpy()) for layer in layers],

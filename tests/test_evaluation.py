@@ -115,3 +115,14 @@ def test_mean_and_standard_error():
     assert evaluation.mean_and_standard_error([0.0, 2.0, 4.0]) == pytest.approx((2.0, 2.0 / np.sqrt(3)))
     with pytest.raises(ValueError, match="at least two"):
         evaluation.mean_and_standard_error([1.0])
+
+
+def test_bits_per_dim():
+    log_likelihood = np.array([-12 * np.log(256.0), -12 * np.log(2.0), 0.0])
+    np.testing.assert_allclose(evaluation.bits_per_dim(log_likelihood, (2, 2, 3)), [8.0, 1.0, 0.0])
+    # Equal logits over 256 levels.
+    uniform = tfd.Independent(tfd.Categorical(logits=np.zeros([32, 32, 3, 256])), reinterpreted_batch_ndims=3)
+    assert evaluation.bits_per_dim(uniform.log_prob(np.zeros([32, 32, 3])), (32, 32, 3)) == pytest.approx(8.0)
+    for shape in ((0, 3), (2.5,), (None, 3)):
+        with pytest.raises(ValueError, match="data_shape must be a positive integer"):
+            evaluation.bits_per_dim(0.0, shape)

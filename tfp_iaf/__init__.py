@@ -4,10 +4,10 @@ Data flows one way: masks -> networks -> bijectors -> posteriors -> models -> ev
 """
 
 from tfp_iaf import bijectors, evaluation, masks, models, networks, objectives, posteriors, serving
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, LinearCholeskyIAF, ReverseOrder
+from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, InverseAutoregressiveFlow, LinearCholeskyIAF, ReverseOrder
 from tfp_iaf.models import VAE, KLWarmUp
-from tfp_iaf.networks import AutoregressiveNetwork
-from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance
+from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, RecurrentAutoregressiveNetwork
+from tfp_iaf.posteriors import IAF, ConvIAF, DiagonalGaussian, FullCovariance, RecurrentIAF
 
 __version__ = "0.1.0"
 
@@ -15,11 +15,16 @@ __all__ = [
     "IAF",
     "VAE",
     "AutoregressiveNetwork",
+    "ConvAutoregressiveNetwork",
+    "ConvIAF",
+    "ConvInverseAutoregressiveFlow",
     "DiagonalGaussian",
     "FullCovariance",
     "InverseAutoregressiveFlow",
     "KLWarmUp",
     "LinearCholeskyIAF",
+    "RecurrentAutoregressiveNetwork",
+    "RecurrentIAF",
     "ReverseOrder",
     "bijectors",
     "evaluation",

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfp_iaf.arguments import integer
 
-__all__ = ["ColumnBlock", "column_blocks", "degree_mask", "hidden_degrees", "input_degrees"]
+__all__ = ["ColumnBlock", "column_blocks", "conv_mask", "degree_mask", "fixed_order", "hidden_degrees", "input_degrees"]
 
 
 def input_degrees(event_size, input_order="left-to-right", seed=None):
@@ -61,6 +61,18 @@ def input_degrees(event_size, input_order="left-to-right", seed=None):
     return order.astype(np.int64)
 
 
+def fixed_order(event_size, input_order, seed=None):
+    """(`input_degrees`, the order in a form that gives them again: a name, or for a random or given order a list).
+
+    >>> degrees, order = fixed_order(3, "random", seed=0)
+    >>> order == degrees.tolist()
+    True
+    """
+    degrees = input_degrees(event_size, input_order, seed)
+    is_fixed = isinstance(input_order, str) and input_order != "random"
+    return degrees, input_order if is_fixed else degrees.tolist()
+
+
 def hidden_degrees(num_units, event_size, with_context=False):
     """Degrees of a hidden layer: sorted, and spread evenly over the useful values.
 
@@ -104,6 +116,32 @@ def degree_mask(in_degrees, out_degrees, strict=False):
     rows = np.asarray(in_degrees)[:, np.newaxis]
     columns = np.asarray(out_degrees)[np.newaxis, :]
     return columns > rows if strict else columns >= rows
+
+
+def conv_mask(kernel_size, in_degrees, out_degrees, strict=False):
+    """Mask of a convolution in raster order, without the rows below the pixel's own, which it would forbid whole.
+
+    A pixel reads all channels of the pixels above and to the left, and of its own those that `degree_mask` allows; of a
+    kernel of height h and width w, h // 2 rows lie above, w // 2 columns to the left.
+
+    Args:
+        kernel_size: (h, w).
+        in_degrees, out_degrees, strict: of the channels, as in `degree_mask`.
+
+    Returns:
+        A boolean array `[h // 2 + 1, w, I, O]`.
+
+    Source: van den Oord et al. 2016 ("Pixel recurrent neural networks"), section 3.4; Kingma et al. 2016, section 4.2.
+
+    >>> conv_mask((3, 3), [1], [1], strict=True)[..., 0, 0].astype(int)
+    array([[1, 1, 1],
+           [1, 0, 0]])
+    """
+    height, width = kernel_size
+    mask = np.ones([height // 2 + 1, width, len(in_degrees), len(out_degrees)], bool)
+    mask[-1, width // 2] = degree_mask(in_degrees, out_degrees, strict)
+    mask[-1, width // 2 + 1 :] = False
+    return mask
 
 
 class ColumnBlock(NamedTuple):

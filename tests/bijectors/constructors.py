@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 
 from tests import properties
 from tfp_iaf.bijectors import InverseAutoregressiveFlow, LinearCholeskyIAF, ReverseOrder
-from tfp_iaf.networks import AutoregressiveNetwork
+from tfp_iaf.networks import AutoregressiveNetwork, RecurrentAutoregressiveNetwork
 
 EVENT_SIZE = 5
 CONTEXT_SIZE = 3
@@ -35,6 +35,14 @@ def _flow(
     return make
 
 
+def _recurrent_flow(batch_shape=(), seed=0):
+    network = RecurrentAutoregressiveNetwork(2, EVENT_SIZE, 6, "gru", CONTEXT_SIZE, "random", seed=1, dtype="float64")
+    network.build()
+    properties.randomize(network, seed=seed)
+    context = tf.constant(np.random.default_rng(seed).normal(size=[*batch_shape, CONTEXT_SIZE]))
+    return InverseAutoregressiveFlow(network, context=context, inverse="incremental")
+
+
 def _linear_cholesky(batch_shape=(), seed=0):
     size = EVENT_SIZE * (EVENT_SIZE - 1) // 2
     return LinearCholeskyIAF(tf.constant(np.random.default_rng(seed).normal(size=[*batch_shape, size])))
@@ -56,6 +64,7 @@ FLOWS = {
     "location": _flow("location", params=1),
     "spline": _flow("spline", params=8),
     "callable": _flow(_sinh_arcsinh),
+    "recurrent": _recurrent_flow,
 }
 
 BIJECTORS = {**FLOWS, "linear Cholesky": _linear_cholesky, "reverse": lambda batch_shape=(), seed=0: ReverseOrder()}

@@ -284,7 +284,7 @@ def test_bad_data_raise_one_line_before_training(method, values, message, as_dat
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"likelihood": "bernouli"}, "expected one of bernoulli, normal"),
+        ({"likelihood": "bernouli"}, "expected one of bernoulli, discretized_logistic, normal"),
         ({"num_samples": 0}, "num_samples must be a positive integer"),
         ({"prior": tfd.Normal(0.0, 1.0)}, r"event_shape \[3\]"),
         ({"prior": "normal"}, "prior must be a tfd.Distribution"),

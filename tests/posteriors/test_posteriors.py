@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests import properties
-from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance
+from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance, RecurrentIAF
 
 tfd = tfp.distributions
 
@@ -16,6 +16,7 @@ CONSTRUCTORS = {
     "IAF, gated": lambda size, **kwargs: IAF(size, num_steps=3, hidden_units=(12,), bijector_fn="gated", **kwargs),
     "IAF, location": lambda size, **kwargs: IAF(size, hidden_units=(12,), bijector_fn="location", residual=True, **kwargs),
     "IAF, spline": lambda size, **kwargs: IAF(size, hidden_units=(12,), bijector_fn="spline", **kwargs),
+    "recurrent IAF": lambda size, **kwargs: RecurrentIAF(size, units=8, **kwargs),
     "IAF, no context": lambda size, **kwargs: IAF(size, hidden_units=(12,), context_size=0, **kwargs),
 }
 every_posterior = pytest.mark.parametrize("make", CONSTRUCTORS.values(), ids=CONSTRUCTORS)

@@ -31,7 +31,7 @@ class Equation:
     @contextlib.contextmanager
     def weights(self):
         """Inside, the network's variables have the equation's values."""
-        with keras.StatelessScope(state_mapping=zip(self.network.variables, self._values)):
+        with keras.StatelessScope(state_mapping=zip(self.network.weights, self._values)):
             yield
 
     def parameters_at(self, y):
@@ -51,7 +51,7 @@ class Equation:
     def image(self, parameters):
         """(g, log|det dz/dy|) at the y whose parameters these are."""
         y, log_derivative = self.map.inverse(self.z, parameters)
-        return y, tf.reduce_sum(log_derivative, axis=-1)
+        return y, tf.reduce_sum(log_derivative, axis=range(-len(self.network.event_shape), 0))
 
 
 def solution(method, network, elementwise_map, z, context, values):

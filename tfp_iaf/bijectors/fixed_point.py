@@ -32,7 +32,7 @@ def iterate(step, z, degrees, largest):
     Args:
         step: y -> g(y), of z's shape.
         z: `[..., D]`, the start.
-        degrees: [D] positions 1..D of the entries in the input order.
+        degrees: positions 1..D of the entries in the input order, of the event's shape.
         largest: bound of the magnitude of entries not yet settled: they may grow until they overflow, and an overflow would
             reach the settled entries through a mask (inf * 0 is nan).
 
@@ -51,7 +51,7 @@ def iterate(step, z, degrees, largest):
         lambda count, y, unsettled: unsettled,
         update,
         (0, z, True),
-        maximum_iterations=len(degrees),
+        maximum_iterations=degrees.size,
         shape_invariants=(tf.TensorShape([]), z.shape, tf.TensorShape([])),
     )
     return y
@@ -68,7 +68,7 @@ def adjoint(equation, linearization, upstream):
         lambda u, unsettled: unsettled,
         update,
         (upstream, True),
-        maximum_iterations=equation.network.event_size,
+        maximum_iterations=equation.network.degrees.size,
         shape_invariants=(upstream.shape, tf.TensorShape([])),
     )
     return u

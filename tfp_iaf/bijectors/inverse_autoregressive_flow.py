@@ -5,12 +5,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf.bijectors import elementwise, equation, fixed_point, incremental, sequential
+from tfp_iaf.bijectors import elementwise, equation, fixed_point, incremental, recurrent, sequential
 from tfp_iaf.bijectors.fingerprint import fingerprint
 from tfp_iaf.bijectors.flow_spec import FlowSpec
 from tfp_iaf.bijectors.references import tensor_or_reference
 from tfp_iaf.bijectors.step import Step
-from tfp_iaf.networks import AutoregressiveNetwork, density_dtype
+from tfp_iaf.networks import AutoregressiveNetwork, RecurrentAutoregressiveNetwork, density_dtype
 
 __all__ = ["InverseAutoregressiveFlow"]
 
@@ -37,15 +37,17 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
     weights: it lists the network's as `trainable_variables`.
 
     Args:
-        network: a `networks.AutoregressiveNetwork`, or a Keras layer with its attributes; built here if it is not yet.
+        network: a `networks.AutoregressiveNetwork` or `networks.RecurrentAutoregressiveNetwork`, or a Keras layer with their
+            attributes; built here if it is not yet.
         context: `[..., C]`, captured; its leading dimensions become the bijector's batch shape. A variable is read with each
             call. None for a network without context.
         bijector_fn: "affine", "gated", "location", "spline" (of K bins if the network has 3 K - 1 params), or a callable from
             parameters `[..., D, P]` to an increasing elementwise `tfb.Bijector`.
-        inverse: "incremental" computes every unit once, for an `AutoregressiveNetwork`; "fixed_point" iterates, for any
-            network, until settled, after at most D evaluations; "sequential" takes D, the reference. "auto" is
-            "incremental" inside a `tf.function`, and "fixed_point" in eager mode and for networks that compute in bfloat16
-            or float16. All are exact. Gradients of the first two are implicit, of first order.
+        inverse: "incremental" computes every unit once, for an `AutoregressiveNetwork` or a `RecurrentAutoregressiveNetwork`;
+            "fixed_point" iterates, for any network, until settled, after at most D evaluations; "sequential" takes D, the
+            reference. "auto" is "incremental" inside a `tf.function` (recurrent: always), and "fixed_point" in eager mode and
+            for networks that compute in bfloat16 or float16. All are exact. Gradients of the first two are implicit, of first
+            order; of any order for a recurrent network's "incremental".
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.
 
@@ -69,6 +71,9 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
     TensorShape([2, 7])
     """
 
+    # The number of axes of an event.
+    event_ndims = 1
+
     def __init__(
         self,
         network,
@@ -80,21 +85,21 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
     ):
         parameters = dict(locals())
         with tf.name_scope(name) as name:
-            _check_network(network)
+            _check_network(network, self.event_ndims)
             self._map = elementwise.get(bijector_fn, network.params)
             _check_inverse(inverse, network)
             if not network.built:
-                network.build((None, network.event_size))
+                network.build((None, *network.event_shape))
             dtype = tf.as_dtype(density_dtype(network))
             self._network = network
             self._context = None if context is None else tensor_or_reference(context, dtype, network.name)
-            network.check_inputs(np.zeros([network.event_size], dtype.as_numpy_dtype), self._context)
+            network.check_inputs(np.zeros(network.event_shape, dtype.as_numpy_dtype), self._context)
             self._inverse_method = inverse
             # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
-            self._tf_variables = tuple(variable._value for variable in network.variables)
+            self._tf_variables = tuple(variable._value for variable in network.weights)
             self._reads_passed_variables = False
             super().__init__(
-                forward_min_event_ndims=1,
+                forward_min_event_ndims=self.event_ndims,
                 dtype=dtype,
                 validate_args=validate_args,
                 parameters=parameters,
@@ -103,7 +108,7 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
 
     @classmethod
     def _parameter_properties(cls, dtype):
-        return {"context": tfp.util.ParameterProperties(event_ndims=1)}
+        return {"context": tfp.util.ParameterProperties(event_ndims=cls.event_ndims)}
 
     @property
     def _type_spec(self):
@@ -135,31 +140,42 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         self._reads_passed_variables = True
 
     def forward_and_log_det(self, y):
+        z, log_derivatives = self.forward_and_log_derivatives(y)
+        return z, self._sum_over_event(log_derivatives)
+
+    def forward_and_log_derivatives(self, y):
+        """(z, log dz_i/dy_i of every entry, whose sum is the log_det)."""
         y = self._checked(y)
-        z, log_derivative = self._map.forward(y, self._parameters_at(y))
-        return z, tf.reduce_sum(log_derivative, axis=-1)
+        return self._map.forward(y, self._parameters_at(y))
 
     def inverse_and_log_det(self, z):
         z = self._checked(z)
         context = self._context_tensor()
         if context is not None:
             # The loop keeps its shapes, so z takes the batch shape of the context beforehand.
-            batch = tf.broadcast_dynamic_shape(tf.shape(z)[:-1], tf.shape(context)[:-1])
-            static = tf.broadcast_static_shape(z.shape[:-1], context.shape[:-1])
-            z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[-1:]], axis=0))
-            z = tf.ensure_shape(z, static + z.shape[-1:])
+            axes = -self.event_ndims
+            batch = tf.broadcast_dynamic_shape(tf.shape(z)[:axes], tf.shape(context)[:axes])
+            static = tf.broadcast_static_shape(z.shape[:axes], context.shape[:axes])
+            z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[axes:]], axis=0))
+            z = tf.ensure_shape(z, static + z.shape[axes:])
 
         if self._inverse_method == "sequential":
             y = sequential.iterate(lambda y: self._map.inverse(z, self._parameters_at(y))[0], z, self._network.degrees)
             _, log_derivative = self._map.inverse(z, self._parameters_at(y))
-            return y, tf.reduce_sum(log_derivative, axis=-1)
+            return y, self._sum_over_event(log_derivative)
+        values = [tf.convert_to_tensor(variable) for variable in self._tf_variables]
+        is_recurrent = isinstance(self._network, RecurrentAutoregressiveNetwork)
         is_incremental = self._inverse_method == "incremental"
         if self._inverse_method == "auto":
-            # Eager mode pays by the operation, and the incremental inverse has many small ones.
-            is_incremental = _has_incremental_inverse(self._network) and not tf.executing_eagerly()
+            # Eager mode pays by the operation, and the incremental inverse of a masked network has many small ones.
+            is_incremental = _has_incremental_inverse(self._network) and (is_recurrent or not tf.executing_eagerly())
+        if is_incremental and is_recurrent:
+            return recurrent.solution(self._network, self._map, z, context, values)
         method = incremental if is_incremental else fixed_point
-        values = [tf.convert_to_tensor(variable) for variable in self._tf_variables]
         return equation.solution(method, self._network, self._map, z, context, values)
+
+    def _sum_over_event(self, values):
+        return tf.reduce_sum(values, axis=range(-self.event_ndims, 0))
 
     def _context_tensor(self):
         return None if self._context is None else tf.convert_to_tensor(self._context)
@@ -169,7 +185,7 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         if not self._reads_passed_variables:
             return tf.cast(self._network(y, context=context), y.dtype)
         values = [tf.convert_to_tensor(variable) for variable in self._tf_variables]
-        with keras.StatelessScope(state_mapping=zip(self._network.variables, values)):
+        with keras.StatelessScope(state_mapping=zip(self._network.weights, values)):
             return tf.cast(self._network(y, context=context), y.dtype)
 
     def _checked(self, y):
@@ -178,8 +194,13 @@ class InverseAutoregressiveFlow(Step, tf.__internal__.CompositeTensor):
         return y
 
 
-def _check_network(network):
+def _check_network(network, event_ndims):
     if isinstance(network, keras.layers.Layer) and hasattr(network, "degrees"):
+        if len(network.event_shape) != event_ndims:
+            raise ValueError(
+                f"This flow acts on events with {event_ndims} axes, the network {network.name} on events of shape "
+                f"{network.event_shape}: vectors take an InverseAutoregressiveFlow, images a ConvInverseAutoregressiveFlow."
+            )
         return
     if any("tf_keras" in base.__module__ for base in type(network).__mro__):
         raise ValueError(
@@ -194,11 +215,12 @@ def _check_inverse(inverse, network):
         raise ValueError(f"Unknown inverse {inverse!r}: expected one of {', '.join(_INVERSES)}.")
     if inverse == "incremental" and not _has_incremental_inverse(network):
         raise ValueError(
-            f"inverse='incremental' needs an AutoregressiveNetwork that computes in float32 or float64, got a "
-            f"{type(network).__name__} that computes in {network.compute_dtype}; use inverse='auto'."
+            "inverse='incremental' needs an AutoregressiveNetwork or a RecurrentAutoregressiveNetwork that computes in float32 "
+            f"or float64, got a {type(network).__name__} that computes in {network.compute_dtype}; use inverse='auto'."
         )
 
 
 def _has_incremental_inverse(network):
     # It computes the network's units one by one: by the formulas of that network, and rounding as float32 or float64 do.
-    return isinstance(network, AutoregressiveNetwork) and network.compute_dtype in ("float32", "float64")
+    is_known = isinstance(network, AutoregressiveNetwork | RecurrentAutoregressiveNetwork)
+    return is_known and network.compute_dtype in ("float32", "float64")

@@ -15,6 +15,6 @@ def iterate(step, z, degrees):
     def body(position, y):
         return position + 1, tf.where(tf.equal(degrees, position), step(y), y)
 
-    size = degrees.shape[0]
+    size = degrees.shape.num_elements()
     _, y = tf.while_loop(lambda position, _: position <= size, body, (1, tf.zeros_like(z)), maximum_iterations=size)
     return y

@@ -1,13 +1,11 @@
 """The variational autoencoder as a Keras model."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf import objectives
-from tfp_iaf.arguments import integer
-from tfp_iaf.models import data_checks, likelihoods
+from tfp_iaf.models import likelihoods
+from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.networks import density_dtype
 from tfp_iaf.posteriors import Posterior
 
@@ -17,7 +15,7 @@ tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
-class VAE(keras.Model):
+class VAE(ElboModel):
     """A variational autoencoder: x -> encoder -> q(z|x) -> z -> decoder -> p(x|z), trained on the evidence lower bound.
 
     ```none
@@ -35,8 +33,9 @@ class VAE(keras.Model):
         posterior: a layer of `tfp_iaf.posteriors`.
         decoder: a Keras model or layer, z `[B, D]` -> the likelihood's parameters.
         likelihood: "bernoulli" (the decoder gives logits), "normal" (locations and unconstrained scales side by side in
-            the last axis), or a callable from the decoder's output `[B, ...]` to a `tfd.Distribution` of batch shape [B];
-            register it with Keras to save the model.
+            the last axis), "discretized_logistic" (locations and log-scales likewise; the data are the integers 0 to 255), or
+            a callable from the decoder's output `[B, ...]` to a `tfd.Distribution` of batch shape [B]; register it with Keras
+            to save the model.
         prior: None for the standard normal; a `tfd.Distribution` of the latent's event shape; or a callable without
             arguments that returns one, registered with Keras to save the model.
         num_samples: posterior samples an example in training and evaluation.
@@ -45,10 +44,12 @@ class VAE(keras.Model):
     Raises:
         ValueError: for an unknown likelihood, a prior of the wrong event shape or with variables of its own, a decoder
             whose output does not fit the data, parts of different precision; in `fit`, `evaluate` and `predict`, of arrays and
-            `tf.data.Dataset`s, for NaN, or under a Bernoulli likelihood non-binary, data.
+            `tf.data.Dataset`s, for NaN, or under a Bernoulli likelihood non-binary, data, or under a discretized logistic one
+            other than the integers 0 to 255.
 
     Source: Kingma and Welling 2014, equations 3 and 7.
 
+    >>> import numpy as np
     >>> from tfp_iaf import posteriors
     >>> model = VAE(
     ...     encoder=keras.Sequential([keras.layers.Dense(16, "relu")]),
@@ -61,21 +62,13 @@ class VAE(keras.Model):
     """
 
     def __init__(self, encoder, posterior, decoder, likelihood="bernoulli", prior=None, num_samples=1, **kwargs):
-        super().__init__(**kwargs)
-        num_samples = integer("num_samples", num_samples)
+        super().__init__(likelihood, num_samples, **kwargs)
         _check_parts(self, encoder, posterior, decoder)
         self.encoder = encoder
         self.posterior = posterior
         self.decoder = decoder
-        self.likelihood = likelihoods.get(likelihood)
-        self.num_samples = num_samples
         self._given_prior = prior
         self.prior = self._make_prior(prior)
-        # A weight, so that a warm-up under way is saved with the model; see `KLWarmUp`.
-        self.kl_weight = self.add_weight(
-            shape=(), initializer="ones", trainable=False, autocast=False, dtype=self.density_dtype, name="kl_weight"
-        )
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("elbo", "kl", "reconstruction")}
 
     def _make_prior(self, prior):
         event_shape = list(self.posterior.event_shape)
@@ -99,16 +92,6 @@ class VAE(keras.Model):
             raise ValueError("The prior holds trainable variables, which Keras would neither train nor save: make it fixed.")
         return prior
 
-    @property
-    def density_dtype(self):
-        """The dtype of data, latents and log-probabilities: float32, or float64 under that policy."""
-        return density_dtype(self)
-
-    @property
-    def data_shape(self):
-        """The shape of one example."""
-        return self._data_shape
-
     def build(self, input_shape):
         input_shape = tuple(input_shape)
         features = _output_of(self.encoder, keras.KerasTensor(input_shape, dtype=self.density_dtype))
@@ -120,12 +103,7 @@ class VAE(keras.Model):
         z, _ = _output_of(self.posterior, features)
         parameters = _output_of(self.decoder, z)
         likelihoods.check(self.likelihood, tuple(parameters.shape[1:]), input_shape[1:], self.density_dtype)
-        self._data_shape = input_shape[1:]
-
-    def call(self, x, training=None):
-        terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)
-        kl, reconstruction = (tf.reduce_mean(terms[name], axis=0) for name in ("kl", "reconstruction"))
-        return {"elbo": objectives.elbo(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
+        self.data_shape = input_shape[1:]
 
     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
         """The terms of the bound at S samples of q(z|x).
@@ -142,19 +120,12 @@ class VAE(keras.Model):
         x = self.as_input(x)
         features = self.encoder(x, training=training)
         z, log_q = self.posterior(features, num_samples=num_samples, seed=seed)
+        rows = tf.reshape(z, [-1, *self.posterior.event_shape])
         return {
             "z": z,
             "kl": log_q - self.prior.log_prob(z),
-            "reconstruction": self.log_likelihood_of(x, z, training=training),
+            "reconstruction": self.log_likelihood_of(x, self.decode(rows, training=training)),
         }
-
-    def log_likelihood_of(self, x, z, training=None):
-        """log p(x|z) of x `[B, ...]` at z `[S, B, D]`, as `[S, B]`."""
-        num_samples = tf.shape(z)[0]
-        parameters = self.decode(tf.reshape(z, [-1, *self.posterior.event_shape]), training=training)
-        repeated = tf.repeat(x[tf.newaxis], num_samples, axis=0)
-        log_prob = self.likelihood(parameters).log_prob(tf.reshape(repeated, tf.concat([[-1], tf.shape(x)[1:]], axis=0)))
-        return tf.reshape(log_prob, tf.shape(z)[:2])
 
     def encode(self, x):
         """The features of x, `[B, F]`: what the posterior is conditioned on."""
@@ -173,59 +144,6 @@ class VAE(keras.Model):
         """The mean of p(x|z) at `num_samples` draws z ~ p(z); `seed` is an int32 tensor of shape [2]."""
         return self.likelihood(self.decode(self.prior.sample(num_samples, seed=seed))).mean()
 
-    def as_input(self, x):
-        """x as a tensor of `density_dtype`."""
-        return keras.ops.cast(x, self.density_dtype)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        del x, y, training
-        bound = objectives.elbo(y_pred["reconstruction"], y_pred["kl"], self.kl_weight)
-        for name, tracker in self.trackers.items():
-            tracker.update_state(y_pred[name], sample_weight=sample_weight)
-        if sample_weight is not None:
-            bound = bound * tf.cast(sample_weight, bound.dtype)
-        loss = -tf.reduce_mean(bound) + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
-        # tf.distribute adds up the replicas' gradients.
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync
-
-    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
-        if isinstance(x, tf.data.Dataset):
-            kwargs.setdefault("shuffle", False)  # Keras warns of its own default.
-        return self._run(super().fit, x, y, *args, validation_data=self._checked_data(validation_data), **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        return self._run(super().evaluate, x, y, *args, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        return self._run(super().predict, x, *args, **kwargs)
-
-    def _run(self, method, x, *args, **kwargs):
-        if kwargs.get("sample_weight") is not None and args[:1] == (None,):
-            args = (np.zeros(len(x)), *args[1:])  # Without targets Keras drops the weights.
-        try:
-            return method(self._checked_data(x), *args, **kwargs)
-        except tf.errors.InvalidArgumentError as error:
-            data_checks.reraise(error)
-            raise
-
-    def save(self, filepath, *args, **kwargs):
-        self.get_config()  # What cannot be written is found before the file is begun.
-        super().save(filepath, *args, **kwargs)
-
-    def check_data(self, x):
-        """Raises a ValueError if x has the wrong shape, holds NaN, or under a Bernoulli likelihood other than 0 and 1."""
-        if self.built and tuple(x.shape[1:]) != self.data_shape:
-            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {tuple(x.shape[1:])}.")
-        data_checks.check_array(x, binary=self.likelihood is likelihoods.bernoulli)
-
-    def _checked_data(self, x):
-        if isinstance(x, tf.data.Dataset):
-            return data_checks.checked_dataset(x, binary=self.likelihood is likelihoods.bernoulli)
-        array = x[0] if isinstance(x, tuple) and x else x
-        if isinstance(array, np.ndarray) or tf.is_tensor(array):
-            self.check_data(array)
-        return x
-
     def get_config(self):
         prior = self._given_prior
         if isinstance(prior, tfd.Distribution):
@@ -238,9 +156,7 @@ class VAE(keras.Model):
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "posterior": keras.saving.serialize_keras_object(self.posterior),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
-            "likelihood": likelihoods.serialize(self.likelihood),
             "prior": None if prior is None else keras.saving.serialize_keras_object(prior),
-            "num_samples": self.num_samples,
         }
 
     @classmethod

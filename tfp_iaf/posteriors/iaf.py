@@ -2,16 +2,14 @@
 
 import keras
 
-from tfp_iaf.arguments import integer
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, ReverseOrder, elementwise
 from tfp_iaf.networks import AutoregressiveNetwork
-from tfp_iaf.posteriors.posterior import Posterior
+from tfp_iaf.posteriors.autoregressive_chain import AutoregressiveChain
 
 __all__ = ["IAF"]
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
-class IAF(Posterior):
+class IAF(AutoregressiveChain):
     """q(z|x) of a chain of K inverse autoregressive steps on a diagonal Gaussian sample.
 
     ```none
@@ -55,50 +53,17 @@ class IAF(Posterior):
         seed=None,
         **kwargs,
     ):
-        super().__init__(latent_size, seed=seed, **kwargs)
-        self.num_steps = integer("num_steps", num_steps)
-        self.context_size = self.latent_size if context_size is None else integer("context_size", context_size, at_least=0)
-        self.bijector_fn = bijector_fn
+        super().__init__(latent_size, num_steps, context_size, bijector_fn, seed, **kwargs)
         self.activation = keras.activations.get(activation)
         self.residual = residual
-        self.networks = [
-            AutoregressiveNetwork(
-                params=elementwise.params_of(bijector_fn),
-                event_shape=self.latent_size,
-                hidden_units=hidden_units,
-                context_size=self.context_size or None,
-                activation=self.activation,
-                residual=residual,
-                dtype=self.dtype_policy,
-                name=f"step_{k + 1}",
-            )
-            for k in range(self.num_steps)
-        ]
-
-    @property
-    def flow_size(self):
-        return self.context_size
-
-    def steps(self, flow_inputs):
-        chain = []
-        for network in self.networks:
-            if chain:
-                chain.append(ReverseOrder())
-            chain.append(InverseAutoregressiveFlow(network, context=flow_inputs, bijector_fn=self.bijector_fn))
-        return chain
-
-    def build(self, features_shape):
-        super().build(features_shape)
-        for network in self.networks:
-            network.build((None, self.latent_size))
+        self.networks = self.make_networks(
+            AutoregressiveNetwork, hidden_units=hidden_units, activation=self.activation, residual=residual
+        )
 
     def get_config(self):
         return {
             **super().get_config(),
-            "num_steps": self.num_steps,
             "hidden_units": list(self.networks[0].hidden_units),
-            "context_size": self.context_size,
-            "bijector_fn": self.bijector_fn,
             "activation": keras.activations.serialize(self.activation),
             "residual": self.residual,
         }

@@ -1,10 +1,10 @@
-"""Standard normal noise that does not depend on how it is compiled."""
+"""Standard normal noise that does not depend on how it is compiled, and the density of what is made of it."""
 
 import math
 
 import tensorflow as tf
 
-__all__ = ["standard_normal"]
+__all__ = ["gaussian_log_prob", "standard_normal"]
 
 
 def standard_normal(shape, seed, dtype=tf.float32):
@@ -26,3 +26,12 @@ def standard_normal(shape, seed, dtype=tf.float32):
     bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=bits_dtype, alg="philox")
     cell = tf.cast(tf.bitwise.right_shift(bits, tf.constant(num_bits - kept, bits_dtype)), dtype)
     return math.sqrt(2.0) * tf.math.erfinv((cell + 0.5) * 2.0 ** (1 - kept) - 1.0)
+
+
+def gaussian_log_prob(noise, scale):
+    """log N(loc + scale * noise; loc, scale^2) of each entry, which does not depend on loc.
+
+    >>> gaussian_log_prob(tf.zeros([2]), scale=tf.ones([2])).numpy().round(4)
+    array([-0.9189, -0.9189], dtype=float32)
+    """
+    return -0.5 * tf.square(noise) - 0.5 * math.log(2.0 * math.pi) - tf.math.log(scale)

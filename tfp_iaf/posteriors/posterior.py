@@ -8,7 +8,8 @@ import tensorflow_probability as tfp
 from tfp_iaf.arguments import integer
 from tfp_iaf.bijectors import scales
 from tfp_iaf.networks import density_dtype
-from tfp_iaf.posteriors.noise import standard_normal
+from tfp_iaf.posteriors.noise import gaussian_log_prob, standard_normal
+from tfp_iaf.posteriors.seeded_layer import SeededLayer
 
 __all__ = ["Posterior"]
 
@@ -16,7 +17,7 @@ tfb = tfp.bijectors
 tfd = tfp.distributions
 
 
-class Posterior(keras.layers.Layer):
+class Posterior(SeededLayer):
     """A Keras layer from features to q(z|x): `z, log_q = posterior(features)`.
 
     ```none
@@ -24,8 +25,8 @@ class Posterior(keras.layers.Layer):
     log q(z|x) = log N(y; loc, scale^2) - sum_k log|det step_k|
     ```
 
-    A subclass says what the steps are in `steps(flow_inputs)`, and in `flow_size` how many numbers a row of features has to
-    supply for them.
+    A subclass says what the steps are in `steps(flow_inputs)`, and in `flow_size` how many numbers (over feature maps: how many
+    maps) the features have to supply for them.
 
     Densities are computed in float32 under every policy but float64's.
 
@@ -49,12 +50,22 @@ class Posterior(keras.layers.Layer):
     flow_initializer = "glorot_uniform"
 
     def __init__(self, latent_size, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.latent_size = integer("latent_size", latent_size)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.base_layer = keras.layers.Dense(2 * self.latent_size, name="base", dtype=self.dtype_policy)
+        super().__init__(seed, **kwargs)
+        self.event_shape = self.event_shape_of(latent_size)
+        self.base_layer = self.reader(2 * self.event_shape[-1], name="base")
         self.flow_layer = None
+
+    def event_shape_of(self, latent_size):
+        """The shape of z, of the constructor's first argument."""
+        return (integer("latent_size", latent_size),)
+
+    @property
+    def latent_size(self):
+        return self.event_shape[-1]
+
+    def reader(self, size, **kwargs):
+        """A layer that reads `size` numbers off the features."""
+        return keras.layers.Dense(size, dtype=self.dtype_policy, **kwargs)
 
     @property
     def flow_size(self):
@@ -66,16 +77,10 @@ class Posterior(keras.layers.Layer):
         del flow_inputs
         return []
 
-    @property
-    def event_shape(self):
-        return (self.latent_size,)
-
     def build(self, features_shape):
         self.base_layer.build(features_shape)
         if self.flow_size:
-            self.flow_layer = keras.layers.Dense(
-                self.flow_size, kernel_initializer=self.flow_initializer, name="flow", dtype=self.dtype_policy
-            )
+            self.flow_layer = self.reader(self.flow_size, kernel_initializer=self.flow_initializer, name="flow")
             self.flow_layer.build(features_shape)
 
     def __call__(self, features, *args, **kwargs):
@@ -90,10 +95,9 @@ class Posterior(keras.layers.Layer):
         shape = tf.shape(loc)
         if num_samples is not None:
             shape = tf.concat([[num_samples], shape], axis=0)
-        seed = tf.cast(self.seed_generator.next(), tf.int32) if seed is None else tf.cast(seed, tf.int32)
-        noise = standard_normal(shape, seed, loc.dtype)
+        noise = standard_normal(shape, self.next_seed(seed), loc.dtype)
         z = loc + scale * noise
-        log_q = _standard_normal_log_prob(noise) - tf.reduce_sum(tf.math.log(scale), axis=-1)
+        log_q = self._base_log_prob(noise, scale)
         for step in steps:
             z, log_det = step.forward_and_log_det(z)
             log_q -= log_det
@@ -108,6 +112,8 @@ class Posterior(keras.layers.Layer):
         self._build_for(features)
         loc, scale, steps = self._base_and_steps(features)
         base = tfd.MultivariateNormalDiag(loc, scale)
+        if len(self.event_shape) > 1:
+            base = tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=len(self.event_shape))
         return tfd.TransformedDistribution(base, tfb.Chain(steps[::-1])) if steps else base
 
     def log_prob(self, features, z):
@@ -124,13 +130,18 @@ class Posterior(keras.layers.Layer):
         for step in steps[::-1]:
             y, log_det = step.inverse_and_log_det(y)
             log_prob -= log_det
-        noise = (y - loc) / scale
-        return log_prob + _standard_normal_log_prob(noise) - tf.reduce_sum(tf.math.log(scale), axis=-1)
+        return log_prob + self._base_log_prob((y - loc) / scale, scale)
 
-    def _check_features(self, features):
-        shape = tuple(features.shape) if hasattr(features, "shape") else np.shape(features)
+    def _base_log_prob(self, noise, scale):
+        return tf.reduce_sum(gaussian_log_prob(noise, scale), axis=range(-len(self.event_shape), 0))
+
+    def check_features_shape(self, shape):
+        """Raises a ValueError unless features of this shape fit."""
         if len(shape) != 2:
             raise ValueError(f"{self.name} expects features of shape [batch, size], got {shape}.")
+
+    def _check_features(self, features):
+        self.check_features_shape(tuple(features.shape) if hasattr(features, "shape") else np.shape(features))
 
     def _build_for(self, features):
         self._check_features(features)
@@ -147,24 +158,9 @@ class Posterior(keras.layers.Layer):
         del seed
         leading = (features.shape[0],) if num_samples is None else (num_samples, features.shape[0])
         return (
-            keras.KerasTensor((*leading, self.latent_size), dtype=density_dtype(self)),
+            keras.KerasTensor((*leading, *self.event_shape), dtype=density_dtype(self)),
             keras.KerasTensor(leading, dtype=density_dtype(self)),
         )
 
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        # Keras saves no seed state.
-        store["seed_generator_state"] = self.seed_generator.state.numpy()
-
-    def load_own_variables(self, store):
-        store = {name: store[name] for name in store.keys()}  # noqa: SIM118 - an HDF5 group is no dict.
-        self.seed_generator.state.assign(store.pop("seed_generator_state"))
-        super().load_own_variables(store)
-
     def get_config(self):
-        return {**super().get_config(), "latent_size": self.latent_size, "seed": self.seed}
-
-
-def _standard_normal_log_prob(noise):
-    log_normalizer = 0.5 * np.log(2.0 * np.pi).astype(noise.dtype.as_numpy_dtype)
-    return -tf.reduce_sum(0.5 * tf.square(noise) + log_normalizer, axis=-1)
+        return {**super().get_config(), "latent_size": self.latent_size}

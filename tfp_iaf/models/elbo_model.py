@@ -1,0 +1,137 @@
+"""What all models share: training on the evidence lower bound, with the data checked beforehand."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf import objectives
+from tfp_iaf.arguments import integer
+from tfp_iaf.models import data_checks, likelihoods
+from tfp_iaf.networks import density_dtype
+
+__all__ = ["ElboModel"]
+
+
+class ElboModel(keras.Model):
+    """A Keras model trained on the bound of each example.
+
+    ```none
+    elbo(x) = reconstruction - kl        (nats an example)
+    loss    = -mean over the batch of (reconstruction - kl_weight * kl_objective) + regularization losses
+    ```
+
+    `compile` it with an optimizer and no loss; `fit(x)` and `evaluate(x)` take data without targets, as an array or a
+    `tf.data.Dataset` of batches. Metrics: `loss`, `elbo`, `kl`, `reconstruction`, the last three without `kl_weight`.
+    `model(x)` and `predict(x)` return those three for each example. Floating, integer and boolean data are cast to
+    `density_dtype`.
+
+    A subclass computes the terms in `elbo_terms`, and sets `data_shape` when it is built.
+
+    Args:
+        likelihood: what `likelihoods.get` takes.
+        num_samples: posterior samples an example in training and evaluation.
+        **kwargs: `name`, `dtype` of `keras.Model`.
+    """
+
+    def __init__(self, likelihood, num_samples=1, **kwargs):
+        super().__init__(**kwargs)
+        self.num_samples = integer("num_samples", num_samples)
+        self.likelihood = likelihoods.get(likelihood)
+        # A weight, so that a warm-up under way is saved with the model; see `KLWarmUp`.
+        self.kl_weight = self.add_weight(
+            shape=(), initializer="ones", trainable=False, autocast=False, dtype=self.density_dtype, name="kl_weight"
+        )
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("elbo", "kl", "reconstruction")}
+        self.data_shape = None
+
+    @property
+    def density_dtype(self):
+        """The dtype of data, latents and log-probabilities: float32, or float64 under that policy."""
+        return density_dtype(self)
+
+    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+        """A dict of `kl` log q(z|x) - log p(z), and `reconstruction` log p(x|z), `[S, B]` each, at S samples of q(z|x)."""
+        raise NotImplementedError
+
+    def kl_objective(self, y_pred, training):
+        """The KL term of the loss, of the `call`'s outputs: `[B]` or a scalar."""
+        del training
+        return y_pred["kl"]
+
+    def call(self, x, training=None):
+        terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)
+        means = {name: tf.reduce_mean(value, axis=0) for name, value in terms.items() if name != "z"}
+        return {"elbo": objectives.elbo(means["reconstruction"], means["kl"]), **means}
+
+    def log_likelihood_of(self, x, parameters):
+        """log p(x|z) of x `[B, ...]` with the likelihood's parameters at S samples, `[S * B, ...]`, as `[S, B]`."""
+        num_rows = tf.shape(x)[0]
+        num_samples = tf.shape(parameters)[0] // tf.maximum(num_rows, 1)
+        repeated = tf.tile(x, tf.concat([[num_samples], tf.ones([len(x.shape) - 1], tf.int32)], axis=0))
+        return tf.reshape(self.likelihood(parameters).log_prob(repeated), [num_samples, num_rows])
+
+    def as_input(self, x):
+        """x as a tensor of `density_dtype`."""
+        return keras.ops.cast(x, self.density_dtype)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        del x, y
+        bound = objectives.elbo(y_pred["reconstruction"], self.kl_objective(y_pred, training), self.kl_weight)
+        for name, tracker in self.trackers.items():
+            tracker.update_state(y_pred[name], sample_weight=sample_weight)
+        if sample_weight is not None:
+            bound = bound * tf.cast(sample_weight, bound.dtype)
+        loss = -tf.reduce_mean(bound) + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
+        # tf.distribute adds up the replicas' gradients.
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+        if isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)  # Keras warns of its own default.
+        return self._run(super().fit, x, y, *args, validation_data=self._checked_data(validation_data), **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        return self._run(super().evaluate, x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        return self._run(super().predict, x, *args, **kwargs)
+
+    def _run(self, method, x, *args, **kwargs):
+        if kwargs.get("sample_weight") is not None and args[:1] == (None,):
+            args = (np.zeros(len(x)), *args[1:])  # Without targets Keras drops the weights.
+        try:
+            return method(self._checked_data(x), *args, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            data_checks.reraise(error)
+            raise
+
+    def save(self, filepath, *args, **kwargs):
+        self.get_config()  # What cannot be written is found before the file is begun.
+        super().save(filepath, *args, **kwargs)
+
+    def check_data(self, x):
+        """Raises a ValueError if x has the wrong shape, holds NaN, or values that the likelihood gives no probability."""
+        if self.built and tuple(x.shape[1:]) != self.data_shape:
+            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {tuple(x.shape[1:])}.")
+        data_checks.check_array(x, **self._data_limits())
+
+    def _data_limits(self):
+        return {
+            "binary": self.likelihood is likelihoods.bernoulli,
+            "levels": self.likelihood is likelihoods.discretized_logistic,
+        }
+
+    def _checked_data(self, x):
+        if isinstance(x, tf.data.Dataset):
+            return data_checks.checked_dataset(x, **self._data_limits())
+        array = x[0] if isinstance(x, tuple) and x else x
+        if isinstance(array, np.ndarray) or tf.is_tensor(array):
+            self.check_data(array)
+        return x
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "likelihood": likelihoods.serialize(self.likelihood),
+            "num_samples": self.num_samples,
+        }

@@ -1,0 +1,143 @@
+"""What the masked networks share: hidden layers, a context, and a last layer that gives each entry its parameters."""
+
+import itertools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf import masks
+from tfp_iaf.arguments import integer
+from tfp_iaf.networks.network import Network
+
+__all__ = ["OUTPUT_STDDEV", "MaskedNetwork", "widths_of"]
+
+# The last layer starts near zero, so that every flow on top of it starts near the identity.
+OUTPUT_STDDEV = 1e-3
+
+
+class MaskedNetwork(Network):
+    """A stack of masked layers: (y, context) -> parameters `[..., *event_shape, P]`.
+
+    A subclass says in `make_layer` what a masked layer is, and calls `make_layers` at the end of its constructor.
+
+    Args:
+        params, event_shape, context_size: see `Network`.
+        activation, residual, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: see `AutoregressiveNetwork`.
+    """
+
+    def __init__(
+        self,
+        params,
+        event_shape,
+        context_size,
+        activation,
+        residual,
+        use_bias,
+        kernel_initializer,
+        bias_initializer,
+        kernel_regularizer,
+        **kwargs,
+    ):
+        super().__init__(params, event_shape, context_size, **kwargs)
+        self.activation = keras.activations.get(activation)
+        self.residual = residual
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+
+    def make_layer(self, in_degrees, out_degrees, strict, **kwargs):
+        """One masked layer; `kwargs` are those of `keras.layers.Dense`."""
+        raise NotImplementedError
+
+    def make_layers(self, last_axis_degrees, widths, with_degree_zero):
+        """Makes the hidden layers and the last one.
+
+        Args:
+            last_axis_degrees: degrees of the event's last axis.
+            widths: sizes of the hidden layers' last axes.
+            with_degree_zero: whether a hidden unit of degree 0 sees anything.
+        """
+        degrees = [masks.hidden_degrees(width, len(last_axis_degrees), with_degree_zero) for width in widths]
+        common = {"use_bias": self.use_bias, "kernel_regularizer": self.kernel_regularizer, "dtype": self.dtype_policy}
+        self.hidden_layers = [
+            self.make_layer(
+                before,
+                after,
+                strict=False,
+                # Serialized and read back: one initializer object would give every layer the same draw.
+                kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+                bias_initializer=keras.initializers.serialize(self.bias_initializer),
+                name=f"hidden_{i}",
+                **common,
+            )
+            for i, (before, after) in enumerate(itertools.pairwise([last_axis_degrees, *degrees]))
+        ]
+        self.skips = [self.residual and k > 0 and widths[k - 1] == widths[k] for k in range(len(widths))]
+        self.output_layer = self.make_layer(
+            [last_axis_degrees, *degrees][-1],
+            np.repeat(last_axis_degrees, self.params),
+            strict=True,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=OUTPUT_STDDEV),
+            name="output",
+            **common,
+        )
+
+    def build(self, input_shape=None):
+        del input_shape  # All sizes are known.
+        layers = [*self.hidden_layers, self.output_layer]
+        for layer in layers:
+            layer.build((None, *self.event_shape[:-1], len(layer.in_degrees)))
+        self.context_kernel = None
+        if self.context_size is not None:
+            # Unmasked; a bare weight, since `keras.layers.Dense` refuses a context without batch dimension.
+            self.context_kernel = self.add_weight(
+                name="context_kernel",
+                shape=(self.context_size, len(layers[0].out_degrees)),
+                initializer=keras.initializers.get(keras.initializers.serialize(layers[0].kernel_initializer)),
+                regularizer=self.kernel_regularizer,
+            )
+
+    def call(self, y, context=None):
+        return self.evaluate(y, context)[0]
+
+    def evaluate(self, y, context=None):
+        """(parameters, the hidden layers' pre-activations): what the exact inverses need of a network."""
+        injected = self.context_term(context)
+        x, pre_activations = y, []
+        for layer, has_skip in zip(self.hidden_layers, self.skips):
+            pre_activation = layer(x)
+            if injected is not None:
+                pre_activation, injected = pre_activation + injected, None
+            pre_activations.append(pre_activation)
+            update = self.activation(pre_activation)
+            x = x + update if has_skip else update
+        outputs = self.output_layer(x)
+        if injected is not None:  # No hidden layer.
+            outputs = outputs + injected
+        axes = [self.event_shape[-1], self.params]
+        parameters = tf.reshape(outputs, tf.concat([tf.shape(outputs)[:-1], axes], axis=0))
+        return tf.ensure_shape(parameters, outputs.shape[:-1].concatenate(axes)), pre_activations
+
+    def context_term(self, context):
+        """What the context adds to the first layer's pre-activations; None without context."""
+        return None if self.context_kernel is None else keras.ops.matmul(context, self.context_kernel)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "activation": keras.activations.serialize(self.activation),
+            "residual": self.residual,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }
+
+
+def widths_of(name, values):
+    """A tuple of positive integers of a sequence of them, or of None."""
+    if values is not None and not np.iterable(values):
+        raise ValueError(f"{name} must be a sequence of widths, such as (64, 64), got {values!r}.")
+    return tuple(integer(f"A width in {name}", width) for width in values or ())
