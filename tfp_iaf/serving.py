@@ -25,12 +25,13 @@ def export(model, path, overwrite=False):
     | `posterior_log_prob` | x, z | log_prob `[B]` of the given z |
     | `log_likelihood` | x, num_samples, seed | log_likelihood `[B]`, importance-sampled, one sample in memory at a time |
 
-    Batches may have any size. x and z have the model's `density_dtype`. `seed` is an int32 tensor of shape [2]: equal seeds
-    give equal results. Each signature is a function of the loaded object too: `loaded.sample(16, seed)["mean"]`. Keep
-    the loaded object referenced while its functions are in use.
+    A `models.HierarchicalVAE` has z_1 ... z_L, the first nearest to the image, in place of z. Batches may have any size. x
+    and z have the model's `density_dtype`. `seed` is an int32 tensor of shape [2]: equal seeds give equal results. Each
+    signature is a function of the loaded object too: `loaded.sample(16, seed)["mean"]`. Keep the loaded object referenced
+    while its functions are in use.
 
     Args:
-        model: a built `models.VAE`.
+        model: a built `models.VAE` or `models.HierarchicalVAE`.
         path: the folder to write; it appears when it is complete.
         overwrite: whether to replace what is at `path`.
 
@@ -77,29 +78,35 @@ def export(model, path, overwrite=False):
 def _endpoints(model):
     dtype = model.density_dtype
     x = tf.TensorSpec((None, *model.data_shape), dtype, name="x")
-    z = tf.TensorSpec((None, *model.posterior.event_shape), dtype, name="z")
+    latents = tf.nest.flatten(model.latent_specs())
     num_samples = tf.TensorSpec((), tf.int32, name="num_samples")
     seed = tf.TensorSpec((2,), tf.int32, name="seed")
 
-    def encode(x, seed):
-        latent, log_q = model.posterior(model.encode(x), seed=seed)
-        return {"z": latent, "log_q": log_q}
+    def named(z):
+        return {spec.name: latent for spec, latent in zip(latents, tf.nest.flatten(z))}
 
-    def decode(z):
-        parameters = model.decode(z)
+    def packed(flat):
+        return tf.nest.pack_sequence_as(model.latent_specs(), flat)
+
+    def encode(x, seed):
+        z, log_q = model.posterior_sample(x, seed)
+        return {**named(z), "log_q": log_q}
+
+    def decode(*z):
+        parameters = model.decode(packed(z))
         return {"parameters": parameters, "mean": model.likelihood(parameters).mean()}
 
     def sample(num_samples, seed):
-        latent = model.prior.sample(num_samples, seed=seed)
-        return {"z": latent, "mean": model.likelihood(model.decode(latent)).mean()}
+        z, parameters = model.prior_sample(num_samples, seed)
+        return {**named(z), "mean": model.likelihood(parameters).mean()}
 
     def elbo(x, seed):
         terms = model.elbo_terms(x, seed=seed, training=False)
         kl, reconstruction = terms["kl"][0], terms["reconstruction"][0]
         return {"elbo": objectives.elbo(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
 
-    def posterior_log_prob(x, z):
-        return {"log_prob": model.posterior.log_prob(model.encode(x), z)}
+    def posterior_log_prob(x, *z):
+        return {"log_prob": model.posterior_log_prob(x, packed(z))}
 
     def log_likelihood(x, num_samples, seed):
         def add_sample(index, log_sum):
@@ -113,9 +120,9 @@ def _endpoints(model):
 
     return {
         "encode": (encode, [x, seed]),
-        "decode": (decode, [z]),
+        "decode": (decode, latents),
         "sample": (sample, [num_samples, seed]),
         "elbo": (elbo, [x, seed]),
-        "posterior_log_prob": (posterior_log_prob, [x, z]),
+        "posterior_log_prob": (posterior_log_prob, [x, *latents]),
         "log_likelihood": (log_likelihood, [x, num_samples, seed]),
     }

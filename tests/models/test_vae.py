@@ -304,7 +304,7 @@ def test_bad_arguments(kwargs, message):
         (lambda: VAE(keras.layers.Dense(8), DiagonalGaussian(2, dtype="float64"), keras.layers.Dense(6)), "same dtype"),
         (
             lambda: VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Reshape((2, 1))).build((None, 4, 3)),
-            "end it with keras.layers.Flatten",
+            "end the encoder with keras.layers.Flatten",
         ),
         (
             lambda: VAE(

@@ -57,7 +57,9 @@ def may_depend(before, entry, num_layers, kernel_size):
 
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize(("filters", "kernel_size"), [((), (3, 3)), ((6,), (3, 3)), ((6, 6), (3, 3)), ((6,), (5, 3)), ((6,), (2, 4))])
+@pytest.mark.parametrize(
+    ("filters", "kernel_size"), [((), (3, 3)), ((6,), (3, 3)), ((6, 6), (3, 3)), ((6,), (5, 3)), ((6,), (2, 4))]
+)
 def test_jacobian_is_exactly_the_allowed_pattern(filters, kernel_size, order, residual):
     """Zero where forbidden, non-zero wherever the receptive field allows."""
     network = make(order, filters, kernel_size, residual=residual, activation="tanh")

@@ -2,6 +2,7 @@
 
 from tfp_iaf.models.channel_log_scale import ChannelLogScale
 from tfp_iaf.models.discretized_logistic import DiscretizedLogistic
+from tfp_iaf.models.hierarchical_vae import HierarchicalVAE
 from tfp_iaf.models.kl_warm_up import KLWarmUp
 from tfp_iaf.models.resnet import ResidualBlock, mnist_decoder, mnist_encoder
 from tfp_iaf.models.vae import VAE
@@ -10,6 +11,7 @@ __all__ = [
     "VAE",
     "ChannelLogScale",
     "DiscretizedLogistic",
+    "HierarchicalVAE",
     "KLWarmUp",
     "ResidualBlock",
     "mnist_decoder",

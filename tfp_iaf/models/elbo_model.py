@@ -25,7 +25,8 @@ class ElboModel(keras.Model):
     `model(x)` and `predict(x)` return those three for each example. Floating, integer and boolean data are cast to
     `density_dtype`.
 
-    A subclass computes the terms in `elbo_terms`, and sets `data_shape` when it is built.
+    A subclass has the methods below that only raise, and sets `data_shape` when it is built. Its latents z are a tensor or a
+    list of tensors, described by `latent_specs`.
 
     Args:
         likelihood: what `likelihoods.get` takes.
@@ -52,6 +53,34 @@ class ElboModel(keras.Model):
     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
         """A dict of `kl` log q(z|x) - log p(z), and `reconstruction` log p(x|z), `[S, B]` each, at S samples of q(z|x)."""
         raise NotImplementedError
+
+    def latent_specs(self):
+        """A `tf.TensorSpec` of z, `[B, ...]`, or a list of them, with the names that served models give them."""
+        raise NotImplementedError
+
+    def posterior_sample(self, x, seed=None):
+        """(z, log q(z|x) `[B]`) of one sample for each example; `seed` is an int32 tensor of shape [2]."""
+        raise NotImplementedError
+
+    def posterior_log_prob(self, x, z):
+        """log q(z|x) of given latents, `[B]`, through the inverse of every step."""
+        raise NotImplementedError
+
+    def prior_sample(self, num_samples, seed):
+        """(z, the likelihood's parameters there) of `num_samples` draws of the prior."""
+        raise NotImplementedError
+
+    def decode(self, z, training=False):
+        """The likelihood's parameters at z, in `density_dtype`."""
+        raise NotImplementedError
+
+    def reconstruct(self, x, seed=None):
+        """The mean of p(x|z) at one z ~ q(z|x) for each x, `[B, ...]`."""
+        return self.likelihood(self.decode(self.posterior_sample(x, seed)[0])).mean()
+
+    def sample(self, num_samples, seed, **kwargs):
+        """The mean of p(x|z) at `num_samples` draws of the prior; arguments as of `prior_sample`."""
+        return self.likelihood(self.prior_sample(num_samples, seed, **kwargs)[1]).mean()
 
     def kl_objective(self, y_pred, training):
         """The KL term of the loss, of the `call`'s outputs: `[B]` or a scalar."""

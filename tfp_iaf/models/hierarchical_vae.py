@@ -155,6 +155,12 @@ class HierarchicalVAE(ElboModel):
         """The shapes of z_1 ... z_L."""
         return [layer.event_shape for layer in self.ladder.latent_layers]
 
+    def latent_specs(self):
+        return [
+            tf.TensorSpec((None, *shape), self.density_dtype, name=f"z_{index + 1}")
+            for index, shape in enumerate(self.latent_shapes)
+        ]
+
     def build(self, input_shape):
         if tuple(input_shape[1:]) != self.image_shape:
             raise ValueError(f"The model takes images of shape {self.image_shape}, got {tuple(input_shape[1:])}.")
@@ -189,7 +195,7 @@ class HierarchicalVAE(ElboModel):
             "reconstruction": self.log_likelihood_of(x, parameters),
         }
 
-    def encode(self, x, seed=None):
+    def posterior_sample(self, x, seed=None):
         """(z_1 ... z_L, log q(z|x)) of one sample for each image: a list, and `[B]`."""
         x = self.as_input(x)
         z, log_q, _, _ = self.ladder.up_and_down(x, 1, self._sampler(tf.shape(x)[0], seed))
@@ -211,8 +217,9 @@ class HierarchicalVAE(ElboModel):
         _, log_q, _, _ = self.ladder.up_and_down(self.as_input(x), 1, given)
         return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
-    def decode(self, z):
+    def decode(self, z, training=False):
         """The likelihood's parameters at z_1 ... z_L, in `density_dtype`."""
+        del training
         self._check_latents(z)
         return self.ladder.down(tf.shape(z[0])[0], lambda index, prior: tf.cast(z[index], self.density_dtype))
 
@@ -234,14 +241,6 @@ class HierarchicalVAE(ElboModel):
 
         parameters = self.ladder.down(num_samples, draw)
         return z, parameters
-
-    def sample(self, num_samples, seed, temperature=1.0):
-        """The mean of p(x|z) at `num_samples` draws of the prior; see `prior_sample`."""
-        return self.likelihood(self.prior_sample(num_samples, seed, temperature)[1]).mean()
-
-    def reconstruct(self, x, seed=None):
-        """The mean of p(x|z) at one z ~ q(z|x) for each image."""
-        return self.likelihood(self.decode(self.encode(x, seed)[0])).mean()
 
     def kl_objective(self, y_pred, training):
         kl = y_pred["kl_per_map"]

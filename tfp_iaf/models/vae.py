@@ -95,11 +95,11 @@ class VAE(ElboModel):
     def build(self, input_shape):
         input_shape = tuple(input_shape)
         features = _output_of(self.encoder, keras.KerasTensor(input_shape, dtype=self.density_dtype))
-        if len(features.shape) != 2:
-            raise ValueError(
-                f"The encoder must give features of shape [batch, size], got {features.shape} for data of shape {input_shape}; "
-                "end it with keras.layers.Flatten()."
-            )
+        try:
+            self.posterior.check_features_shape(tuple(features.shape))
+        except ValueError as error:
+            hint = "; end the encoder with keras.layers.Flatten()" if len(self.posterior.event_shape) == 1 else ""
+            raise ValueError(f"The encoder does not fit the posterior: {str(error).rstrip('.')}{hint}.") from None
         z, _ = _output_of(self.posterior, features)
         parameters = _output_of(self.decoder, z)
         likelihoods.check(self.likelihood, tuple(parameters.shape[1:]), input_shape[1:], self.density_dtype)
@@ -132,17 +132,20 @@ class VAE(ElboModel):
         return self.encoder(self.as_input(x), training=False)
 
     def decode(self, z, training=False):
-        """The likelihood's parameters at z `[B, D]`, in `density_dtype`."""
         return tf.cast(self.decoder(z, training=training), self.density_dtype)
 
-    def reconstruct(self, x, seed=None):
-        """The mean of p(x|z) at one z ~ q(z|x) for each x, `[B, ...]`."""
-        z, _ = self.posterior(self.encode(x), seed=seed)
-        return self.likelihood(self.decode(z)).mean()
+    def latent_specs(self):
+        return tf.TensorSpec((None, *self.posterior.event_shape), self.density_dtype, name="z")
 
-    def sample(self, num_samples, seed):
-        """The mean of p(x|z) at `num_samples` draws z ~ p(z); `seed` is an int32 tensor of shape [2]."""
-        return self.likelihood(self.decode(self.prior.sample(num_samples, seed=seed))).mean()
+    def posterior_sample(self, x, seed=None):
+        return self.posterior(self.encode(x), seed=seed)
+
+    def posterior_log_prob(self, x, z):
+        return self.posterior.log_prob(self.encode(x), z)
+
+    def prior_sample(self, num_samples, seed):
+        z = self.prior.sample(num_samples, seed=seed)
+        return z, self.decode(z)
 
     def get_config(self):
         prior = self._given_prior
