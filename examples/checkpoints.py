@@ -6,6 +6,7 @@ import pathlib
 import time
 
 import keras
+from averaging import averaged
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -15,14 +16,17 @@ class Checkpoints(keras.callbacks.Callback):
     weights file holds, so the two files need not be of the same epoch.
 
     Args:
-        folder: where `latest.weights.h5`, `best.weights.h5` (by `val_elbo`) and `history.json` go.
+        folder: where `latest.weights.h5`, `best.weights.h5` (by `val_elbo`; averaged, where the optimizer keeps an average),
+            `history.json` and, if given, `settings.json` go.
         steps_per_epoch: optimizer steps an epoch.
+        settings: a dict for JSON, of what must not change between a run and its continuation; None checks nothing.
     """
 
-    def __init__(self, folder, steps_per_epoch):
+    def __init__(self, folder, steps_per_epoch, settings=None):
         super().__init__()
         self.folder = pathlib.Path(folder)
         self.steps_per_epoch = steps_per_epoch
+        self.settings = settings
         self.history = []
         self._epoch_start = 0.0
         self._training_seconds = 0.0
@@ -32,19 +36,33 @@ class Checkpoints(keras.callbacks.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         latest = self.folder / "latest.weights.h5"
         if not latest.exists():
+            if self.settings is not None:
+                self._write("settings.json", json.dumps(self.settings, indent=1))
             return 0
+        self._check_settings()
         model.optimizer.build(model.trainable_variables)
         try:
             model.load_weights(latest)
             rows = json.loads((self.folder / "history.json").read_text())
         except (OSError, ValueError, KeyError) as error:
-            raise ValueError(
-                f"{self.folder} holds a checkpoint of another run ({str(error).splitlines()[0]}): choose another --logdir, or "
-                "remove it to start anew."
-            ) from error
+            raise self._of_another_run(str(error).splitlines()[0]) from error
         done = int(model.optimizer.iterations)
         self.history = [row for row in rows if row["step"] <= done]
         return done // self.steps_per_epoch
+
+    def _check_settings(self):
+        path = self.folder / "settings.json"
+        if self.settings is None or not path.exists():
+            return
+        before = json.loads(path.read_text())
+        for name, value in self.settings.items():
+            if before.get(name) != value:
+                raise self._of_another_run(f"{name} was {before.get(name)}, now {value}")
+
+    def _of_another_run(self, reason):
+        return ValueError(
+            f"{self.folder} holds a checkpoint of another run ({reason}): choose another --logdir, or remove it to start anew."
+        )
 
     def restore_best(self, model):
         model.load_weights(self.folder / "best.weights.h5")
@@ -61,7 +79,8 @@ class Checkpoints(keras.callbacks.Callback):
         row = {"step": step, "seconds": self._training_seconds, **{name: float(value) for name, value in logs.items()}}
         self.history.append(row)
         if row["val_elbo"] > best:
-            self._save_weights("best.weights.h5")
+            with averaged(self.model):
+                self._save_weights("best.weights.h5")
         # The history first: a row too many is dropped on resuming, a row too few would be lost.
         self._write("history.json", json.dumps(self.history, indent=1))
         self._save_weights("latest.weights.h5")

@@ -6,6 +6,8 @@ import platform
 import subprocess
 import sys
 
+import tensorflow as tf
+
 PACKAGES = ("tfp_iaf", "tensorflow", "tensorflow-probability", "keras", "numpy")
 
 
@@ -15,7 +17,7 @@ def provenance():
         "command": " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]]),
         "commit": _commit(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system(), **_gpu()},
     }
 
 
@@ -35,6 +37,12 @@ def _version(package):
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _gpu():
+    """The name of the first GPU under "gpu", if there is one."""
+    devices = tf.config.list_physical_devices("GPU")
+    return {"gpu": tf.config.experimental.get_device_details(devices[0]).get("device_name")} if devices else {}
 
 
 def _cpu():

@@ -11,13 +11,13 @@ import tensorflow as tf
 
 
 def grid(images):
-    """One grey uint8 image `[height, width, 1]` of all images `[N, H, W]`, ink on white, a pixel of space between them."""
+    """One uint8 image `[height, width, C]` of all images `[N, H, W, C]` in [0, 1], a pixel of space between them."""
     columns = math.ceil(math.sqrt(len(images)))
     missing = -len(images) % columns
-    tiles = tf.pad(1.0 - images, [[0, missing], [0, 0], [0, 0]], constant_values=1.0)
-    tiles = tf.pad(tiles, [[0, 0], [0, 1], [0, 1]], constant_values=0.8)
+    tiles = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]], constant_values=1.0)
+    tiles = tf.pad(tiles, [[0, 0], [0, 1], [0, 1], [0, 0]], constant_values=0.8)
     rows = tf.reshape(tiles, [-1, columns, *tiles.shape[1:]])
-    canvas = tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [rows.shape[0] * tiles.shape[1], -1, 1])
+    canvas = tf.reshape(tf.transpose(rows, [0, 2, 1, 3, 4]), [rows.shape[0] * tiles.shape[1], -1, tiles.shape[-1]])
     return tf.cast(tf.round(255.0 * canvas), tf.uint8)
 
 
@@ -38,9 +38,13 @@ def main():
     if "sample" not in model.signatures:
         sys.exit(f"serve_vae: {args.saved_model} has no signature `sample`: it was not written by tfp_iaf.serving.export.")
     images = model.sample(tf.constant(args.num_samples), tf.constant([args.seed, 0]))["mean"]
-    if images.shape.rank != 3:
-        sys.exit(f"serve_vae: the model's data are not grey images but of shape {tuple(images.shape[1:])}.")
-    picture = tf.repeat(tf.repeat(grid(images), args.zoom, axis=0), args.zoom, axis=1)
+    if images.shape.rank == 3:
+        images = images[..., tf.newaxis]
+    if images.shape.rank != 4 or images.shape[-1] not in (1, 3):
+        sys.exit(f"serve_vae: the model's data are not grey or colour images but of shape {tuple(images.shape[1:])}.")
+    # Means of levels 0 to 255, or probabilities of ink on white.
+    shades = images / 255.0 if tf.reduce_max(images) > 1.0 else 1.0 - images
+    picture = tf.repeat(tf.repeat(grid(shades), args.zoom, axis=0), args.zoom, axis=1)
     tf.io.write_file(args.out, tf.io.encode_png(picture))
     others = sorted({"keras", "tensorflow_probability", "tfp_iaf"} & {name.split(".")[0] for name in sys.modules})
     also = f"; also loaded by TensorFlow: {', '.join(others)}" if others else ""

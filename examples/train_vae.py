@@ -6,16 +6,14 @@ Each posterior gets a folder below --logdir: metrics.json, curves.png, samples.p
 saved_model/ (see serve_vae.py). A run that was stopped goes on where it was when the same command is given again.
 """
 
-import itertools
 import json
 import pathlib
-import statistics
 import sys
 
-import checkpoints
 import datasets
 import keras
 import numpy as np
+import training
 import vae_plots
 from absl import app, flags, logging
 from provenance import provenance
@@ -53,10 +51,6 @@ flags.DEFINE_string("logdir", "runs/vae", "Folder of the results.")
 flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs on a few digits.")
 
 
-def _is_widths(values):
-    return all(value.isdigit() and int(value) > 0 for value in values)
-
-
 flags.register_validator(
     "posterior",
     lambda values: bool(values) and set(values) <= set(POSTERIORS),
@@ -64,7 +58,7 @@ flags.register_validator(
 )
 flags.register_validator(
     "steps",
-    lambda steps: steps is None or steps <= 1000 or steps % 1000 == 0,
+    training.is_steps,
     message="expected up to 1000, or a multiple of 1000",
 )
 flags.register_validator(
@@ -72,8 +66,8 @@ flags.register_validator(
     lambda name: callable(getattr(keras.activations, name, None)),
     message="expected the name of a Keras activation",
 )
-flags.register_validator("hidden_units", _is_widths, message="expected positive integers, like 256,256")
-flags.register_validator("flow_hidden_units", _is_widths, message="expected positive integers, like 256,256")
+flags.register_validator("hidden_units", training.is_widths, message="expected positive integers, like 256,256")
+flags.register_validator("flow_hidden_units", training.is_widths, message="expected positive integers, like 256,256")
 
 
 def mlp(widths, name):
@@ -112,43 +106,6 @@ def make_model(posterior, data_shape):
     return model
 
 
-def train(model, splits, folder):
-    """Fits the model, from its checkpoint if there is one; returns the history."""
-    steps_a_pass = max(1, len(splits["x_train"]) // FLAGS.batch_size)
-    total = FLAGS.steps or FLAGS.epochs * steps_a_pass
-    steps_per_epoch = min(total, 1000) if FLAGS.steps else steps_a_pass
-    saver = checkpoints.Checkpoints(folder / "checkpoint", steps_per_epoch)
-    epochs_done = saver.restore(model)
-    if epochs_done:
-        print(f"Resuming after {epochs_done} epochs ({epochs_done * steps_per_epoch} steps).")
-    callbacks = [tfp_iaf.KLWarmUp(FLAGS.kl_warm_up_steps)] if FLAGS.kl_warm_up_steps else []
-    if epochs_done < total // steps_per_epoch:
-        model.fit(
-            datasets.batches(splits["x_train"], FLAGS.batch_size, FLAGS.seed, epochs_done * steps_per_epoch),
-            steps_per_epoch=steps_per_epoch,
-            epochs=total // steps_per_epoch,
-            initial_epoch=epochs_done,
-            validation_data=splits["x_valid"],
-            validation_batch_size=250,
-            callbacks=[*callbacks, saver],
-            verbose="auto" if sys.stdout.isatty() else 2,
-        )
-    if FLAGS.keep_best:
-        saver.restore_best(model)
-    return saver.history
-
-
-def evaluate(model, x):
-    """Bound and log-likelihood of x, each with the standard error of its mean over the examples."""
-    progress = sys.stdout.isatty()
-    estimates = {
-        "elbo": tfp_iaf.evaluation.elbo(model, x, num_samples=16, verbose=progress),
-        "log_likelihood": tfp_iaf.evaluation.log_likelihood(model, x, FLAGS.importance_samples, verbose=progress),
-    }
-    figures = {name: tfp_iaf.evaluation.mean_and_standard_error(values) for name, values in estimates.items()}
-    return {name: {"mean": mean, "standard_error": error} for name, (mean, error) in figures.items()}
-
-
 def run(name, splits, folder):
     """Trains and evaluates one posterior, and writes what came out of it; returns its metrics and history."""
     print(f"\n{POSTERIORS[name]} posterior -> {folder}")
@@ -156,18 +113,27 @@ def run(name, splits, folder):
     keras.utils.set_random_seed(FLAGS.seed)
     data_shape = splits["x_train"].shape[1:]
     model = make_model(name, data_shape)
-    history = train(model, splits, folder)
-    # The first epoch includes compiling.
-    timed = [row["seconds"] / (row["step"] - before["step"]) for before, row in itertools.pairwise(history)]
+    history = training.fit(
+        model,
+        splits,
+        folder,
+        batch_size=FLAGS.batch_size,
+        seed=FLAGS.seed,
+        epochs=FLAGS.epochs,
+        steps=FLAGS.steps,
+        kl_warm_up_steps=FLAGS.kl_warm_up_steps,
+        keep_best=FLAGS.keep_best,
+    )
+    seconds = training.median_seconds_a_step(history)
     metrics = {
         "data": FLAGS.data,
         "posterior": name,
         "seed": FLAGS.seed,
         "steps": history[-1]["step"],
-        "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_weights)),
-        "seconds_per_1000_steps": 1000.0 * statistics.median(timed) if timed else None,
+        "parameters": training.num_parameters(model),
+        "seconds_per_1000_steps": None if seconds is None else 1000.0 * seconds,
         "validation_elbo": {"last": history[-1]["val_elbo"], "best": max(row["val_elbo"] for row in history)},
-        "test": evaluate(model, splits["x_test"]),
+        "test": training.evaluate(model, splits["x_test"], importance_samples=FLAGS.importance_samples),
         **origin,
     }
     vae_plots.plot_curves({POSTERIORS[name]: history}, folder / "curves.png")
@@ -181,25 +147,20 @@ def run(name, splits, folder):
             ["test images", f"reconstructions, {POSTERIORS[name]}"],
             folder / "reconstructions.png",
         )
-    model.save(folder / "model.keras")
-    tfp_iaf.serving.export(model, folder / "saved_model", overwrite=True)
+    training.export(model, folder)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     return metrics, history
 
 
 def table(results):
     """The comparison as Markdown."""
-    lines = ["| posterior | test bound [nats] | test log p(x) [nats] | s per 1,000 steps |", "|---|---|---|---|"]
+    rows = []
     for metrics in results:
-        bound, log_p = (
-            f"{metrics['test'][key]['mean']:.2f} ± {metrics['test'][key]['standard_error']:.2f}"
-            for key in ("elbo", "log_likelihood")
-        )
-        seconds = metrics["seconds_per_1000_steps"]
-        lines.append(
-            f"| {POSTERIORS[metrics['posterior']]} | {bound} | {log_p} | {'' if seconds is None else f'{seconds:.1f}'} |"
-        )
-    return "\n".join(lines)
+        test, seconds = metrics["test"], metrics["seconds_per_1000_steps"]
+        figures = [training.with_error(test[key]) for key in ("elbo", "log_likelihood")]
+        rows.append([POSTERIORS[metrics["posterior"]], *figures, "" if seconds is None else f"{seconds:.1f}"])
+    headers = ["posterior", "test bound [nats]", "test log p(x) [nats]", "s per 1,000 steps"]
+    return training.markdown_table(headers, rows)
 
 
 def main(argv):

@@ -1,0 +1,145 @@
+"""What the training examples share: training that can be killed and resumed, evaluation, and the table of results."""
+
+import itertools
+import statistics
+import sys
+
+import checkpoints
+import datasets
+import numpy as np
+from averaging import ValidateAverage
+
+import tfp_iaf
+
+STEPS_BETWEEN_VALIDATIONS = 1000
+
+
+def fit(
+    model,
+    splits,
+    folder,
+    *,
+    batch_size,
+    seed,
+    epochs,
+    steps=None,
+    kl_warm_up_steps=0,
+    keep_best=False,
+    batches=datasets.batches,
+    initialize=None,
+    settings=None,
+    callbacks=(),
+):
+    """Fits a built and compiled model, from its checkpoint if there is one; returns the history, one row an epoch.
+
+    The model ends with the weights to evaluate: of the best validation bound with `keep_best`, else the last; averaged where
+    the optimizer keeps an average.
+
+    Args:
+        model: a `tfp_iaf` model.
+        splits: arrays x_train and x_valid.
+        folder: the checkpoint goes to `checkpoint/` in it.
+        batch_size: examples a step.
+        seed: of the order of the data.
+        epochs: passes over the training data.
+        steps: optimizer steps instead of `epochs`; validated every 1000.
+        kl_warm_up_steps: of `tfp_iaf.KLWarmUp`; 0 for none.
+        keep_best: whether to end with the weights of the best validation bound.
+        batches: makes the training data, as `datasets.batches`.
+        initialize: called with the model before its first step, not when resuming.
+        settings: what the checkpoint must have been written with, a dict for JSON; None for anything.
+        callbacks: more Keras callbacks.
+    """
+    steps_a_pass = max(1, len(splits["x_train"]) // batch_size)
+    total = steps or epochs * steps_a_pass
+    steps_per_epoch = min(total, STEPS_BETWEEN_VALIDATIONS) if steps else steps_a_pass
+    saver = checkpoints.Checkpoints(folder / "checkpoint", steps_per_epoch, settings)
+    epochs_done = saver.restore(model)
+    if epochs_done:
+        print(f"Resuming after {epochs_done} epochs ({epochs_done * steps_per_epoch} steps).")
+    elif initialize is not None:
+        initialize(model)
+    if epochs_done < total // steps_per_epoch:
+        model.fit(
+            batches(splits["x_train"], batch_size, seed, epochs_done * steps_per_epoch),
+            steps_per_epoch=steps_per_epoch,
+            epochs=total // steps_per_epoch,
+            initial_epoch=epochs_done,
+            validation_data=splits["x_valid"],
+            validation_batch_size=250,
+            callbacks=[
+                *([tfp_iaf.KLWarmUp(kl_warm_up_steps)] if kl_warm_up_steps else []),
+                *([ValidateAverage()] if model.optimizer.use_ema else []),
+                saver,
+                *callbacks,
+            ],
+            verbose="auto" if sys.stdout.isatty() else 2,
+        )
+    if keep_best:
+        saver.restore_best(model)
+    else:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    return saver.history
+
+
+def evaluate(model, x, *, importance_samples, elbo_samples=16, importance_images=None, max_rows=4096):
+    """Bound and log-likelihood of x in nats, each with the standard error of its mean over the examples.
+
+    With `importance_images` log p(x) is that of so many examples, spread over x, and their bound stands beside it.
+    """
+    options = {"max_rows": max_rows, "verbose": sys.stdout.isatty()}
+    elbo = tfp_iaf.evaluation.elbo(model, x, num_samples=elbo_samples, **options)
+    rows = slice(None) if importance_images is None else spread(len(x), importance_images)
+    log_likelihood = tfp_iaf.evaluation.log_likelihood(model, x[rows], importance_samples, **options)
+    results = {"elbo": _summary(elbo), "log_likelihood": _summary(log_likelihood)}
+    if len(log_likelihood) < len(elbo):
+        results["log_likelihood"]["examples"] = len(log_likelihood)
+        results["log_likelihood"]["their_elbo"] = _summary(elbo[rows])
+    return results
+
+
+def spread(count, num_chosen):
+    """`num_chosen` indices below `count`, all if there are fewer, evenly spread: test sets come sorted by class."""
+    num_chosen = min(num_chosen, count)
+    return np.arange(num_chosen) * count // num_chosen
+
+
+def _summary(values):
+    mean, error = tfp_iaf.evaluation.mean_and_standard_error(values)
+    return {"mean": mean, "standard_error": error}
+
+
+def median_seconds_a_step(history):
+    """Median over the epochs; None after a single one, since the first includes compiling."""
+    timed = [row["seconds"] / (row["step"] - before["step"]) for before, row in itertools.pairwise(history)]
+    return statistics.median(timed) if timed else None
+
+
+def num_parameters(model):
+    return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
+
+
+def export(model, folder):
+    """Writes the model for Keras and for serving."""
+    model.save(folder / "model.keras")
+    tfp_iaf.serving.export(model, folder / "saved_model", overwrite=True)
+
+
+def markdown_table(headers, rows):
+    lines = [f"| {' | '.join(cells)} |" for cells in (headers, *rows)]
+    return "\n".join([lines[0], "|---" * len(headers) + "|", *lines[1:]])
+
+
+def with_error(figure, digits=2):
+    """A mean and its standard error, as text."""
+    return f"{figure['mean']:.{digits}f} ± {figure['standard_error']:.{digits}f}"
+
+
+def is_widths(values):
+    """Whether a list flag, if given, holds positive integers."""
+    return values is None or all(value.isdigit() and int(value) > 0 for value in values)
+
+
+def is_steps(steps):
+    """Whether a number of steps, if given, fits the validations."""
+    return steps is None or steps <= STEPS_BETWEEN_VALIDATIONS or steps % STEPS_BETWEEN_VALIDATIONS == 0
