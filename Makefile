@@ -40,6 +40,7 @@ smoke: setup
 	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --out=runs/smoke/served_samples.png --num_samples=4
 	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png
 	$(RUN) examples/fit_density.py --smoke --out=runs/smoke/density.png
+	$(RUN) examples/train_image_vae.py --smoke --logdir=runs/smoke/images
 
 # Against other packages, which get an environment of their own (PyTorch's CPU build, JAX). Half an hour on two cores.
 .venv-peers/installed: benchmarks/peers.txt

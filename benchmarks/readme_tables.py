@@ -64,8 +64,51 @@ def banana():
     return "\n".join(lines)
 
 
+def mnist_resnet():
+    lines = ["| posterior | parameters | test bound | test log p(x) |", "|---|---|---|---|"]
+    for posterior, name in NAMES.items():
+        (run,) = load(f"mnist_resnet/{posterior}.json")
+        cells = [with_error(run["test"][key]) for key in ("elbo", "log_likelihood")]
+        lines.append(f"| {name} | {run['parameters'] / 1e6:.2f} M | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def cifar_small():
+    lines = ["| inference | posterior | parameters | test bound | test -log p(x) |", "|---|---|---|---|---|"]
+    for inference in ("bottom-up", "bidirectional"):
+        for posterior in ("diagonal", "iaf"):
+            (run,) = load(f"cifar_small/{inference}-{posterior}.json")
+            bits = run["test_bits_per_dim"]
+            cells = [f"{bits[key]['mean']:.3f} ± {bits[key]['standard_error']:.3f}" for key in ("elbo", "log_likelihood")]
+            lines.append(f"| {inference} | {NAMES[posterior]} | {run['parameters'] / 1e6:.2f} M | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def image_step_cost():
+    """Times the diagonal posterior's step; the rows that a model does not have are empty."""
+    models = {
+        "mnist_resnet": "MNIST ResNet",
+        "cifar_small_bidirectional": "hierarchical, bidirectional",
+        "cifar_small_bottom_up": "hierarchical, bottom-up",
+    }
+    modes = {"graph": "graph", "xla": "XLA"}
+    runs = {case: load(f"step_cost/{case}.json")[0]["results"] for case in models}
+    lines = [
+        "| posterior | " + " | ".join(f"{title}, {mode}" for title in models.values() for mode in modes.values()) + " |",
+        "|---" * (1 + len(models) * len(modes)) + "|",
+    ]
+    for posterior, name in {**NAMES, "linear": "linear"}.items():
+        cells = [
+            f"{runs[case][mode][posterior]['ratio_to_diagonal']:.2f}" if posterior in runs[case][mode] else ""
+            for case in models
+            for mode in modes
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def step_cost():
-    (run,) = load("step_cost.json")
+    (run,) = load("step_cost/small_mlp.json")
     lines = [
         "| posterior | XLA, s per 1,000 steps | times diagonal | graph, s per 1,000 steps | times diagonal |",
         "|---|---|---|---|---|",
@@ -187,6 +230,9 @@ TABLES = {
         digits,
         banana,
         step_cost,
+        mnist_resnet,
+        cifar_small,
+        image_step_cost,
         flows,
         flow_parts,
         inverse_cost,
