@@ -56,8 +56,9 @@ class Checkpoints(keras.callbacks.Callback):
             return
         before = json.loads(path.read_text())
         for name, value in self.settings.items():
-            if before.get(name) != value:
-                raise self._of_another_run(f"{name} was {before.get(name)}, now {value}")
+            # An older checkpoint may lack a setting.
+            if before.get(name, value) != value:
+                raise self._of_another_run(f"{name} was {before[name]}, now {value}")
 
     def _of_another_run(self, reason):
         return ValueError(

@@ -53,6 +53,8 @@ def fit(
     steps_a_pass = max(1, len(splits["x_train"]) // batch_size)
     total = steps or epochs * steps_a_pass
     steps_per_epoch = min(total, STEPS_BETWEEN_VALIDATIONS) if steps else steps_a_pass
+    if settings is not None:
+        settings = {**settings, "steps_per_epoch": steps_per_epoch}
     saver = checkpoints.Checkpoints(folder / "checkpoint", steps_per_epoch, settings)
     epochs_done = saver.restore(model)
     if epochs_done:
