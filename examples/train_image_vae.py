@@ -249,8 +249,6 @@ def integers(values):
 
 def sample_panels(model, label):
     """(titles, images) of samples."""
-    if not isinstance(model, tfp_iaf.models.HierarchicalVAE):
-        return [f"samples, {label}"], [model.sample(PICTURED, seed=[FLAGS.seed, 1])]
     temperatures = (1.0, 0.7)
     return (
         [f"samples, {label}, temperature {temperature}" for temperature in temperatures],

@@ -35,7 +35,7 @@ def log_likelihood(
     One function is compiled for all batches and samples; `max_rows` decoder rows at a time bound its memory.
 
     Args:
-        model: a built `models.VAE`.
+        model: a built `models.VAE` or `models.HierarchicalVAE`.
         x: `[N, ...]`, an array or tensor.
         num_samples: S, posterior samples an example.
         batch_size: examples at a time.

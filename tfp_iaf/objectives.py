@@ -48,7 +48,7 @@ def free_bits(kl, minimum):
     """sum_j max(minimum, mean over the batch of kl_j): no gain below `minimum` nats in any group of latents.
 
     Args:
-        kl: `[B, J]`, the KL of J groups (a feature map of a layer, or a dimension) for each example.
+        kl: `[..., J]`, the KL of J groups (a feature map of a layer, or a dimension) for each example.
         minimum: lambda, nats a group; 0.125 to 2 helps (final version, section 6.2).
 
     Returns:
@@ -59,7 +59,7 @@ def free_bits(kl, minimum):
     >>> free_bits(tf.constant([[0.0, 3.0], [0.2, 5.0]]), minimum=0.5).numpy()
     4.5
     """
-    return tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), minimum))
+    return tf.reduce_sum(tf.maximum(_mean_of_groups(kl), minimum))
 
 
 def soft_free_bits_weights(weights, kl, minimum, tolerance=0.05, rate=0.1):
@@ -70,7 +70,7 @@ def soft_free_bits_weights(weights, kl, minimum, tolerance=0.05, rate=0.1):
 
     Args:
         weights: `[J]`, gamma.
-        kl: `[B, J]`, as in `free_bits`.
+        kl: `[..., J]`, as in `free_bits`.
         minimum, tolerance, rate: lambda, and how the weights follow it.
 
     Returns:
@@ -81,8 +81,12 @@ def soft_free_bits_weights(weights, kl, minimum, tolerance=0.05, rate=0.1):
     >>> soft_free_bits_weights(tf.constant([0.5, 0.5, 1.0]), tf.constant([[0.1, 3.0, 3.0]]), minimum=1.0).numpy().round(3)
     array([0.455, 0.55 , 1.   ], dtype=float32)
     """
-    mean = tf.reduce_mean(kl, axis=0)
+    mean = _mean_of_groups(kl)
     is_high = mean > (1.0 + tolerance) * minimum
     is_low = mean < minimum
     factors = tf.where(is_high, 1.0 + rate, tf.where(is_low, 1.0 / (1.0 + rate), 1.0))
     return tf.clip_by_value(weights * tf.cast(factors, weights.dtype), 1e-3, 1.0)
+
+
+def _mean_of_groups(kl):
+    return tf.reduce_mean(kl, axis=range(len(kl.shape) - 1))

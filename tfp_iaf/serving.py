@@ -110,10 +110,15 @@ def _endpoints(model):
 
     def log_likelihood(x, num_samples, seed):
         def add_sample(index, log_sum):
-            terms = model.elbo_terms(x, seed=tf.stack([seed[0], seed[1] + index]), training=False)
+            terms = model.elbo_terms(
+                x, seed=tf.random.experimental.stateless_fold_in(seed, index, alg="philox"), training=False
+            )
             log_weight = objectives.elbo(terms["reconstruction"][0], terms["kl"][0])
             return index + 1, tf.reduce_logsumexp([log_sum, log_weight], axis=0)
 
+        positive = tf.debugging.assert_positive(num_samples, "num_samples must be at least 1.")
+        with tf.control_dependencies([positive]):
+            num_samples = tf.identity(num_samples)
         start = tf.fill(tf.shape(x)[:1], tf.constant(float("-inf"), x.dtype))
         _, log_sum = tf.while_loop(lambda index, _: index < num_samples, add_sample, (0, start))
         return {"log_likelihood": log_sum - tf.math.log(tf.cast(num_samples, x.dtype))}

@@ -113,7 +113,7 @@ def test_auto_is_incremental_in_graphs_where_the_arithmetic_allows():
                 flow = InverseAutoregressiveFlow(network, inverse=inverse)
                 results.append(decorate(flow.inverse)(tf.constant(z, flow.dtype)))
             np.testing.assert_array_equal(*results)
-    with pytest.raises(ValueError, match="computes in bfloat16; use inverse='auto'"):
+    with pytest.raises(ValueError, match="computes in bfloat16: use inverse='auto'"):
         InverseAutoregressiveFlow(network, inverse="incremental")
 
 

@@ -42,7 +42,7 @@ def test_values_and_gradients_are_finite(dtype, jit_compile):
 
 
 def test_extreme_scales():
-    log_scale = tf.constant([-80.0, 80.0])
+    log_scale = tf.constant([-80.0, 40.0])
     with tf.GradientTape() as tape:
         tape.watch(log_scale)
         log_prob = DiscretizedLogistic(0.25, log_scale).log_prob(tf.constant([[0.0], [63.0], [200.0], [255.0]]))

@@ -246,6 +246,53 @@ def test_bfloat16_policy_keeps_densities_in_float32():
     assert {tensor.dtype for tensor in tf.nest.flatten(terms)} == {tf.float32}
 
 
+@pytest.mark.parametrize(
+    "settings", [{"patch_size": 1}, {"num_layers": (1, 1, 1), "patch_size": 2}, {"num_layers": (3,)}], ids=str
+)
+def test_other_shapes_train_with_several_samples(settings):
+    keras.utils.set_random_seed(0)
+    model = HierarchicalVAE(
+        (8, 16, 1), **{"num_layers": (1,), "filters": 4, "latent_channels": 2, "num_samples": 2, **settings}
+    )
+    model.compile(keras.optimizers.Adamax(1e-2))
+    x = np.random.default_rng(0).integers(0, 256, size=[5, 8, 16, 1], dtype="uint8")
+    # An uneven last batch, too.
+    assert np.isfinite(model.fit(x, batch_size=4, verbose=0).history["loss"]).all()
+    assert model.reconstruct(x).shape == x.shape
+
+
+@pytest.mark.parametrize("free_bits", [0.0, 0.2])
+def test_sample_weights(free_bits):
+    """An image of weight 0 counts for nothing, in the KL with free bits either."""
+    model = make(free_bits=free_bits)
+    outputs = model(images(4))
+    weight = np.array([1.0, 0.0, 2.0, 0.0], np.float32)
+    kept = {name: tf.repeat(value[::2], [1, 2], axis=0) for name, value in outputs.items()}
+    # Three images' worth, over a batch of four.
+    kl = kept["kl_per_map"].numpy().sum(axis=0) / 4
+    expected = -kept["reconstruction"].numpy().sum() / 4 + np.maximum(kl, free_bits).sum()
+    if not free_bits:
+        expected = -kept["elbo"].numpy().sum() / 4
+    for given in (weight, weight[:, np.newaxis]):
+        np.testing.assert_allclose(model.compute_loss(y_pred=outputs, sample_weight=given), expected, rtol=1e-5)
+
+
+def test_replicas_draw_noise_of_their_own_and_share_their_weights():
+    devices = tf.config.list_logical_devices("CPU")
+    assert len(devices) == 2, "conftest.py makes two"
+    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    with strategy.scope():
+        model = make(free_bits=100.0, soft_free_bits=True, trained=False)
+        model.compile(keras.optimizers.Adamax(1e-3))
+    initialize_weight_normalization(model, images(8))
+    noise = strategy.run(tf.function(lambda: model._noise(2, None)[0])).values
+    assert np.abs(noise[0] - noise[1]).max() > 0.1
+    model.fit(images(8), batch_size=4, verbose=0)
+    copies = strategy.experimental_local_results(model.free_bits_weights.value)
+    for copy in copies:
+        np.testing.assert_allclose(copy, 1.1**-2, rtol=1e-5)
+
+
 def test_binary_images():
     keras.utils.set_random_seed(0)
     model = HierarchicalVAE((8, 8, 1), num_layers=(2,), filters=6, latent_channels=2, likelihood="bernoulli")
@@ -273,7 +320,11 @@ def test_weight_normalization_is_optional():
         ({"inference": "sideways"}, "expected one of bidirectional, bottom-up"),
         ({"posterior": "planar"}, "expected one of diagonal, linear, iaf"),
         ({"likelihood": "normal"}, "expected one of bernoulli, discretized_logistic"),
-        ({"free_bits": -1.0}, "free_bits must be at least 0"),
+        ({"free_bits": -1.0}, "free_bits must be a number of at least 0"),
+        ({"free_bits": np.nan}, "free_bits must be a number of at least 0"),
+        ({"soft_free_bits": True}, "needs a lambda"),
+        ({"flow_filters": 8}, "flow_filters must be a sequence"),
+        ({"posterior": "diagonal", "bijector_fn": "cubic"}, "Unknown bijector_fn"),
         ({"filters": 0}, "filters must be a positive integer"),
         ({"bijector_fn": "cubic"}, "Unknown bijector_fn"),
     ],
@@ -295,12 +346,20 @@ def test_bad_data():
             model.fit(x, verbose=0)
     with pytest.raises(ValueError, match=r"z_1 ... z_L of shapes"):
         model.decode([np.zeros([1, 4, 4, 2])])
+    with pytest.raises(ValueError, match="for 2 images"):
+        model.posterior_log_prob(images(2), model.posterior_sample(images(3))[0])
+    with pytest.raises(ValueError, match=r"seed must be .* shape \[2\]"):
+        model.sample(2, seed=1)
+    with pytest.raises(ValueError, match=r"examples of shape \(8, 8, 2\)"):
+        model.fit(tf.data.Dataset.from_tensors(images(4, size=4)), verbose=0)
+    with pytest.raises(ValueError, match="integers from 0 to 255"):
+        initialize_weight_normalization(model, images(4) / 255.0)
 
 
 def test_free_bits_of_objectives_have_no_gradient_below_the_minimum():
-    kl = tf.constant([[0.1, 2.0], [0.3, 4.0]])
+    kl = tf.constant([[[0.1, 2.0], [0.3, 4.0]]])
     with tf.GradientTape() as tape:
         tape.watch(kl)
         value = objectives.free_bits(kl, 0.5)
     np.testing.assert_allclose(value, 3.5)
-    np.testing.assert_allclose(tape.gradient(value, kl), [[0.0, 0.5], [0.0, 0.5]])
+    np.testing.assert_allclose(tape.gradient(value, kl), [[[0.0, 0.5], [0.0, 0.5]]])

@@ -260,6 +260,7 @@ def test_normal_likelihood():
     history = model.fit(x, epochs=30, verbose=0).history
     assert history["elbo"][-1] > history["elbo"][0]
     assert model.sample(5, seed=[0, 1]).shape == (5, 3)
+    np.testing.assert_allclose(model.prior_sample(5, [0, 1], temperature=0.5)[0], 0.5 * model.prior_sample(5, [0, 1])[0])
     assert model.reconstruct(x).shape == (50, 3)
 
 

@@ -207,7 +207,8 @@ def _check_network(network, event_ndims):
             f"{type(network).__name__} is a Keras 2 layer and would not train in a Keras 3 model: use "
             "tfp_iaf.networks.AutoregressiveNetwork, which takes the same arguments."
         )
-    raise ValueError(f"network must be a tfp_iaf.networks.AutoregressiveNetwork, got {type(network).__name__}.")
+    expected = {1: "AutoregressiveNetwork", 3: "ConvAutoregressiveNetwork"}[event_ndims]
+    raise ValueError(f"network must be a tfp_iaf.networks.{expected}, got {type(network).__name__}.")
 
 
 def _check_inverse(inverse, network):
@@ -216,7 +217,7 @@ def _check_inverse(inverse, network):
     if inverse == "incremental" and not _has_incremental_inverse(network):
         raise ValueError(
             "inverse='incremental' needs an AutoregressiveNetwork or a RecurrentAutoregressiveNetwork that computes in float32 "
-            f"or float64, got a {type(network).__name__} that computes in {network.compute_dtype}; use inverse='auto'."
+            f"or float64; this {type(network).__name__} computes in {network.compute_dtype}: use inverse='auto'."
         )
 
 

@@ -29,7 +29,7 @@ def check_array(x, binary=False, levels=False):
         raise ValueError(_NOT_FINITE)
     if binary and not ((x == 0) | (x == 1)).all():
         raise ValueError(_NOT_BINARY)
-    if levels and not ((x >= 0) & (x <= 255) & (x == np.floor(x))).all():
+    if levels and x.dtype != np.uint8 and not ((x >= 0) & (x <= 255) & (x == np.floor(x))).all():
         raise ValueError(_NOT_LEVELS)
 
 

@@ -19,7 +19,7 @@ class DiscretizedLogistic(tfd.Distribution):
 
     so the probabilities sum to 1 for any location and scale. The log of the difference is computed as
     log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b)) with b - a = 1/(256 scale), which neither cancels nor overflows;
-    in float32 it and its gradients are finite for log-scales from -80 to 80.
+    in float32 it and its gradients are finite for log-scales from -80 to 40.
 
     Samples and levels are floats of the parameters' dtype. Sampling is not reparameterized.
 
@@ -45,7 +45,7 @@ class DiscretizedLogistic(tfd.Distribution):
     def __init__(self, loc, log_scale, validate_args=False, allow_nan_stats=True, name="DiscretizedLogistic"):
         parameters = dict(locals())
         with tf.name_scope(name) as name:
-            self._loc = tf.convert_to_tensor(loc, name="loc")
+            self._loc = tf.convert_to_tensor(loc, dtype_hint=tf.float32, name="loc")
             self._log_scale = tf.convert_to_tensor(log_scale, dtype=self._loc.dtype, name="log_scale")
             super().__init__(
                 dtype=self._loc.dtype,
@@ -91,6 +91,7 @@ class DiscretizedLogistic(tfd.Distribution):
         ]
 
     def _log_prob(self, level):
+        level = tf.cast(level, self.dtype)
         inverse_scale = tf.exp(-self.log_scale)
         lower = (level / NUM_LEVELS - self.loc) * inverse_scale
         upper = ((level + 1.0) / NUM_LEVELS - self.loc) * inverse_scale

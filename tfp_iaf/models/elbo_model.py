@@ -66,8 +66,8 @@ class ElboModel(keras.Model):
         """log q(z|x) of given latents, `[B]`, through the inverse of every step."""
         raise NotImplementedError
 
-    def prior_sample(self, num_samples, seed):
-        """(z, the likelihood's parameters there) of `num_samples` draws of the prior."""
+    def prior_sample(self, num_samples, seed, temperature=1.0):
+        """(z, the likelihood's parameters there) of `num_samples` draws of the prior, its scales times `temperature`."""
         raise NotImplementedError
 
     def decode(self, z, training=False):
@@ -78,14 +78,14 @@ class ElboModel(keras.Model):
         """The mean of p(x|z) at one z ~ q(z|x) for each x, `[B, ...]`."""
         return self.likelihood(self.decode(self.posterior_sample(x, seed)[0])).mean()
 
-    def sample(self, num_samples, seed, **kwargs):
+    def sample(self, num_samples, seed, temperature=1.0):
         """The mean of p(x|z) at `num_samples` draws of the prior; arguments as of `prior_sample`."""
-        return self.likelihood(self.prior_sample(num_samples, seed, **kwargs)[1]).mean()
+        return self.likelihood(self.prior_sample(num_samples, seed, temperature)[1]).mean()
 
-    def kl_objective(self, y_pred, training):
-        """The KL term of the loss, of the `call`'s outputs: `[B]` or a scalar."""
+    def kl_objective(self, y_pred, sample_weight, training):
+        """The KL term of the loss, a scalar, of the `call`'s outputs and the examples' weights `[B]`."""
         del training
-        return y_pred["kl"]
+        return tf.reduce_mean(y_pred["kl"] * sample_weight)
 
     def call(self, x, training=None):
         terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)
@@ -101,23 +101,34 @@ class ElboModel(keras.Model):
 
     def as_input(self, x):
         """x as a tensor of `density_dtype`."""
-        return keras.ops.cast(x, self.density_dtype)
+        x = keras.ops.cast(x, self.density_dtype)
+        self._check_shape(x.shape)
+        return x
+
+    def _check_shape(self, shape):
+        if self.built and not tf.TensorShape(shape).is_compatible_with([None, *self.data_shape]):
+            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {tuple(shape[1:])}.")
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         del x, y
-        bound = objectives.elbo(y_pred["reconstruction"], self.kl_objective(y_pred, training), self.kl_weight)
+        reconstruction = y_pred["reconstruction"]
+        if sample_weight is None:
+            weight = tf.ones_like(reconstruction)
+        else:
+            weight = tf.reshape(tf.cast(sample_weight, reconstruction.dtype), tf.shape(reconstruction))
         for name, tracker in self.trackers.items():
-            tracker.update_state(y_pred[name], sample_weight=sample_weight)
-        if sample_weight is not None:
-            bound = bound * tf.cast(sample_weight, bound.dtype)
-        loss = -tf.reduce_mean(bound) + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
+            tracker.update_state(y_pred[name], sample_weight=weight)
+        kl = self.kl_objective(y_pred, weight, training)
+        bound = objectives.elbo(tf.reduce_mean(reconstruction * weight), kl, tf.cast(self.kl_weight, kl.dtype))
+        loss = -bound + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
         # tf.distribute adds up the replicas' gradients.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras warns of its own default.
-        return self._run(super().fit, x, y, *args, validation_data=self._checked_data(validation_data), **kwargs)
+        validation_data = _with_targets(self._checked_data(validation_data))
+        return self._run(super().fit, x, y, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         return self._run(super().evaluate, x, y, *args, **kwargs)
@@ -126,7 +137,7 @@ class ElboModel(keras.Model):
         return self._run(super().predict, x, *args, **kwargs)
 
     def _run(self, method, x, *args, **kwargs):
-        if kwargs.get("sample_weight") is not None and args[:1] == (None,):
+        if kwargs.get("sample_weight") is not None and args and args[0] is None:
             args = (np.zeros(len(x)), *args[1:])  # Without targets Keras drops the weights.
         try:
             return method(self._checked_data(x), *args, **kwargs)
@@ -140,8 +151,7 @@ class ElboModel(keras.Model):
 
     def check_data(self, x):
         """Raises a ValueError if x has the wrong shape, holds NaN, or values that the likelihood gives no probability."""
-        if self.built and tuple(x.shape[1:]) != self.data_shape:
-            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {tuple(x.shape[1:])}.")
+        self._check_shape(x.shape)
         data_checks.check_array(x, **self._data_limits())
 
     def _data_limits(self):
@@ -152,8 +162,11 @@ class ElboModel(keras.Model):
 
     def _checked_data(self, x):
         if isinstance(x, tf.data.Dataset):
+            spec = x.element_spec[0] if isinstance(x.element_spec, tuple) else x.element_spec
+            if isinstance(spec, tf.TensorSpec):
+                self._check_shape(spec.shape)
             return data_checks.checked_dataset(x, **self._data_limits())
-        array = x[0] if isinstance(x, tuple) and x else x
+        array = x[0] if isinstance(x, tuple | list) and x else x
         if isinstance(array, np.ndarray) or tf.is_tensor(array):
             self.check_data(array)
         return x
@@ -164,3 +177,10 @@ class ElboModel(keras.Model):
             "likelihood": likelihoods.serialize(self.likelihood),
             "num_samples": self.num_samples,
         }
+
+
+def _with_targets(data):
+    """(x, None, weights) with targets of zeros: without any Keras drops the weights."""
+    if isinstance(data, tuple) and len(data) == 3 and data[1] is None:
+        return data[0], np.zeros(len(data[0])), data[2]
+    return data

@@ -8,9 +8,11 @@ import tensorflow as tf
 
 from tfp_iaf import objectives
 from tfp_iaf.arguments import integer
+from tfp_iaf.bijectors import elementwise
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.models.latent_ladder import LatentLadder
 from tfp_iaf.models.latent_layer import POSTERIORS
+from tfp_iaf.networks.masked_network import widths_of
 from tfp_iaf.posteriors.noise import standard_normal
 from tfp_iaf.posteriors.seeded_layer import SeededLayer
 
@@ -99,8 +101,11 @@ class HierarchicalVAE(ElboModel):
         ):
             if value not in known:
                 raise ValueError(f"Unknown {name} {value!r}: expected one of {', '.join(known)}.")
-        if free_bits < 0.0:
-            raise ValueError(f"free_bits must be at least 0 nats, got {free_bits!r}.")
+        if not isinstance(free_bits, int | float) or not 0.0 <= free_bits < math.inf:
+            raise ValueError(f"free_bits must be a number of at least 0 nats, got {free_bits!r}.")
+        if soft_free_bits and not free_bits:
+            raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
+        elementwise.params_of(bijector_fn)
         super().__init__(likelihood, num_samples, **kwargs)
         self.image_shape = _image_shape(image_shape)
         self.num_layers = _num_layers(num_layers)
@@ -110,13 +115,13 @@ class HierarchicalVAE(ElboModel):
         divisor = self.patch_size * 2 ** (len(self.num_layers) - 1)
         if any(size % divisor for size in self.image_shape[:2]):
             raise ValueError(
-                f"{len(self.num_layers)} resolution(s) with patch_size {self.patch_size} need an image height and width "
+                f"num_layers={self.num_layers} with patch_size={self.patch_size} needs an image height and width "
                 f"divisible by {divisor}, got {self.image_shape[:2]}."
             )
         self.inference = inference
         self.posterior = posterior
         self.num_steps = integer("num_steps", num_steps)
-        self.flow_filters = (self.filters,) if flow_filters is None else tuple(flow_filters)
+        self.flow_filters = (self.filters,) if flow_filters is None else widths_of("flow_filters", flow_filters)
         self.bijector_fn = bijector_fn
         self.free_bits = free_bits
         self.soft_free_bits = soft_free_bits
@@ -146,9 +151,13 @@ class HierarchicalVAE(ElboModel):
                 shape=(len(self.latent_shapes) * self.latent_channels,),
                 initializer="ones",
                 trainable=False,
+                # Replicas of tf.distribute update it by their own parts of the batch.
+                aggregation="mean",
                 autocast=False,
                 dtype=self.density_dtype,
             )
+        # All sizes are known.
+        self.build((None, *self.image_shape))
 
     @property
     def latent_shapes(self):
@@ -164,7 +173,8 @@ class HierarchicalVAE(ElboModel):
     def build(self, input_shape):
         if tuple(input_shape[1:]) != self.image_shape:
             raise ValueError(f"The model takes images of shape {self.image_shape}, got {tuple(input_shape[1:])}.")
-        self.ladder.build()
+        if not self.ladder.built:
+            self.ladder.build()
         self.data_shape = self.image_shape
 
     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
@@ -213,7 +223,7 @@ class HierarchicalVAE(ElboModel):
             latent = tf.cast(z[index], self.density_dtype)
             return latent, layer.posterior_log_prob(up, down, latent)[:, tf.newaxis]
 
-        self._check_latents(z)
+        self._check_latents(z, np.shape(x)[0])
         _, log_q, _, _ = self.ladder.up_and_down(self.as_input(x), 1, given)
         return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
@@ -242,10 +252,10 @@ class HierarchicalVAE(ElboModel):
         parameters = self.ladder.down(num_samples, draw)
         return z, parameters
 
-    def kl_objective(self, y_pred, training):
-        kl = y_pred["kl_per_map"]
+    def kl_objective(self, y_pred, sample_weight, training):
         if not self.free_bits:
-            return y_pred["kl"]
+            return super().kl_objective(y_pred, sample_weight, training)
+        kl = y_pred["kl_per_map"] * sample_weight[:, tf.newaxis]
         if not self.soft_free_bits:
             return objectives.free_bits(kl, self.free_bits)
         weights = tf.convert_to_tensor(self.free_bits_weights)
@@ -268,10 +278,14 @@ class HierarchicalVAE(ElboModel):
 
         return draw
 
-    def _check_latents(self, z):
-        shapes = [tuple(np.shape(latent)[1:]) for latent in z]
-        if shapes != self.latent_shapes:
-            raise ValueError(f"The model takes a list of z_1 ... z_L of shapes [batch, *] {self.latent_shapes}, got {shapes}.")
+    def _check_latents(self, z, num_rows=None):
+        shapes = [tuple(np.shape(latent)) for latent in z]
+        sizes = {shape[:1] for shape in shapes} | ({(num_rows,)} if num_rows is not None else set())
+        if [shape[1:] for shape in shapes] != self.latent_shapes or len(sizes - {(None,)}) > 1:
+            raise ValueError(
+                f"The model takes a list of z_1 ... z_L of shapes [batch, *] {self.latent_shapes} and equal batches, got "
+                f"{shapes}{'' if num_rows is None else f' for {num_rows} images'}."
+            )
 
     def get_config(self):
         return {

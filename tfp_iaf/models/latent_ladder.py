@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf.models.channel_log_scale import ChannelLogScale
-from tfp_iaf.models.latent_layer import LatentLayer
+from tfp_iaf.models.latent_layer import LatentLayer, depth_to_space
 from tfp_iaf.models.weight_normalized import weight_normalized
 from tfp_iaf.networks import density_dtype
 from tfp_iaf.posteriors.noise import gaussian_log_prob
@@ -73,7 +73,8 @@ class LatentLadder(keras.layers.Layer):
         self.write_image = weight_normalized(
             keras.layers.Conv2D, image_shape[-1] * patch_size**2, 3, 1, "same", initial_scale=0.1, name="write_image", **common
         )
-        self.log_scale = ChannelLogScale(name="log_scale", dtype=self.dtype_policy) if takes_levels else None
+        # In full precision: the likelihood's parameters are.
+        self.log_scale = ChannelLogScale(name="log_scale", dtype=density_dtype(self)) if takes_levels else None
 
     def build(self, input_shape=None):
         del input_shape  # All sizes are known.
@@ -154,8 +155,8 @@ class LatentLadder(keras.layers.Layer):
         g = tf.broadcast_to(tf.cast(self.top, self.compute_dtype), [num_rows, height, width, self.filters])
         for index, layer in reversed(list(enumerate(self.latent_layers))):
             g = pass_layer(index, layer, g)
-        image = tf.nn.depth_to_space(self.write_image(tf.nn.elu(g)), self.patch_size)
-        return tf.cast(image if self.log_scale is None else self.log_scale(image), density_dtype(self))
+        image = tf.cast(depth_to_space(self.write_image(tf.nn.elu(g)), self.patch_size), density_dtype(self))
+        return image if self.log_scale is None else self.log_scale(image)
 
     def _centred(self, x):
         return (x - 127.5) / 64.0 if self.takes_levels else 2.0 * x - 1.0

@@ -8,11 +8,16 @@ from tfp_iaf.models.weight_normalized import weight_normalized
 from tfp_iaf.networks import ConvAutoregressiveNetwork, density_dtype
 from tfp_iaf.posteriors.noise import gaussian_log_prob
 
-__all__ = ["POSTERIORS", "LatentLayer"]
+__all__ = ["POSTERIORS", "LatentLayer", "depth_to_space"]
 
 POSTERIORS = ("diagonal", "linear", "iaf")
 # How much of its second convolution a layer adds to what passes it by: with more, deep stacks diverge.
 RESIDUAL_SCALE = 0.1
+
+
+def depth_to_space(x, factor):
+    """`tf.nn.depth_to_space`, the identity for a factor of 1."""
+    return tf.nn.depth_to_space(x, factor) if factor > 1 else x
 
 
 class LatentLayer(keras.layers.Layer):
@@ -147,7 +152,7 @@ class LatentLayer(keras.layers.Layer):
         inputs = tf.nn.elu(tf.concat([d, tf.cast(z, d.dtype)], axis=-1))
         shortcut = g if self.down_shortcut is None else self.down_shortcut(g)
         outputs = shortcut + RESIDUAL_SCALE * self.down_second(inputs)
-        return tf.nn.depth_to_space(outputs, self.stride) if self.stride > 1 else outputs
+        return depth_to_space(outputs, self.stride)
 
     def sample_posterior(self, up, down, noise):
         """(z, log q of each entry) at this standard normal noise."""

@@ -143,8 +143,17 @@ class VAE(ElboModel):
     def posterior_log_prob(self, x, z):
         return self.posterior.log_prob(self.encode(x), z)
 
-    def prior_sample(self, num_samples, seed):
-        z = self.prior.sample(num_samples, seed=seed)
+    def prior_sample(self, num_samples, seed, temperature=1.0):
+        """(z, the likelihood's parameters there) of `num_samples` draws of the prior.
+
+        Args:
+            num_samples: N.
+            seed: int32 tensor of shape [2].
+            temperature: factor of the standard normal prior's scale; 1 for another prior.
+        """
+        if self._given_prior is not None and temperature != 1.0:
+            raise ValueError("A temperature scales the standard normal prior; this model has a prior of its own.")
+        z = temperature * self.prior.sample(num_samples, seed=seed)
         return z, self.decode(z)
 
     def get_config(self):

@@ -76,7 +76,7 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         )
         self.filters = widths_of("filters", filters)
         self.kernel_size = kernel_size_of(kernel_size)
-        if input_order not in ("left-to-right", "right-to-left"):
+        if not isinstance(input_order, str) or input_order not in ("left-to-right", "right-to-left"):
             raise ValueError(f"Unknown input_order {input_order!r}: expected 'left-to-right' or 'right-to-left'.")
         self.input_order = input_order
         # The position 1..D of each entry; within a pixel, its channels' degrees.

@@ -140,4 +140,4 @@ def widths_of(name, values):
     """A tuple of positive integers of a sequence of them, or of None."""
     if values is not None and not np.iterable(values):
         raise ValueError(f"{name} must be a sequence of widths, such as (64, 64), got {values!r}.")
-    return tuple(integer(f"A width in {name}", width) for width in values or ())
+    return tuple(integer(f"A width in {name}", width) for width in (() if values is None else values))

@@ -1,6 +1,7 @@
 """What all autoregressive networks share: their sizes, and that they check what they are called with."""
 
 import keras
+import tensorflow as tf
 
 from tfp_iaf.arguments import integer
 from tfp_iaf.networks.inputs import check_inputs
@@ -35,9 +36,10 @@ class Network(keras.layers.Layer):
         return super().__call__(y, context=context, **kwargs)
 
     def compute_output_shape(self, y_shape, context_shape=None):
-        leading = y_shape[: -len(self.event_shape)]
-        if context_shape is not None and len(context_shape) > len(y_shape):
-            leading = context_shape[: -len(self.event_shape)]
+        axes = -len(self.event_shape)
+        leading = tf.TensorShape(y_shape[:axes])
+        if context_shape is not None:
+            leading = tf.broadcast_static_shape(leading, tf.TensorShape(context_shape[:axes]))
         return (*leading, *self.event_shape, self.params)
 
     def check_inputs(self, y, context):

@@ -1,5 +1,6 @@
 """Weight normalization: a layer's kernel as a direction and a length, and their data-dependent start."""
 
+import contextlib
 import contextvars
 import math
 
@@ -186,8 +187,13 @@ def initialize(model, *inputs, **kwargs):
     """
     if not tf.executing_eagerly():
         raise ValueError("initialize must be called eagerly, not inside a tf.function: it assigns weights once.")
+    if hasattr(model, "check_data"):
+        model.check_data(inputs[0])
     if not model.built:
-        model(*inputs, **kwargs)  # Building may trace the layers; they have no values to start from then.
+        # In the scope the model was made in. Building may trace the layers; they have no values to start from then.
+        strategy = getattr(model, "distribute_strategy", None)
+        with contextlib.nullcontext() if strategy is None else strategy.scope():
+            model(*inputs, **kwargs)
     reached = {}
     token = _reached.set(reached)
     try:

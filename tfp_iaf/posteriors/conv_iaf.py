@@ -6,6 +6,7 @@ import numpy as np
 from tfp_iaf.arguments import integer
 from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, elementwise
 from tfp_iaf.networks import ConvAutoregressiveNetwork
+from tfp_iaf.networks.masked_network import widths_of
 from tfp_iaf.posteriors.posterior import Posterior
 
 __all__ = ["ConvIAF"]
@@ -64,6 +65,7 @@ class ConvIAF(Posterior):
     ):
         super().__init__(latent_shape, seed=seed, **kwargs)
         self.num_steps = integer("num_steps", num_steps)
+        filters = widths_of("filters", filters)
         if context_channels is None:
             context_channels = filters[0] if filters else self.event_shape[-1]
         self.context_channels = integer("context_channels", context_channels, at_least=0)

@@ -3,7 +3,19 @@
 import keras
 import tensorflow as tf
 
-__all__ = ["SeededLayer"]
+__all__ = ["SeededLayer", "checked_seed"]
+
+
+def checked_seed(seed):
+    """The seed as an int32 tensor; a ValueError unless it is of shape [2].
+
+    >>> checked_seed([0, 1]).shape
+    TensorShape([2])
+    """
+    seed = tf.cast(seed, tf.int32)
+    if not seed.shape.is_compatible_with([2]):
+        raise ValueError(f"seed must be an integer tensor of shape [2], such as [0, 1], got shape {seed.shape}.")
+    return seed
 
 
 class SeededLayer(keras.layers.Layer):
@@ -21,7 +33,14 @@ class SeededLayer(keras.layers.Layer):
 
     def next_seed(self, seed=None):
         """An int32 tensor of shape [2]: the given seed, or for None the generator's next."""
-        return tf.cast(self.seed_generator.next() if seed is None else seed, tf.int32)
+        if seed is not None:
+            return checked_seed(seed)
+        seed = tf.cast(self.seed_generator.next(), tf.int32)
+        # The generator's state is the same in all replicas of tf.distribute; their noise must not be.
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return seed
+        return tf.random.experimental.stateless_fold_in(seed, replica.replica_id_in_sync_group, alg="philox")
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
