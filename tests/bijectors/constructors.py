@@ -54,7 +54,6 @@ def _sinh_arcsinh(parameters):
 
 FLOWS = {
     "affine": _flow(),
-    "affine, right to left": _flow(order="right-to-left"),
     "affine, random order": _flow(order="random"),
     "affine, no context": _flow(with_context=False),
     "affine, no hidden layer": _flow(hidden_units=()),

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests import properties
+from tests.strategies import mirrored_strategy
 from tfp_iaf import evaluation, objectives, serving
 from tfp_iaf.models import HierarchicalVAE
 from tfp_iaf.networks import initialize_weight_normalization
@@ -278,9 +279,7 @@ def test_sample_weights(free_bits):
 
 
 def test_replicas_draw_noise_of_their_own_and_share_their_weights():
-    devices = tf.config.list_logical_devices("CPU")
-    assert len(devices) == 2, "conftest.py makes two"
-    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    strategy = mirrored_strategy()
     with strategy.scope():
         model = make(free_bits=100.0, soft_free_bits=True, trained=False)
         model.compile(keras.optimizers.Adamax(1e-3))
