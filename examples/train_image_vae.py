@@ -119,7 +119,7 @@ flags.DEFINE_string("logdir", "runs/image_vae", "Folder of the results.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, noise, data order and split.", lower_bound=0)
 flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs of a tiny hierarchical VAE on a few digits.")
 flags.DEFINE_bool("keep_best", False, "Evaluate and export the weights of the best validation bound, not the last.")
-flags.DEFINE_bool("jit_compile", None, "Compile with XLA; by default on a GPU only: convolutions on a CPU are slower with it.")
+flags.DEFINE_bool("jit_compile", None, "Compile with XLA; by default yes, but not in a --smoke run.")
 flags.DEFINE_bool("mixed_precision", False, "Compute in bfloat16, densities in float32.")
 flags.DEFINE_integer("grid_epochs", None, "Save a picture to grids/ each so many epochs.", lower_bound=1)
 flags.DEFINE_integer("limit_train", None, "Train on so many first images only.", lower_bound=1)
@@ -235,10 +235,9 @@ def make_model(settings, posterior, images):
     model = make(settings, posterior, images)
     model.build((None, *images.shape))
     average = {"use_ema": True, "ema_momentum": settings.ema} if settings.ema else {}
-    has_gpu = bool(tf.config.list_physical_devices("GPU"))
     model.compile(
         keras.optimizers.Adamax(settings.learning_rate, **average),
-        jit_compile=has_gpu if FLAGS.jit_compile is None else FLAGS.jit_compile,
+        jit_compile=not FLAGS.smoke if FLAGS.jit_compile is None else FLAGS.jit_compile,
     )
     return model
 
