@@ -17,7 +17,6 @@ import types
 import image_datasets
 import keras
 import numpy as np
-import tensorflow as tf
 import training
 import vae_plots
 from absl import app, flags, logging
