@@ -21,94 +21,15 @@ import training
 import vae_plots
 from absl import app, flags, logging
 from averaging import averaged
+from image_presets import POSTERIORS, PRESETS, SMOKE
 from provenance import provenance
 
 import tfp_iaf
 
-POSTERIORS = {
-    "diagonal": "diagonal",
-    "full_covariance": "full covariance",
-    "linear": "linear IAF",
-    "iaf": "IAF",
-}
 # Images that the weight-normalized layers are initialized on, and that the pictures show.
 INITIALIZATION_IMAGES = 256
 PICTURED = 64
 
-COMMON = {
-    "num_flow_steps": 1,
-    "bijector_fn": "affine",
-    "weight_norm": True,
-    "learning_rate": 2e-3,
-    "steps": None,
-    "ema": 0.0,
-    "flip": False,
-    "kl_warm_up_steps": 0,
-    "elbo_samples": 16,
-    "importance_samples": 128,
-    "importance_images": None,
-    "evaluation_rows": 4096,
-}
-HIERARCHICAL = {
-    **COMMON,
-    "data": "cifar10",
-    "posterior": ["diagonal", "iaf"],
-    "inference": "bidirectional",
-    "flow_filters": None,
-    "soft_free_bits": False,
-    "recompute": False,
-    "elbo_samples": 4,
-    "importance_images": 1000,
-}
-PRESETS = {
-    "mnist-resnet": {
-        **COMMON,
-        "data": "mnist",
-        "posterior": ["diagonal", "full_covariance", "iaf"],
-        "resnet_version": "final",
-        "latent_size": 32,
-        "num_flow_steps": 2,
-        "flow_hidden_units": ["320", "320"],
-        "batch_size": 128,
-        "epochs": 100,
-    },
-    "cifar-small": {
-        **HIERARCHICAL,
-        "num_layers": ["3"],
-        "filters": 32,
-        "latent_channels": 16,
-        "patch_size": 4,
-        "free_bits": 0.1,
-        "batch_size": 32,
-        "epochs": 20,
-        "evaluation_rows": 1024,
-    },
-    "cifar-paper": {
-        **HIERARCHICAL,
-        "num_layers": ["20"],
-        "filters": 160,
-        "latent_channels": 32,
-        "patch_size": 2,
-        "free_bits": 0.25,
-        "recompute": True,
-        "flip": True,
-        "ema": 0.999,
-        "batch_size": 16,
-        "epochs": 500,
-        "evaluation_rows": 512,
-    },
-}
-SMOKE = {
-    "data": "digits",
-    "filters": 8,
-    "num_layers": ["2"],
-    "latent_channels": 2,
-    "patch_size": 2,
-    "epochs": 2,
-    "elbo_samples": 2,
-    "importance_samples": 4,
-    "importance_images": 32,
-}
 # What may change when a run is continued.
 NOT_OF_THE_CHECKPOINT = ("epochs", "steps", "elbo_samples", "importance_samples", "importance_images", "evaluation_rows")
 

@@ -3,9 +3,10 @@
 import keras
 import tensorflow as tf
 
-from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, elementwise, scales
+from tfp_iaf.bijectors import scales
 from tfp_iaf.models.weight_normalized import weight_normalized
-from tfp_iaf.networks import ConvAutoregressiveNetwork, density_dtype
+from tfp_iaf.networks import density_dtype
+from tfp_iaf.posteriors.conv_steps import conv_networks, conv_steps
 from tfp_iaf.posteriors.noise import gaussian_log_prob
 
 __all__ = ["POSTERIORS", "LatentLayer", "depth_to_space"]
@@ -71,18 +72,14 @@ class LatentLayer(keras.layers.Layer):
         self.bijector_fn = "location" if posterior == "linear" else bijector_fn
         self.networks = []
         if posterior != "diagonal":
-            self.networks = [
-                ConvAutoregressiveNetwork(
-                    params=elementwise.params_of(self.bijector_fn),
-                    event_shape=self.event_shape,
-                    filters=() if posterior == "linear" else flow_filters,
-                    context_channels=filters if posterior == "iaf" else None,
-                    input_order=("left-to-right", "right-to-left")[k % 2],
-                    dtype=self.dtype_policy,
-                    name=f"step_{k + 1}",
-                )
-                for k in range(1 if posterior == "linear" else num_steps)
-            ]
+            self.networks = conv_networks(
+                1 if posterior == "linear" else num_steps,
+                self.event_shape,
+                self.bijector_fn,
+                filters=() if posterior == "linear" else flow_filters,
+                context_channels=filters if posterior == "iaf" else None,
+                dtype=self.dtype_policy,
+            )
         channels = self.event_shape[-1]
         context = filters if posterior == "iaf" else 0
         # What each first convolution is cut into.
@@ -176,9 +173,7 @@ class LatentLayer(keras.layers.Layer):
     def _posterior(self, up, down):
         loc, scale, context = up if down is None else [a + b for a, b in zip(up, down)]
         context = context if context.shape[-1] else None
-        steps = [
-            ConvInverseAutoregressiveFlow(network, context=context, bijector_fn=self.bijector_fn) for network in self.networks
-        ]
+        steps = conv_steps(self.networks, context, self.bijector_fn)
         return loc, scales.softplus_scale(scale), steps
 
     def _in_density_dtype(self, values):

@@ -4,9 +4,8 @@ import keras
 import numpy as np
 
 from tfp_iaf.arguments import integer
-from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, elementwise
-from tfp_iaf.networks import ConvAutoregressiveNetwork
 from tfp_iaf.networks.masked_network import widths_of
+from tfp_iaf.posteriors.conv_steps import conv_networks, conv_steps
 from tfp_iaf.posteriors.posterior import Posterior
 
 __all__ = ["ConvIAF"]
@@ -70,22 +69,17 @@ class ConvIAF(Posterior):
             context_channels = filters[0] if filters else self.event_shape[-1]
         self.context_channels = integer("context_channels", context_channels, at_least=0)
         self.bijector_fn = bijector_fn
-        self.networks = [
-            ConvAutoregressiveNetwork(
-                params=elementwise.params_of(bijector_fn),
-                event_shape=self.event_shape,
-                filters=filters,
-                kernel_size=kernel_size,
-                context_channels=self.context_channels or None,
-                # The networks themselves alternate: a reversal would copy the maps.
-                input_order=("left-to-right", "right-to-left")[k % 2],
-                activation=activation,
-                residual=residual,
-                dtype=self.dtype_policy,
-                name=f"step_{k + 1}",
-            )
-            for k in range(self.num_steps)
-        ]
+        self.networks = conv_networks(
+            self.num_steps,
+            self.event_shape,
+            bijector_fn,
+            filters=filters,
+            kernel_size=kernel_size,
+            context_channels=self.context_channels or None,
+            activation=activation,
+            residual=residual,
+            dtype=self.dtype_policy,
+        )
 
     def event_shape_of(self, latent_shape):
         if not np.iterable(latent_shape) or len(latent_shape) != 3:
@@ -105,10 +99,7 @@ class ConvIAF(Posterior):
         return self.context_channels
 
     def steps(self, flow_inputs):
-        return [
-            ConvInverseAutoregressiveFlow(network, context=flow_inputs, bijector_fn=self.bijector_fn)
-            for network in self.networks
-        ]
+        return conv_steps(self.networks, flow_inputs, self.bijector_fn)
 
     def build(self, features_shape):
         super().build(features_shape)
