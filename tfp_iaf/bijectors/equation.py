@@ -25,7 +25,7 @@ class Equation:
         self.network = network
         self.map = elementwise_map
         self.z = z
-        self._context = context
+        self.context = context
         self._values = values
 
     @contextlib.contextmanager
@@ -36,17 +36,12 @@ class Equation:
 
     def parameters_at(self, y):
         with self.weights():
-            return tf.cast(self.network(y, context=self._context), y.dtype)
+            return tf.cast(self.network(y, context=self.context), y.dtype)
 
     def evaluate(self, y):
         """(parameters, pre-activations of the hidden layers) at y."""
         with self.weights():
-            return self.network.evaluate(y, context=self._context)
-
-    def context_term(self):
-        """What the context adds to the first layer, `[..., units]`, or None."""
-        with self.weights():
-            return self.network.context_term(self._context)
+            return self.network.evaluate(y, context=self.context)
 
     def image(self, parameters):
         """(g, log|det dz/dy|) at the y whose parameters these are."""

@@ -27,15 +27,14 @@ def solve(equation):
     batch_shape = tf.shape(z)[:-1]
     # The context enters the first layer (which is the output layer if there is no other).
     layers = [*network.hidden_layers, network.output_layer]
-    injected = [equation.context_term(), *(None for _ in layers[1:])]
+    injected = [_context_term(equation, batch_shape), *(None for _ in layers[1:])]
 
     def as_stage(layer, term, function):
         offset = tf.zeros([len(layer.out_degrees), 1], z.dtype)
         if layer.bias is not None:
             offset += tf.convert_to_tensor(layer.bias)[:, tf.newaxis]
         if term is not None:
-            units = len(layer.out_degrees)
-            offset += _features_first(tf.broadcast_to(term, tf.concat([batch_shape, [units]], axis=0)), units)
+            offset += term
         matrix = tf.transpose(layer.kernel)
         return staircase.Layer(matrix, layer.out_degrees, layer.in_degrees, offset, None, function)
 
@@ -108,6 +107,22 @@ def adjoint(equation, linearization, upstream):
     ]
     total = staircase.solve(stages, close, sides_of_entries, size)
     return upstream + tf.reshape(tf.transpose(total), tf.shape(upstream))
+
+
+def _context_term(equation, batch_shape):
+    """What the context adds to the first layer, `[units, batch]`; None without context."""
+    if equation.context is None:
+        return None
+    context = equation.context
+    with equation.weights():
+        kernel = tf.convert_to_tensor(equation.network.context_kernel)
+    # In this order, the product needs no transposition.
+    term = tf.matmul(kernel, tf.reshape(context, [-1, context.shape[-1]]), transpose_a=True, transpose_b=True)
+    context_batch = tf.shape(context)[:-1]
+    ones = tf.ones([tf.size(batch_shape) - tf.size(context_batch)], tf.int32)
+    units = [kernel.shape[1]]
+    term = tf.reshape(term, tf.concat([units, ones, context_batch], axis=0))
+    return tf.reshape(tf.broadcast_to(term, tf.concat([units, batch_shape], axis=0)), [kernel.shape[1], -1])
 
 
 def _features_first(x, size):

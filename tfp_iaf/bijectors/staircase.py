@@ -3,11 +3,13 @@
 The units of the system form a cycle of layers, and every unit has a group, 0..G-1. A unit of group i reads units of groups
 <= i of the layer before it; the first layer closes the cycle and reads groups < i. So the groups can be computed in order.
 
-Groups are taken in blocks. At the start of a block one product a layer adds up what the block reads from all groups before it
-(those still to come are zero); within the block only small products remain. A whole solution costs about one pass over the
-weights. Values are kept features first, [units, batch], where a block of units is contiguous.
+Groups are taken in blocks. At the start of a block one product a layer adds up what the block reads from all blocks before
+it. A block is solved by halves: its first half, one product a layer that adds up what the second half reads from the first,
+the second half. A whole solution costs about one pass over the weights' nonzero half. Values are kept features first,
+[units, batch], where a block of units is contiguous.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,6 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 __all__ = ["Layer", "solve"]
+
+# Graphs grow with it; more saved nothing at 64 or 256 groups.
+_MAX_BRANCHES = 8
 
 
 class Layer(NamedTuple):
@@ -97,37 +102,94 @@ def _solve(layers, close, close_sides, num_groups, batch_size):
     close_sides = [in_blocks(side, _Slots(groups, count)) for side, groups in close_sides]
 
     def body(index, buffers):
-        accumulated, within = [], []
-        for matrix, diagonal, offset, column, buffer in zip(matrices, diagonals, offsets, columns, buffers):
-            known = tf.reshape(buffer, [count * column.width, batch_size])
-            accumulated.append(tf.split(tf.matmul(tf.gather(matrix, index), known) + tf.gather(offset, index), block))
-            within.append(tf.split(tf.gather(diagonal, index), block))
-        sides_here = [None if side is None else tf.split(tf.gather(side, index), block) for side in sides]
-        close_here = [tf.split(tf.gather(side, index), block) for side in close_sides]
-        # Of this block: the inputs of every layer, by group, and the values of the last.
-        values = [[] for _ in range(len(layers) + 1)]
-        for k in range(block):
-            below = None
-            for number, layer in enumerate(layers):
-                pre_activation = accumulated[number][k]
-                if values[number]:
-                    inputs = tf.concat(values[number], axis=0)
-                    width = len(values[number]) * columns[number].width
-                    pre_activation += tf.matmul(within[number][k][:, :width], inputs)
-                side = None if sides_here[number] is None else sides_here[number][k]
-                value, below = layer.function(pre_activation, side, below)
-                values[number + 1].append(value)
-            values[0].append(close(value, *(side[k] for side in close_here)))
+        known = [tf.reshape(buffer, [count * column.width, batch_size]) for buffer, column in zip(buffers, columns)]
+        here = [tf.gather(matrix, index) for matrix in matrices]
+        read = _read_from_known(here, known, columns, block, index, num_blocks)
+        block_solver = _Block(
+            layers,
+            close,
+            [tf.gather(diagonal, index) for diagonal in diagonals],
+            [None if side is None else tf.split(tf.gather(side, index), block) for side in sides],
+            [tf.split(tf.gather(side, index), block) for side in close_sides],
+        )
+        block_solver.solve(0, block, [sums + tf.gather(offset, index) for sums, offset in zip(read, offsets)])
         updated = [
-            tf.tensor_scatter_nd_update(buffer, [[index]], tf.concat(value, axis=0)[tf.newaxis])
-            for buffer, value in zip(buffers, values)
+            tf.tensor_scatter_nd_update(buffer, [[index]], tf.concat(values, axis=0)[tf.newaxis])
+            for buffer, values in zip(buffers, block_solver.values)
         ]
         return index + 1, tuple(updated)
 
     widths = [column.width for column in columns] + [rows[-1].width]
     buffers = tuple(tf.zeros([num_blocks, block * width, batch_size], dtype) for width in widths)
-    _, buffers = tf.while_loop(lambda index, _: index < num_blocks, body, (0, buffers), maximum_iterations=num_blocks)
+    _, buffers = tf.while_loop(lambda index, _: index < num_blocks, body, (tf.constant(0), buffers), maximum_iterations=num_blocks)
     return rows[-1].collect(tf.reshape(buffers[-1], [count * rows[-1].width, batch_size]))
+
+
+def _read_from_known(matrices, known, columns, block, index, num_blocks):
+    """What the block of this index reads from the blocks before it, `[rows of a block, batch]` a layer.
+
+    Shapes are static, so a product reads the blocks known at the last index of its branch; those still to come are zero.
+    """
+    num_branches = min(num_blocks, _MAX_BRANCHES)
+
+    def products(num_known):
+        widths = [num_known * block * column.width for column in columns]
+        return [tf.matmul(matrix[:, :width], x[:width]) for matrix, x, width in zip(matrices, known, widths)]
+
+    # Branch b serves the indices with index * num_branches // num_blocks == b.
+    last_indices = [((branch + 1) * num_blocks - 1) // num_branches for branch in range(num_branches)]
+    branches = [functools.partial(products, last_index) for last_index in last_indices]
+    return tf.switch_case(index * num_branches // num_blocks, branches)
+
+
+class _Block:
+    """The groups of one block, solved in order.
+
+    Args:
+        layers, close: see `solve`.
+        matrices: what the block reads from itself, a matrix a layer.
+        sides: a list of tensors by group, or None, for each layer.
+        close_sides: a list of tensors by group for each side.
+    """
+
+    def __init__(self, layers, close, matrices, sides, close_sides):
+        self._layers = layers
+        self._close = close
+        self._matrices = matrices
+        self._sides = sides
+        self._close_sides = close_sides
+        self._num_groups = len(close_sides[0])
+        # By group: the inputs of every layer, and the values of the last.
+        self.values = [[] for _ in range(len(layers) + 1)]
+
+    def solve(self, start, stop, sums):
+        """Computes the groups start..stop-1, of which `sums` holds, a layer, what they read from groups before `start`."""
+        if stop - start == 1:
+            self._solve_group(start, sums)
+            return
+        middle = (start + stop) // 2
+        halves = [tf.split(rows, 2) for rows in sums]
+        self.solve(start, middle, [first for first, _ in halves])
+        from_first = [self._read(number, slice(middle, stop), slice(start, middle)) for number in range(len(sums))]
+        self.solve(middle, stop, [second + read for (_, second), read in zip(halves, from_first)])
+
+    def _solve_group(self, group, sums):
+        below = None
+        for number, (layer, pre_activation) in enumerate(zip(self._layers, sums)):
+            if number > 0:  # The first layer reads earlier groups only.
+                pre_activation += self._read(number, slice(group, group + 1), slice(group, group + 1))
+            side = None if self._sides[number] is None else self._sides[number][group]
+            value, below = layer.function(pre_activation, side, below)
+            self.values[number + 1].append(value)
+        self.values[0].append(self._close(value, *(side[group] for side in self._close_sides)))
+
+    def _read(self, number, readers, groups):
+        """What groups read, in one layer, from groups whose values are known."""
+        matrix = self._matrices[number]
+        # Every group has the same number of rows, and of columns.
+        rows, columns = (size // self._num_groups for size in matrix.shape)
+        matrix = matrix[readers.start * rows : readers.stop * rows, groups.start * columns : groups.stop * columns]
+        return tf.matmul(matrix, tf.concat(self.values[number][groups], axis=0))
 
 
 def _block_size(num_groups):
