@@ -121,7 +121,9 @@ def _solve(layers, close, close_sides, num_groups, batch_size):
 
     widths = [column.width for column in columns] + [rows[-1].width]
     buffers = tuple(tf.zeros([num_blocks, block * width, batch_size], dtype) for width in widths)
-    _, buffers = tf.while_loop(lambda index, _: index < num_blocks, body, (tf.constant(0), buffers), maximum_iterations=num_blocks)
+    _, buffers = tf.while_loop(
+        lambda index, _: index < num_blocks, body, (tf.constant(0), buffers), maximum_iterations=num_blocks
+    )
     return rows[-1].collect(tf.reshape(buffers[-1], [count * rows[-1].width, batch_size]))
 
 
