@@ -11,7 +11,7 @@ from tfp_iaf import masks
 def test_masks_needs_neither_tensorflow_nor_keras():
     tree = ast.parse(pathlib.Path(masks.__file__).read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"itertools", "numpy"}
+    assert imported == {"numpy"}
     assert {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} == {"typing", "tfp_iaf.arguments"}
 
 
@@ -79,26 +79,35 @@ def test_bad_width():
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("num_blocks", [1, 2, 5])
-def test_column_blocks_cover_the_mask(num_blocks, strict):
+def test_kernel_blocks_cover_the_mask_once(num_blocks, strict):
     rng = np.random.default_rng(0)
     for _ in range(20):
         in_degrees, out_degrees = (np.sort(rng.integers(0, 6, size=size)) for size in (9, 7))
         mask = masks.degree_mask(in_degrees, out_degrees, strict)
-        blocks = masks.column_blocks(in_degrees, out_degrees, num_blocks, strict)
-        assert [block.start for block in blocks] == [0, *(block.stop for block in blocks[:-1])]
-        assert blocks[-1].stop == 7
-        for block in blocks:
-            columns = mask[:, block.start : block.stop]
-            assert not columns[block.num_inputs :].any()
-            # No row too many, but the one that a block keeps in any case.
-            assert columns[block.num_inputs - 1].any() or block.num_inputs == 1
+        covered = np.zeros(mask.shape, int)
+        for block in masks.kernel_blocks(in_degrees, out_degrees, num_blocks, strict):
+            here = slice(*block.rows), slice(*block.columns)
+            covered[here] += 1
+            # No row too many.
+            assert mask[here].any(axis=1).all()
+        assert covered.max(initial=0) <= 1
+        assert covered[mask].all()
 
 
-def test_column_blocks_refuse_what_does_not_fit():
+def test_only_the_blocks_on_the_staircase_have_masked_entries():
+    degrees = np.arange(64)
+    blocks = masks.kernel_blocks(degrees, degrees, 4)
+    mask = masks.degree_mask(degrees, degrees)
+    whole = [mask[slice(*block.rows), slice(*block.columns)].all() for block in blocks]
+    assert sorted(whole) == [False] * 4 + [True] * 3
+    assert sum((b.rows[1] - b.rows[0]) * (b.columns[1] - b.columns[0]) for b in blocks) == 5 / 8 * 64**2
+
+
+def test_kernel_blocks_refuse_what_does_not_fit():
     for arguments, message in {
         ((1, 2), (1, 2), 3): "at most the number of outputs, 2",
         ((1, 2), (1, 2), 0): "positive integer",
         ((2, 1), (1, 2), 2): "sorted",
     }.items():
         with pytest.raises(ValueError, match=message):
-            masks.column_blocks(*arguments)
+            masks.kernel_blocks(*arguments)

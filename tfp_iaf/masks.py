@@ -8,14 +8,13 @@ degree k on hidden units of degree < k. Degree 0 stands for units that see the c
 The construction is that of MADE (Germain et al. 2015, section 4.1, equations 12 and 13).
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from tfp_iaf.arguments import integer
 
-__all__ = ["ColumnBlock", "column_blocks", "conv_mask", "degree_mask", "fixed_order", "hidden_degrees", "input_degrees"]
+__all__ = ["KernelBlock", "conv_mask", "degree_mask", "fixed_order", "hidden_degrees", "input_degrees", "kernel_blocks"]
 
 
 def input_degrees(event_size, input_order="left-to-right", seed=None):
@@ -144,19 +143,19 @@ def conv_mask(kernel_size, in_degrees, out_degrees, strict=False):
     return mask
 
 
-class ColumnBlock(NamedTuple):
-    """The columns `start:stop` of a kernel, which read the first `num_inputs` rows at most."""
+class KernelBlock(NamedTuple):
+    """The rows `rows[0]:rows[1]` and columns `columns[0]:columns[1]` of a kernel."""
 
-    start: int
-    stop: int
-    num_inputs: int
+    rows: tuple
+    columns: tuple
 
 
-def column_blocks(in_degrees, out_degrees, num_blocks, strict=False):
-    """Blocks of neighbouring columns of a kernel whose inputs and outputs are sorted by degree.
+def kernel_blocks(in_degrees, out_degrees, num_blocks, strict=False):
+    """Blocks that cover the allowed entries of a kernel whose inputs and outputs are sorted by degree.
 
-    With both sorted, the allowed entries form a staircase, and the rows below a block's prefix are zero: a product block by
-    block does (n + 1) / 2n of the work of the whole kernel, n blocks of a square.
+    With both sorted, the allowed entries form a staircase. The second half of the columns may read all that the first half
+    reads, a rectangle, and a smaller staircase beyond it; so on within each half. Of a square kernel, n squares on the
+    staircase and n - 1 rectangles hold (n + 1) / 2n of the entries, and only the squares have masked ones.
 
     Args:
         in_degrees, out_degrees: sorted.
@@ -164,23 +163,35 @@ def column_blocks(in_degrees, out_degrees, num_blocks, strict=False):
         strict: as in `degree_mask`.
 
     Returns:
-        A list of `ColumnBlock`. One without any allowed entry keeps one row, all masked.
+        A list of `KernelBlock`, disjoint, and empty where nothing is allowed.
 
     Raises:
         ValueError: if `num_blocks` does not fit, or the degrees are not sorted.
 
-    >>> column_blocks([1, 2, 3, 4], [1, 2, 3, 4], num_blocks=2)
-    [ColumnBlock(start=0, stop=2, num_inputs=2), ColumnBlock(start=2, stop=4, num_inputs=4)]
+    >>> for block in kernel_blocks([1, 2, 3, 4], [1, 2, 3, 4], num_blocks=2):
+    ...     print(block)
+    KernelBlock(rows=(0, 2), columns=(0, 2))
+    KernelBlock(rows=(0, 2), columns=(2, 4))
+    KernelBlock(rows=(2, 4), columns=(2, 4))
     """
     in_degrees, out_degrees = np.asarray(in_degrees), np.asarray(out_degrees)
     num_outputs = len(out_degrees)
     if integer("num_blocks", num_blocks) > num_outputs:
         raise ValueError(f"num_blocks must be at most the number of outputs, {num_outputs}, got {num_blocks}.")
     if (np.diff(in_degrees) < 0).any() or (np.diff(out_degrees) < 0).any():
-        raise ValueError("column_blocks needs sorted degrees.")
+        raise ValueError("kernel_blocks needs sorted degrees.")
     edges = [k * num_outputs // num_blocks for k in range(num_blocks + 1)]
-    side = "left" if strict else "right"
-    return [
-        ColumnBlock(start, stop, max(1, int(np.searchsorted(in_degrees, out_degrees[stop - 1], side))))
-        for start, stop in itertools.pairwise(edges)
-    ]
+    # The number of inputs that each output reads: always the first ones.
+    reads = [int(n) for n in np.searchsorted(in_degrees, out_degrees, "left" if strict else "right")]
+
+    def cover(first, last, row):
+        """The blocks of the columns edges[first]:edges[last], from this row on."""
+        columns = edges[first], edges[last]
+        if last - first == 1:
+            return [KernelBlock((row, reads[columns[1] - 1]), columns)]
+        middle = (first + last) // 2
+        shared = reads[edges[middle] - 1]
+        rectangle = KernelBlock((row, shared), (edges[middle], columns[1]))
+        return [*cover(first, middle, row), rectangle, *cover(middle, last, shared)]
+
+    return [block for block in cover(0, num_blocks, 0) if block.rows[0] < block.rows[1]]

@@ -1,4 +1,4 @@
-"""The product of a batch with a kernel that is kept in column blocks, each reading a prefix of the inputs."""
+"""The product of a batch with a kernel of which only some blocks are kept."""
 
 import itertools
 
@@ -6,51 +6,78 @@ import tensorflow as tf
 
 from tfp_iaf.networks.custom_gradient import custom_gradient
 
-__all__ = ["block_product"]
+__all__ = ["assemble", "block_product"]
 
 
-def block_product(x, kernels, blocks):
-    """x @ kernel, where the kernel's columns `start:stop` are `kernels[k]` in their first `num_inputs` rows, zero below.
+def block_product(x, kernels, blocks, num_outputs):
+    """x @ kernel, where the kernel is `kernels[k]` in `blocks[k]`, and zero outside of all blocks.
 
-    No product and no gradient touches the zero rows, and the whole kernel is never built. The gradient is written out:
+    No product and no gradient touches those zeros, and the whole kernel is never built. The gradient is written out:
     TensorFlow's own would pad every block's to the full width and add them up.
 
     Args:
         x: `[B, I]`.
-        kernels: a list of `[num_inputs, stop - start]`.
-        blocks: a list of `masks.ColumnBlock`, their prefixes growing.
+        kernels: a list of tensors of the blocks' shapes.
+        blocks: a list of `masks.KernelBlock`.
+        num_outputs: O.
 
     Returns:
         `[B, O]`.
 
-    >>> from tfp_iaf.masks import ColumnBlock
-    >>> blocks = [ColumnBlock(0, 1, num_inputs=1), ColumnBlock(1, 2, num_inputs=2)]
-    >>> block_product(tf.constant([[1.0, 10.0]]), [tf.ones([1, 1]), tf.ones([2, 1])], blocks).numpy()
+    >>> from tfp_iaf.masks import KernelBlock
+    >>> blocks = [KernelBlock((0, 1), (0, 2)), KernelBlock((1, 2), (1, 2))]
+    >>> block_product(tf.constant([[1.0, 10.0]]), [tf.ones([1, 2]), tf.ones([1, 1])], blocks, num_outputs=2).numpy()
     array([[ 1., 11.]], dtype=float32)
     """
+    rows, columns = [block.rows for block in blocks], [block.columns for block in blocks]
 
     @custom_gradient
     def product(x, *kernels):
-        prefixes = [x[:, : block.num_inputs] for block in blocks]
+        inputs = _slices(x, rows)
 
         def gradient(upstream):
-            parts = [upstream[:, block.start : block.stop] for block in blocks]
-            by_kernels = [tf.matmul(prefix, part, transpose_a=True) for prefix, part in zip(prefixes, parts)]
-            by_prefixes = [tf.matmul(part, kernel, transpose_b=True) for part, kernel in zip(parts, kernels)]
-            return _sum_of_prefixes(by_prefixes, x), *by_kernels
+            parts = _slices(upstream, columns)
+            by_kernels = [tf.matmul(rows_of_x, part, transpose_a=True) for rows_of_x, part in zip(inputs, parts)]
+            by_inputs = [tf.matmul(part, kernel, transpose_b=True) for part, kernel in zip(parts, kernels)]
+            return _sum_of_parts(by_inputs, rows, x.shape[1], x), *by_kernels
 
-        return tf.concat([tf.matmul(*pair) for pair in zip(prefixes, kernels)], axis=1), gradient
+        outputs = [tf.matmul(*pair) for pair in zip(inputs, kernels)]
+        return _sum_of_parts(outputs, columns, num_outputs, x), gradient
 
     return product(x, *kernels)
 
 
-def _sum_of_prefixes(values, x):
-    """The sum of `[B, num_inputs]` values as if padded to x's width, segment by segment, so that each is read once."""
-    ends = sorted({value.shape[1] for value in values})
-    segments = [
-        tf.add_n([value[:, start:end] for value in values if value.shape[1] >= end])
-        for start, end in itertools.pairwise([0, *ends])
-    ]
-    if ends[-1] < x.shape[1]:
-        segments.append(tf.zeros_like(x[:, ends[-1] :]))
+def assemble(kernels, blocks, shape, dtype):
+    """The whole kernel, `[I, O]`; arguments as of `block_product`. The blocks are disjoint.
+
+    >>> from tfp_iaf.masks import KernelBlock
+    >>> blocks = [KernelBlock((0, 1), (0, 2)), KernelBlock((1, 2), (1, 2))]
+    >>> assemble([tf.ones([1, 2]), tf.ones([1, 1])], blocks, (2, 2), tf.float32).numpy()
+    array([[1., 1.],
+           [0., 1.]], dtype=float32)
+    """
+    num_inputs, num_outputs = shape
+    edges = sorted({0, num_outputs, *itertools.chain.from_iterable(block.columns for block in blocks)})
+    segments = []
+    for start, stop in itertools.pairwise(edges):
+        pieces, row = [], 0
+        for kernel, (rows, columns) in sorted(zip(kernels, blocks), key=lambda pair: pair[1].rows):
+            if columns[0] <= start and stop <= columns[1]:
+                pieces += [tf.zeros([rows[0] - row, stop - start], dtype), kernel[:, start - columns[0] : stop - columns[0]]]
+                row = rows[1]
+        segments.append(tf.concat([*pieces, tf.zeros([num_inputs - row, stop - start], dtype)], axis=0))
+    return tf.concat(segments, axis=1)
+
+
+def _slices(x, spans):
+    return [x[:, start:stop] for start, stop in spans]
+
+
+def _sum_of_parts(parts, spans, width, like):
+    """The sum of the parts, each of which is placed at its span of columns: segment by segment, so that each is read once."""
+    edges = sorted({0, width, *itertools.chain(*spans)})
+    segments = []
+    for start, stop in itertools.pairwise(edges):
+        here = [part[:, start - a : stop - a] for part, (a, b) in zip(parts, spans) if a <= start and stop <= b]
+        segments.append(tf.add_n(here) if here else tf.zeros([tf.shape(like)[0], stop - start], like.dtype))
     return tf.concat(segments, axis=1)
