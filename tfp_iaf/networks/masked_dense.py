@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfp_iaf import masks
 from tfp_iaf.arguments import integer
 from tfp_iaf.networks.block_product import assemble, block_product
+from tfp_iaf.networks.masked_layer import MaskedLayer
 
 __all__ = ["MaskedDense"]
 
@@ -19,7 +20,7 @@ NUM_BLOCKS = 4
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
-class MaskedDense(keras.layers.Layer):
+class MaskedDense(MaskedLayer):
     """`x @ (kernel * mask) + bias`, with `mask = masks.degree_mask(in_degrees, out_degrees, strict)`.
 
     The mask acts in the forward pass, so whatever an optimizer, a norm clip or a load writes into the kernel, no
@@ -58,14 +59,16 @@ class MaskedDense(keras.layers.Layer):
         num_blocks=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.in_degrees = np.asarray(in_degrees)
-        self.out_degrees = np.asarray(out_degrees)
-        self.strict = strict
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        super().__init__(
+            in_degrees,
+            out_degrees,
+            strict,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            **kwargs,
+        )
         self.num_blocks = num_blocks
         self._make_blocks()
 
@@ -85,23 +88,21 @@ class MaskedDense(keras.layers.Layer):
                 self.in_degrees[self._in_order], self.out_degrees[self._out_order], count, self.strict
             )
         mask = masks.degree_mask(self.in_degrees[self._in_order], self.out_degrees[self._out_order], self.strict)
-        mask = mask.astype(np.float32)
-        self._masks = [mask[slice(*block.rows), slice(*block.columns)] for block in self.blocks]
+        parts = [mask[slice(*block.rows), slice(*block.columns)] for block in self.blocks]
+        # Most of the entries lie in blocks without a forbidden one: those have no mask.
+        self._masks = [None if part.all() else part.astype(np.float32) for part in parts]
 
     def build(self, input_shape=None):
-        del input_shape  # The degrees say it.
         self.kernels = [
             self.add_weight(
                 name="kernel" if self._is_whole else f"kernel_{k}",
-                shape=mask.shape,
+                shape=(block.rows[1] - block.rows[0], block.columns[1] - block.columns[0]),
                 initializer=functools.partial(self._initial_block, k),
                 regularizer=self.kernel_regularizer,
             )
-            for k, mask in enumerate(self._masks)
+            for k, block in enumerate(self.blocks)
         ]
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(name="bias", shape=(len(self.out_degrees),), initializer=self.bias_initializer)
+        super().build(input_shape)
 
     def _initial_block(self, k, shape, dtype=None):
         # The initializer's fans are those of the whole kernel. Forbidden entries start at zero and get no gradient:
@@ -109,13 +110,12 @@ class MaskedDense(keras.layers.Layer):
         whole = self.kernel_initializer((len(self.in_degrees), len(self.out_degrees)), dtype=dtype)
         part = keras.ops.take(whole, self._in_order[slice(*self.blocks[k].rows)], axis=0)
         part = keras.ops.take(part, self._out_order[slice(*self.blocks[k].columns)], axis=1)
-        return part * keras.ops.cast(self._masks[k], dtype)
+        return part if self._masks[k] is None else part * keras.ops.cast(self._masks[k], dtype)
 
     def _masked_kernels(self):
         kernels = [tf.convert_to_tensor(kernel) for kernel in self.kernels]
-        # Most of the entries lie in blocks without a forbidden one.
         return [
-            kernel if mask.all() else kernel * tf.constant(mask, kernel.dtype) for kernel, mask in zip(kernels, self._masks)
+            kernel if mask is None else kernel * tf.constant(mask, kernel.dtype) for kernel, mask in zip(kernels, self._masks)
         ]
 
     @property
@@ -124,41 +124,20 @@ class MaskedDense(keras.layers.Layer):
         kernels = self._masked_kernels()
         if self._is_whole:
             return kernels[0]
-        whole = assemble(kernels, self.blocks, (len(self.in_degrees), len(self.out_degrees)), self.variable_dtype)
+        dtype = kernels[0].dtype if kernels else self.variable_dtype
+        whole = assemble(kernels, self.blocks, (len(self.in_degrees), len(self.out_degrees)), dtype)
         whole = _reordered(whole, np.argsort(self._in_order), axis=0)
         return _reordered(whole, np.argsort(self._out_order), axis=1)
 
-    def call(self, x):
-        x = tf.convert_to_tensor(x)
+    def product(self, x):
         kernels = self._masked_kernels()
-        # A matrix product of two axes: with more, TensorFlow would repeat the kernel for each leading index.
-        rows = x if x.shape.rank == 2 else tf.reshape(x, [-1, len(self.in_degrees)])
         if self._is_whole:
-            outputs = tf.matmul(rows, kernels[0])
-        else:
-            rows = _reordered(rows, self._in_order, axis=1)
-            outputs = block_product(rows, kernels, self.blocks, len(self.out_degrees))
-            outputs = _reordered(outputs, np.argsort(self._out_order), axis=1)
-        if x.shape.rank != 2:
-            outputs = tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [len(self.out_degrees)]], axis=0))
-            outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(len(self.out_degrees)))
-        return outputs if self.bias is None else outputs + tf.convert_to_tensor(self.bias)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], len(self.out_degrees))
+            return tf.matmul(x, kernels[0])
+        outputs = block_product(_reordered(x, self._in_order, axis=1), kernels, self.blocks, len(self.out_degrees))
+        return _reordered(outputs, np.argsort(self._out_order), axis=1)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "in_degrees": self.in_degrees.tolist(),
-            "out_degrees": self.out_degrees.tolist(),
-            "strict": self.strict,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "num_blocks": self.num_blocks,
-        }
+        return {**super().get_config(), "num_blocks": self.num_blocks}
 
 
 def _reordered(x, order, axis):
