@@ -1,3 +1,5 @@
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -238,8 +240,58 @@ def test_served_signatures_equal_the_model(inference, tmp_path):
     assert loaded.log_likelihood(x, 8, seed)["log_likelihood"].shape == (5,)
 
 
-def test_bfloat16_policy_keeps_densities_in_float32():
-    model = make(dtype="mixed_bfloat16", trained=False)
+def by_weights_file(model, tmp_path):
+    twin = make(trained=False)
+    model.save_weights(tmp_path / "model.weights.h5")
+    twin.load_weights(tmp_path / "model.weights.h5")
+    return twin
+
+
+def by_cloning(model, tmp_path):
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+@pytest.mark.parametrize("copied", [by_weights_file, by_cloning, lambda model, tmp_path: copy.deepcopy(model)])
+def test_copies_equal_the_model_and_share_nothing(copied, tmp_path):
+    model, x = make(), images(3)
+    twin = copied(model, tmp_path)
+    kl = model.elbo_terms(x, seed=[0, 1])["kl"]
+    np.testing.assert_array_equal(twin.elbo_terms(x, seed=[0, 1])["kl"], kl)
+    properties.randomize(twin, scale=1.0, seed=1)
+    np.testing.assert_array_equal(model.elbo_terms(x, seed=[0, 1])["kl"], kl)
+
+
+def test_a_resumed_run_with_averaged_weights_equals_an_unbroken_one(tmp_path):
+    def fit(epochs, path=None):
+        model = make(trained=False)
+        model.compile(keras.optimizers.Adamax(2e-3, use_ema=True, ema_momentum=0.9))
+        callbacks = [] if path is None else [keras.callbacks.BackupAndRestore(path)]
+        model.fit(images(8), batch_size=4, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+        return model
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    unbroken = fit(3)
+    broken = make(trained=False)
+    broken.compile(keras.optimizers.Adamax(2e-3, use_ema=True, ema_momentum=0.9))
+    callbacks = [keras.callbacks.BackupAndRestore(tmp_path), Stop()]
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(images(8), batch_size=4, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+    resumed = fit(3, tmp_path)
+    variables = unbroken.weights + unbroken.optimizer.variables
+    assert len(variables) > 2 * len(unbroken.trainable_variables)
+    for ours, other in zip(resumed.weights + resumed.optimizer.variables, variables):
+        np.testing.assert_array_equal(ours.numpy(), other.numpy())
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_keeps_densities_in_float32(policy):
+    model = make(dtype=policy, trained=False)
     model.compile(keras.optimizers.Adamax(1e-3))
     history = model.fit(images(8), batch_size=4, verbose=0).history
     assert np.isfinite(history["loss"]).all()
@@ -288,8 +340,8 @@ def test_replicas_draw_noise_of_their_own_and_share_their_weights():
     assert np.abs(noise[0] - noise[1]).max() > 0.1
     model.fit(images(8), batch_size=4, verbose=0)
     copies = strategy.experimental_local_results(model.free_bits_weights.value)
-    for copy in copies:
-        np.testing.assert_allclose(copy, 1.1**-2, rtol=1e-5)
+    for replica in copies:
+        np.testing.assert_allclose(replica, 1.1**-2, rtol=1e-5)
 
 
 def test_binary_images():
