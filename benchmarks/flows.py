@@ -26,7 +26,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "runs/flows", "Folder of the JSON files, one a case.")
 flags.DEFINE_string("peers_python", None, "Python that has PyTorch, JAX and the peers' packages; without it, TFP alone.")
 flags.DEFINE_list("cases", list(CASES), f"Cases: {', '.join(CASES)}.")
-flags.DEFINE_list("contenders", None, "Names of contenders; all if not given.")
+flags.DEFINE_multi_string("contender", None, "Name of a contender; may be given several times. All if not given.")
 flags.DEFINE_integer("rounds", 7, "Rounds.", lower_bound=1)
 flags.DEFINE_integer("slow_rounds", 3, "Rounds of what takes over a second a call.", lower_bound=1)
 flags.DEFINE_float("seconds", 0.3, "Shortest measurement of a round.", lower_bound=0.0)
@@ -86,10 +86,10 @@ def all_contenders():
         if pythons[environment]
         for name in contenders_of(pythons[environment], module)
     ]
-    unknown = set(FLAGS.contenders or ()) - {name for name, _, _ in found}
+    unknown = set(FLAGS.contender or ()) - {name for name, _, _ in found}
     if unknown:
         raise app.UsageError(f"Unknown contenders {sorted(unknown)}; there are: {', '.join(name for name, _, _ in found)}.")
-    return [entry for entry in found if FLAGS.contenders is None or entry[0] in FLAGS.contenders]
+    return [entry for entry in found if FLAGS.contender is None or entry[0] in FLAGS.contender]
 
 
 def run_case(case_name, contenders):

@@ -70,8 +70,8 @@ PRESETS = {
         "evaluation_rows": 512,
     },
 }
+# For a minute's run, where the preset has the value.
 SMOKE = {
-    "data": "digits",
     "filters": 8,
     "num_layers": ["2"],
     "latent_channels": 2,

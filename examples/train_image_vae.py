@@ -37,7 +37,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "cifar-small", list(PRESETS), "The model and its training.")
 flags.DEFINE_string("logdir", "runs/image_vae", "Folder of the results.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, noise, data order and split.", lower_bound=0)
-flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs of a tiny hierarchical VAE on a few digits.")
+flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs of a small model on a few images.")
 flags.DEFINE_bool("keep_best", False, "Evaluate and export the weights of the best validation bound, not the last.")
 flags.DEFINE_bool("jit_compile", None, "Compile with XLA; by default yes, but not in a --smoke run.")
 flags.DEFINE_bool("mixed_precision", False, "Compute in bfloat16, densities in float32.")
@@ -92,7 +92,11 @@ def read_settings():
     Raises:
         ValueError: for flags that the preset has no use for.
     """
-    values = {**PRESETS[FLAGS.preset], **(SMOKE if FLAGS.smoke else {})}
+    values = dict(PRESETS[FLAGS.preset])
+    if FLAGS.smoke:
+        values |= {name: value for name, value in SMOKE.items() if name in values}
+        if FLAGS.preset != "mnist-resnet":
+            values["data"] = "digits"  # These come with scikit-learn.
     for name in sorted({name for preset in PRESETS.values() for name in preset}):
         if FLAGS[name].value is None:
             continue
@@ -329,8 +333,10 @@ def main(argv):
         runs = {name: run(name, settings, images, logdir / name) for name in settings.posterior}
     except ValueError as error:
         sys.exit(f"train_image_vae: {error}")
+    num_test = len(images.splits["x_test"])
+    num_images = min(settings.importance_images or num_test, num_test)
     summary = (
-        f"Test images; log p(x) with {settings.importance_samples} samples of {settings.importance_images or 'all'} of them; "
+        f"Test images; log p(x) with {settings.importance_samples} samples of {num_images} of them; "
         f"standard errors over the images.\n\n{table([metrics for metrics, _ in runs.values()])}\n"
     )
     if images.note:

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -101,6 +102,43 @@ def test_incremental_inverse_at_size(event_size):
         (ours, log_det), (other, other_log_det) = (flow.inverse_and_log_det(z) for flow in flows)
         for value, expected in ((ours, other), (log_det, other_log_det)):
             np.testing.assert_allclose(value, expected, atol=tolerance * np.abs(expected).max(), rtol=0)
+
+
+@pytest.mark.parametrize("shapes", [([None, None], [None, None]), (None, [None, 3])], ids=str)
+def test_blocks_and_context_of_unknown_shape_with_their_gradients(shapes):
+    network = AutoregressiveNetwork(2, 6, (20, 20), context_size=3, num_blocks=3, dtype="float64")
+    network.build()
+    properties.randomize(network)
+
+    def both_ways(z, context):
+        flow = InverseAutoregressiveFlow(network, context=context, inverse="incremental")
+        with tf.GradientTape() as tape:
+            y, log_det = flow.inverse_and_log_det(z)
+            again, _ = flow.forward_and_log_det(tf.sin(y))
+            loss = tf.reduce_sum(again**2) + tf.reduce_sum(log_det)
+        return [y, log_det, *tape.gradient(loss, flow.trainable_variables)]
+
+    z, context = (np.random.default_rng(0).normal(size=[4, size]) for size in (6, 3))
+    signature = [tf.TensorSpec(shape, tf.float64) for shape in shapes]
+    traced = tf.function(both_ways, input_signature=signature)(z, context)
+    for ours, expected in zip(traced, both_ways(tf.constant(z), tf.constant(context))):
+        np.testing.assert_allclose(ours, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("inverse", ["incremental", "fixed_point", "sequential"])
+def test_a_float32_flow_inside_a_model_of_mixed_precision(inverse):
+    network = AutoregressiveNetwork(2, 4, (8,), context_size=3)
+    network.build()
+    properties.randomize(network)
+    z, context = (np.random.default_rng(0).normal(size=[5, size]).astype("float32") for size in (4, 3))
+    expected = InverseAutoregressiveFlow(network, context=context, inverse="sequential").inverse(z)
+
+    class Inverting(keras.layers.Layer):
+        def call(self, _):
+            return InverseAutoregressiveFlow(network, context=context, inverse=inverse).inverse(z)
+
+    ours = tf.function(Inverting(dtype="mixed_bfloat16"))(z)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 def test_auto_is_incremental_in_graphs_where_the_arithmetic_allows():

@@ -126,5 +126,8 @@ def test_compiled_mean_and_mode(dtype, jit_compile):
 
 @pytest.mark.parametrize("value", [0.5, -1.0, 256.0])
 def test_values_are_checked_on_request(value):
+    levels = np.array([0, 255], np.uint8)
+    plain, checking = (DiscretizedLogistic(0.5, -2.0, validate_args=checks) for checks in (False, True))
+    np.testing.assert_array_equal(checking.log_prob(levels), plain.log_prob(levels))
     with pytest.raises(tf.errors.InvalidArgumentError, match="integer from 0 to 255"):
         DiscretizedLogistic(0.5, -2.0, validate_args=True).log_prob(value)

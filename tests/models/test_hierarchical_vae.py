@@ -355,6 +355,12 @@ def test_binary_images():
         model.fit(images(4, channels=1))
 
 
+def test_a_deep_model_without_weight_normalization_starts_near_its_prior():
+    model = make(num_layers=(10,), weight_norm=False, trained=False)
+    terms = model.elbo_terms(images(4), seed=[0, 1])
+    assert 0.0 < float(tf.reduce_mean(terms["kl"])) < 1e3
+
+
 def test_weight_normalization_is_optional():
     model = make(weight_norm=False)
     with pytest.raises(ValueError, match="no WeightNormalization layer"):

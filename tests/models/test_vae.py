@@ -181,6 +181,12 @@ def test_more_samples_lower_the_variance_not_the_bound():
     assert abs(np.mean(bounds[0]) - np.mean(bounds[1])) < 4 * np.std(bounds[0]) / np.sqrt(20)
 
 
+@pytest.mark.parametrize("rows", [0, 1])
+def test_batches_of_any_size_with_several_samples(rows):
+    terms = make().elbo_terms(data()[:rows], num_samples=4, seed=[0, 1])
+    assert {tuple(terms[name].shape) for name in ("kl", "reconstruction")} == {(4, rows)}
+
+
 def test_terms_agree_with_their_definition():
     model = make(dtype="float64")
     x = data()[:5]

@@ -1,7 +1,7 @@
 """The exact inverse of a step with a masked multilayer perceptron, for the price of a few evaluations.
 
 An entry needs the hidden units of lower degrees, a hidden unit of degree d the entries up to d. So entry and units come to be
-known alternately, each once: about one pass over the weights in all, where D evaluations of the network would take D.
+known alternately, each once: about one pass over the allowed weights, where D evaluations of the network would take D.
 The gradient solves the transposed system, which has the same form in the reversed order.
 """
 
@@ -116,13 +116,13 @@ def _context_term(equation, batch_shape):
     context = equation.context
     with equation.weights():
         kernel = tf.convert_to_tensor(equation.network.context_kernel)
-    # In this order, the product needs no transposition.
-    term = tf.matmul(kernel, tf.reshape(context, [-1, context.shape[-1]]), transpose_a=True, transpose_b=True)
+    size, units = kernel.shape
+    # As the network's `context_term`, but features first: transposing that afterwards takes as long as the product.
+    term = tf.matmul(kernel, tf.reshape(context, [-1, size]), transpose_a=True, transpose_b=True)
     context_batch = tf.shape(context)[:-1]
     ones = tf.ones([tf.size(batch_shape) - tf.size(context_batch)], tf.int32)
-    units = [kernel.shape[1]]
-    term = tf.reshape(term, tf.concat([units, ones, context_batch], axis=0))
-    return tf.reshape(tf.broadcast_to(term, tf.concat([units, batch_shape], axis=0)), [kernel.shape[1], -1])
+    term = tf.reshape(term, tf.concat([[units], ones, context_batch], axis=0))
+    return tf.reshape(tf.broadcast_to(term, tf.concat([[units], batch_shape], axis=0)), [units, -1])
 
 
 def _features_first(x, size):

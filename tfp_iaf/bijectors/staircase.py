@@ -19,7 +19,7 @@ import tensorflow as tf
 
 __all__ = ["Layer", "solve"]
 
-# Graphs grow with it; more saved nothing at 64 or 256 groups.
+# Graphs grow with it; with 256 groups, 16 branches saved nothing more.
 _MAX_BRANCHES = 8
 
 
@@ -28,7 +28,7 @@ class Layer(NamedTuple):
 
     Args:
         matrix: `[units, inputs]`; zero where a unit may not read.
-        groups, input_groups: the group of every unit and of every input; units outside of 0..G-1 are left out.
+        groups, input_groups: the group of every unit and of every input; none outside of 0..G-1 is read.
         offset: `[units, 1]` or `[units, batch]`.
         side: `[units, batch]`, handed to `function`, or None.
         function: (pre-activation, side, below) -> (value, carried), of some units of one group; `below` is what the layer
@@ -195,7 +195,7 @@ class _Block:
 
 
 def _block_size(num_groups):
-    """The power of two nearest to the square root: measured best for 32 to 1024 groups, with XLA and without."""
+    """A power of two near the square root: measured best for 32 to 1024 groups, with XLA and without."""
     return 2 ** round(math.log2(num_groups) / 2)
 
 

@@ -83,11 +83,12 @@ class DiscretizedLogistic(tfd.Distribution):
     def _sample_control_dependencies(self, value):
         if not self.validate_args:
             return []
+        value = tf.cast(value, self.dtype)
         message = "A level is an integer from 0 to 255."
         return [
             tf.debugging.assert_equal(value, tf.floor(value), message),
             tf.debugging.assert_non_negative(value, message),
-            tf.debugging.assert_less(value, tf.cast(NUM_LEVELS, value.dtype), message),
+            tf.debugging.assert_less(value, tf.cast(NUM_LEVELS, self.dtype), message),
         ]
 
     def _log_prob(self, level):

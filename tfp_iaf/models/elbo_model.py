@@ -92,12 +92,10 @@ class ElboModel(keras.Model):
         means = {name: tf.reduce_mean(value, axis=0) for name, value in terms.items() if name != "z"}
         return {"elbo": objectives.elbo(means["reconstruction"], means["kl"]), **means}
 
-    def log_likelihood_of(self, x, parameters):
+    def log_likelihood_of(self, x, parameters, num_samples):
         """log p(x|z) of x `[B, ...]` with the likelihood's parameters at S samples, `[S * B, ...]`, as `[S, B]`."""
-        num_rows = tf.shape(x)[0]
-        num_samples = tf.shape(parameters)[0] // tf.maximum(num_rows, 1)
         repeated = tf.tile(x, tf.concat([[num_samples], tf.ones([len(x.shape) - 1], tf.int32)], axis=0))
-        return tf.reshape(self.likelihood(parameters).log_prob(repeated), [num_samples, num_rows])
+        return tf.reshape(self.likelihood(parameters).log_prob(repeated), [num_samples, tf.shape(x)[0]])
 
     def as_input(self, x):
         """x as a tensor of `density_dtype`."""

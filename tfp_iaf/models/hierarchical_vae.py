@@ -1,6 +1,7 @@
 """The ResNet VAE with stacked three-dimensional latents."""
 
 import math
+import numbers
 
 import keras
 import numpy as np
@@ -55,7 +56,8 @@ class HierarchicalVAE(ElboModel):
         likelihood: "discretized_logistic" or "bernoulli".
         weight_norm: whether all convolutions outside the flows are weight-normalized.
         recompute: whether the activations inside a layer are computed again for the gradient instead of kept: on a CPU
-            in graph mode it saved a quarter of the memory that grows with the batch.
+            in graph mode it saved a quarter of the memory that grows with the batch. TensorFlow keeps what it has traced
+            for that until the process ends.
         num_samples: posterior samples an image in training.
         seed: integer seed of the noise.
         **kwargs: `name`, `dtype` of `keras.Model`.
@@ -101,7 +103,7 @@ class HierarchicalVAE(ElboModel):
         ):
             if value not in known:
                 raise ValueError(f"Unknown {name} {value!r}: expected one of {', '.join(known)}.")
-        if not isinstance(free_bits, int | float) or not 0.0 <= free_bits < math.inf:
+        if isinstance(free_bits, bool) or not isinstance(free_bits, numbers.Real) or not 0.0 <= free_bits < math.inf:
             raise ValueError(f"free_bits must be a number of at least 0 nats, got {free_bits!r}.")
         if soft_free_bits and not free_bits:
             raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
@@ -123,7 +125,7 @@ class HierarchicalVAE(ElboModel):
         self.num_steps = integer("num_steps", num_steps)
         self.flow_filters = (self.filters,) if flow_filters is None else widths_of("flow_filters", flow_filters)
         self.bijector_fn = bijector_fn
-        self.free_bits = free_bits
+        self.free_bits = float(free_bits)
         self.soft_free_bits = soft_free_bits
         self.weight_norm = weight_norm
         self.recompute = recompute
@@ -202,7 +204,7 @@ class HierarchicalVAE(ElboModel):
             "z": [by_sample(latent) for latent in z],
             "kl": by_sample(tf.reduce_sum(kl_per_map, axis=-1)),
             "kl_per_map": by_sample(kl_per_map),
-            "reconstruction": self.log_likelihood_of(x, parameters),
+            "reconstruction": self.log_likelihood_of(x, parameters, num_samples),
         }
 
     def posterior_sample(self, x, seed=None):

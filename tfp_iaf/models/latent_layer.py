@@ -86,7 +86,7 @@ class LatentLayer(keras.layers.Layer):
         self._up_sizes = [channels, channels, context, 0 if is_top else filters]
         self._down_sizes = [channels, channels, filters] + ([channels, channels, context] if bidirectional else [])
         common = {"weight_norm": weight_norm, "dtype": self.dtype_policy}
-        # Statistics start near those of N(0, 1), whatever comes in.
+        # Statistics start near those of N(0, 1); with `weight_norm`, once that is initialized from data.
         self.up_first = weight_normalized(
             keras.layers.Conv2D, sum(self._up_sizes), 3, stride, "same", initial_scale=0.1, name="up_first", **common
         )

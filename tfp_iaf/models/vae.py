@@ -124,7 +124,7 @@ class VAE(ElboModel):
         return {
             "z": z,
             "kl": log_q - self.prior.log_prob(z),
-            "reconstruction": self.log_likelihood_of(x, self.decode(rows, training=training)),
+            "reconstruction": self.log_likelihood_of(x, self.decode(rows, training=training), num_samples),
         }
 
     def encode(self, x):

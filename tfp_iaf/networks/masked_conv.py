@@ -17,7 +17,7 @@ class MaskedConv(MaskedLayer):
 
     The output has the input's height and width. A pixel reads the pixels before it in raster order, and of its own the
     channels that the degrees allow. The mask acts in the forward pass, as in `MaskedDense`. The rows of the kernel that the
-    order forbids whole are not kept, and not multiplied: two of a kernel's three.
+    order forbids whole are neither kept nor multiplied: of three, two are left.
 
     Args:
         in_degrees: [I] integers, the degrees of the input's channels.
@@ -76,7 +76,7 @@ class MaskedConv(MaskedLayer):
         self._padding = [[0, 0], rows, columns, [0, 0]]
 
     def build(self, input_shape=None):
-        self._kernel = self.add_weight(
+        self._kernel = self.add_variable(
             name="kernel", shape=self._mask.shape, initializer=self._initial_kernel, regularizer=self.kernel_regularizer
         )
         super().build(input_shape)
@@ -93,7 +93,8 @@ class MaskedConv(MaskedLayer):
 
     def product(self, x):
         # Padded beforehand: the gradient of a convolution that pads one side takes half as long again on a CPU.
-        return tf.nn.conv2d(tf.pad(x, self._padding), self.kernel, strides=1, padding="VALID")
+        kernel = tf.cast(self.kernel, x.dtype)
+        return tf.nn.conv2d(tf.pad(x, self._padding), kernel, strides=1, padding="VALID")
 
     def get_config(self):
         return {**super().get_config(), "kernel_size": list(self.kernel_size), "reverse": self.reverse}

@@ -33,8 +33,8 @@ class MaskedDense(MaskedLayer):
         in_degrees: [I] integers, the degrees of the inputs.
         out_degrees: [O] integers, the degrees of the outputs.
         strict: whether an output reads only inputs of lower degree, or also of its own.
-        use_bias, kernel_initializer, bias_initializer, kernel_regularizer: as in `keras.layers.Dense`. An initializer sees
-            the whole kernel, a regularizer one block at a time.
+        use_bias, kernel_initializer, bias_initializer, kernel_regularizer: as in `keras.layers.Dense`. Every block
+            is cut from the whole kernel that the initializer draws; a regularizer sees one block at a time.
         num_blocks: number of blocks on the staircase; None for 4 if both sizes are at least 256, otherwise 1.
 
     Input shape: `[..., I]`. Output shape: `[..., O]`.
@@ -94,7 +94,7 @@ class MaskedDense(MaskedLayer):
 
     def build(self, input_shape=None):
         self.kernels = [
-            self.add_weight(
+            self.add_variable(
                 name="kernel" if self._is_whole else f"kernel_{k}",
                 shape=(block.rows[1] - block.rows[0], block.columns[1] - block.columns[0]),
                 initializer=functools.partial(self._initial_block, k),
@@ -112,8 +112,8 @@ class MaskedDense(MaskedLayer):
         part = keras.ops.take(part, self._out_order[slice(*self.blocks[k].columns)], axis=1)
         return part if self._masks[k] is None else part * keras.ops.cast(self._masks[k], dtype)
 
-    def _masked_kernels(self):
-        kernels = [tf.convert_to_tensor(kernel) for kernel in self.kernels]
+    def _masked_kernels(self, dtype):
+        kernels = [tf.cast(tf.convert_to_tensor(kernel), dtype) for kernel in self.kernels]
         return [
             kernel if mask is None else kernel * tf.constant(mask, kernel.dtype) for kernel, mask in zip(kernels, self._masks)
         ]
@@ -121,16 +121,15 @@ class MaskedDense(MaskedLayer):
     @property
     def kernel(self):
         """The masked kernel as one tensor, `[I, O]`."""
-        kernels = self._masked_kernels()
+        kernels = self._masked_kernels(self.variable_dtype)
         if self._is_whole:
             return kernels[0]
-        dtype = kernels[0].dtype if kernels else self.variable_dtype
-        whole = assemble(kernels, self.blocks, (len(self.in_degrees), len(self.out_degrees)), dtype)
+        whole = assemble(kernels, self.blocks, (len(self.in_degrees), len(self.out_degrees)), self.variable_dtype)
         whole = _reordered(whole, np.argsort(self._in_order), axis=0)
         return _reordered(whole, np.argsort(self._out_order), axis=1)
 
     def product(self, x):
-        kernels = self._masked_kernels()
+        kernels = self._masked_kernels(x.dtype)
         if self._is_whole:
             return tf.matmul(x, kernels[0])
         outputs = block_product(_reordered(x, self._in_order, axis=1), kernels, self.blocks, len(self.out_degrees))

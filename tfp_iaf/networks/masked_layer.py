@@ -44,7 +44,11 @@ class MaskedLayer(keras.layers.Layer):
         del input_shape  # The degrees say it.
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(name="bias", shape=(len(self.out_degrees),), initializer=self.bias_initializer)
+            self.bias = self.add_variable(name="bias", shape=(len(self.out_degrees),), initializer=self.bias_initializer)
+
+    def add_variable(self, **kwargs):
+        """A weight that is cast where it is used: an inverse may read it inside a layer of another precision."""
+        return self.add_weight(autocast=False, **kwargs)
 
     def product(self, x):
         """The product of `x`, `[B, ..., I]` with `product_ndims` axes, with the masked kernel."""
@@ -52,15 +56,16 @@ class MaskedLayer(keras.layers.Layer):
 
     def call(self, x):
         x = tf.convert_to_tensor(x)
-        if x.shape.rank == self.product_ndims:
-            outputs = self.product(x)
-        else:
+        rows = x
+        if x.shape.rank != self.product_ndims:
             # One leading axis: with more, TensorFlow would repeat the kernel for each leading index.
             axes = tf.shape(x)[1 - self.product_ndims : -1]
-            outputs = self.product(tf.reshape(x, tf.concat([[-1], axes, [len(self.in_degrees)]], axis=0)))
+            rows = tf.reshape(x, tf.concat([[-1], axes, [len(self.in_degrees)]], axis=0))
+        outputs = self.product(tf.ensure_shape(rows, [None] * (self.product_ndims - 1) + [len(self.in_degrees)]))
+        if x.shape.rank != self.product_ndims:
             outputs = tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [len(self.out_degrees)]], axis=0))
             outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(len(self.out_degrees)))
-        return outputs if self.bias is None else outputs + tf.convert_to_tensor(self.bias)
+        return outputs if self.bias is None else outputs + tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], len(self.out_degrees))

@@ -97,6 +97,8 @@ class MaskedNetwork(Network):
                 shape=(self.context_size, len(layers[0].out_degrees)),
                 initializer=keras.initializers.get(keras.initializers.serialize(layers[0].kernel_initializer)),
                 regularizer=self.kernel_regularizer,
+                # Cast where it is used, as the weights of the masked layers.
+                autocast=False,
             )
 
     def call(self, y, context=None):
@@ -122,7 +124,10 @@ class MaskedNetwork(Network):
 
     def context_term(self, context):
         """What the context adds to the first layer's pre-activations; None without context."""
-        return None if self.context_kernel is None else keras.ops.matmul(context, self.context_kernel)
+        if self.context_kernel is None:
+            return None
+        context = tf.convert_to_tensor(context)
+        return keras.ops.matmul(context, tf.cast(tf.convert_to_tensor(self.context_kernel), context.dtype))
 
     def get_config(self):
         return {
