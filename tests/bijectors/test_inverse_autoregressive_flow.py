@@ -56,6 +56,7 @@ NETWORKS = {
     "linear": {"hidden_units": ()},
     "no biases": {"hidden_units": (20,), "use_bias": False, "activation": "tanh"},
     "blocks": {"hidden_units": (40, 40), "num_blocks": 2},
+    "weight normalization": {"hidden_units": (40, 40), "num_blocks": 2, "weight_norm": True},
 }
 
 

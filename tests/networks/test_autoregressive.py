@@ -150,6 +150,7 @@ def test_dtype_policies(policy, compute, variables):
         ({"hidden_units": (8, 0)}, "width in hidden_units must be a positive integer"),
         ({"hidden_units": (8.5,)}, "width in hidden_units must be a positive integer"),
         ({"hidden_units": 8}, "must be a sequence of widths"),
+        ({"weight_norm": True, "use_bias": False}, "Weight normalization has biases"),
         ({"input_order": "upwards"}, "Unknown input_order"),
         ({"input_order": [1, 2, 3]}, "permutation of 1..5"),
     ],

@@ -3,8 +3,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import properties
-from tfp_iaf.networks import MaskedConv, MaskedDense, WeightNormalization, initialize_weight_normalization
+from tests import properties, reference
+from tfp_iaf.networks import (
+    AutoregressiveNetwork,
+    ConvAutoregressiveNetwork,
+    MaskedConv,
+    MaskedDense,
+    WeightNormalization,
+    initialize_weight_normalization,
+)
 
 LAYERS = {
     "dense": (lambda **kwargs: keras.layers.Dense(5, use_bias=False, **kwargs), (4,)),
@@ -36,9 +43,11 @@ def moments(t):
 
 
 @every_layer
-def test_starts_as_the_plain_layer(kind):
+def test_starts_as_the_plain_layer_scaled(kind):
     layer, x = make(kind)
     np.testing.assert_allclose(layer(x), layer.layer(x), rtol=1e-4, atol=1e-5)
+    scaled, _ = make(kind, initial_mean=0.5, initial_scale=0.1)
+    np.testing.assert_allclose(scaled(x), 0.5 + 0.1 * scaled.layer(x), rtol=1e-4, atol=1e-5)
 
 
 @every_layer
@@ -63,6 +72,42 @@ def test_data_dependent_initialization(kind, mean, scale):
     means, stds = moments(layer(x))
     np.testing.assert_allclose(means, mean, atol=1e-4)
     np.testing.assert_allclose(stds, scale, rtol=1e-3)
+
+
+NETWORKS = {
+    "dense": (lambda **kw: AutoregressiveNetwork(2, 6, (40, 40), context_size=3, num_blocks=2, **kw), [6], [3]),
+    "conv": (lambda **kw: ConvAutoregressiveNetwork(2, (4, 4, 3), (12, 12), context_channels=2, **kw), [4, 4, 3], [4, 4, 2]),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_inside_an_autoregressive_network(kind):
+    """Every layer's outputs have the asked moments, those of the last are small; formula and order are as without."""
+    make_network, y_shape, context_shape = NETWORKS[kind]
+    network = make_network(weight_norm=True, dtype="float64")
+    rng = np.random.default_rng(0)
+    y, context = (rng.normal(2.0, 3.0, size=[64, *shape]) for shape in (y_shape, context_shape))
+    start = network(y, context=context).numpy()
+    assert 0.0 < np.abs(start).max() < 0.2
+    layers = initialize_weight_normalization(network, y, context=context)
+    assert layers == [*network.hidden_layers, network.output_layer]
+    parameters, pre_activations = network.evaluate(y, context)
+    # The context comes in behind the first layer, and the first entry's parameters read nothing else.
+    first = pre_activations[0] - network.context_term(context)
+    for outputs, scale in ((first, 1.0), (pre_activations[1], 1.0), (parameters.numpy().reshape([*y.shape[:-1], -1]), 1e-2)):
+        means, stds = moments(np.asarray(outputs))
+        varies = stds > 1e-9
+        assert varies.sum() > 0.5 * len(varies)
+        np.testing.assert_allclose(means, 0.0, atol=1e-6)
+        np.testing.assert_allclose(stds[varies], scale, rtol=1e-6)
+    properties.randomize(network)
+    weights, rows = reference.weights_of(network), range(3)
+    if kind == "dense":
+        expected = [reference.made(weights, network.degrees, y[i], context[i], 2) for i in rows]
+    else:
+        expected = [reference.conv_made(weights, y[i], context[i], 2) for i in rows]
+    np.testing.assert_allclose(network(y[:3], context=context[:3]), expected, atol=1e-10)
+    assert type(network).from_config(network.get_config()).weight_norm
 
 
 @pytest.mark.parametrize("built", [False, True])

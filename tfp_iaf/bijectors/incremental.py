@@ -25,18 +25,19 @@ def solve(equation):
     network, z = equation.network, equation.z
     size, params = network.event_size, network.params
     batch_shape = tf.shape(z)[:-1]
+    with equation.weights():
+        linear_maps = network.linear_maps()
     # The context enters the first layer (which is the output layer if there is no other).
-    layers = [*network.hidden_layers, network.output_layer]
-    injected = [_context_term(equation, batch_shape), *(None for _ in layers[1:])]
+    injected = [_context_term(equation, batch_shape), *(None for _ in linear_maps[1:])]
 
-    def as_stage(layer, term, function):
-        offset = tf.zeros([len(layer.out_degrees), 1], z.dtype)
-        if layer.bias is not None:
-            offset += tf.convert_to_tensor(layer.bias)[:, tf.newaxis]
+    def as_stage(linear_map, term, function):
+        kernel, bias, in_degrees, out_degrees = linear_map
+        offset = tf.zeros([len(out_degrees), 1], z.dtype)
+        if bias is not None:
+            offset += bias[:, tf.newaxis]
         if term is not None:
             offset += term
-        matrix = tf.transpose(layer.kernel)
-        return staircase.Layer(matrix, layer.out_degrees, layer.in_degrees, offset, None, function)
+        return staircase.Layer(tf.transpose(kernel), out_degrees, in_degrees, offset, None, function)
 
     def hidden(pre_activation, side, below, has_skip):
         del side
@@ -54,11 +55,10 @@ def solve(equation):
         return tf.transpose(equation.map.inverse(tf.transpose(z_entry), parameters)[0])
 
     functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in network.skips]
-    with equation.weights():
-        stages = [as_stage(*each) for each in zip(layers, injected, [*functions, output])]
+    stages = [as_stage(*each) for each in zip(linear_maps, injected, [*functions, output])]
     # Groups count from 0: entry k is in group k - 1, where the units of degree k - 1 become known just before it.
     stages[0] = stages[0]._replace(input_groups=network.degrees - 1)
-    stages[-1] = stages[-1]._replace(groups=network.output_layer.out_degrees - 1)
+    stages[-1] = stages[-1]._replace(groups=linear_maps[-1].out_degrees - 1)
     outputs = staircase.solve(stages, close, [(_features_first(z, size), network.degrees - 1)], size)
     parameters = tf.reshape(tf.transpose(outputs), tf.concat([batch_shape, [size, params]], axis=0))
     y, log_derivative = equation.map.inverse(z, parameters)
@@ -84,23 +84,23 @@ def adjoint(equation, linearization, upstream):
 
     # From the last layer to the first. Degrees count down: an entry is in group D - k, a unit in group D - degree, and units
     # of degree 0, which no entry reaches, in none.
-    layers = [network.output_layer, *network.hidden_layers[::-1]]
+    with equation.weights():
+        linear_maps = network.linear_maps()[::-1]
     # The skip that leads from the units of layer l past layer l + 1, whose adjoint is computed just before.
     skips = [False, *network.skips[:0:-1]]
     functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in skips[: len(slopes)]]
-    sides = [_features_first(slope, len(layer.in_degrees)) for slope, layer in zip(slopes[::-1], layers)] + [None]
-    with equation.weights():
-        stages = [
-            staircase.Layer(
-                matrix=layer.kernel,
-                groups=size - layer.in_degrees,
-                input_groups=size - layer.out_degrees,
-                offset=tf.zeros([len(layer.in_degrees), 1], upstream.dtype),
-                side=side,
-                function=function,
-            )
-            for layer, side, function in zip(layers, sides, [*functions, entries])
-        ]
+    sides = [_features_first(slope, len(each.in_degrees)) for slope, each in zip(slopes[::-1], linear_maps)] + [None]
+    stages = [
+        staircase.Layer(
+            matrix=kernel,
+            groups=size - in_degrees,
+            input_groups=size - out_degrees,
+            offset=tf.zeros([len(in_degrees), 1], upstream.dtype),
+            side=side,
+            function=function,
+        )
+        for (kernel, _, in_degrees, out_degrees), side, function in zip(linear_maps, sides, [*functions, entries])
+    ]
     sides_of_entries = [
         (_features_first(upstream, size), size - network.degrees),
         (_features_first(linearization.parameter_slopes(), size * params), size - np.repeat(network.degrees, params)),

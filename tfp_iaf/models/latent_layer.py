@@ -43,7 +43,7 @@ class LatentLayer(keras.layers.Layer):
         bidirectional: whether the posterior reads the way down too.
         posterior: "diagonal"; "linear", one location-only masked convolution; or "iaf".
         num_steps, flow_filters, bijector_fn: of "iaf": steps, hidden layers' maps, elementwise map.
-        weight_norm: whether the convolutions of both ways are weight-normalized.
+        weight_norm: whether all convolutions are weight-normalized, those of the flows too.
         **kwargs: `name`, `dtype` of `keras.layers.Layer`.
 
     Source: Kingma et al. 2016, section 5.2 and figure 3 of the final version.
@@ -78,6 +78,7 @@ class LatentLayer(keras.layers.Layer):
                 self.bijector_fn,
                 filters=() if posterior == "linear" else flow_filters,
                 context_channels=filters if posterior == "iaf" else None,
+                weight_norm=weight_norm,
                 dtype=self.dtype_policy,
             )
         channels = self.event_shape[-1]
@@ -86,7 +87,7 @@ class LatentLayer(keras.layers.Layer):
         self._up_sizes = [channels, channels, context, 0 if is_top else filters]
         self._down_sizes = [channels, channels, filters] + ([channels, channels, context] if bidirectional else [])
         common = {"weight_norm": weight_norm, "dtype": self.dtype_policy}
-        # Statistics start near those of N(0, 1); with `weight_norm`, once that is initialized from data.
+        # Statistics start near those of N(0, 1).
         self.up_first = weight_normalized(
             keras.layers.Conv2D, sum(self._up_sizes), 3, stride, "same", initial_scale=0.1, name="up_first", **common
         )

@@ -10,8 +10,7 @@ __all__ = ["weight_normalized"]
 def weight_normalized(layer_type, *args, weight_norm=True, initial_scale=1.0, name=None, **kwargs):
     """`layer_type(*args, **kwargs)`, a linear Keras layer with a bias, weight-normalized unless `weight_norm` is false.
 
-    Its outputs are of the order of `initial_scale` times its inputs at first: with `weight_norm`, after the data-dependent
-    initialization; without, from the start.
+    Its outputs are of the order of `initial_scale` times its inputs at first.
 
     >>> weight_normalized(keras.layers.Dense, 3, name="features").name
     'features'

@@ -29,6 +29,8 @@ class AutoregressiveNetwork(MaskedNetwork):
         input_order: "left-to-right", "right-to-left", "random", or a permutation of 1..D (see `masks.input_degrees`).
         activation: a Keras activation, by name or as a callable.
         residual: whether a hidden layer adds its input where the widths agree.
+        weight_norm: whether every masked layer is weight-normalized (see `WeightNormalization`: biases start at zero, and
+            `initialize_weight_normalization` sets them and the scales from data). Not with `use_bias=False`.
         use_bias, kernel_initializer, bias_initializer, kernel_regularizer, num_blocks: of every `MaskedDense`; the last
             layer keeps its near-zero kernel.
         seed: integer seed of a "random" input order.
@@ -57,6 +59,7 @@ class AutoregressiveNetwork(MaskedNetwork):
         input_order="left-to-right",
         activation="elu",
         residual=False,
+        weight_norm=False,
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
@@ -71,6 +74,7 @@ class AutoregressiveNetwork(MaskedNetwork):
             context_size,
             activation,
             residual,
+            weight_norm,
             use_bias,
             kernel_initializer,
             bias_initializer,

@@ -31,6 +31,8 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: of every `MaskedConv`; the last layer
             keeps its near-zero kernel.
         residual: whether a hidden layer adds its input where the numbers of maps agree.
+        weight_norm: whether every masked layer is weight-normalized (see `WeightNormalization`: biases start at zero, and
+            `initialize_weight_normalization` sets them and the scales from data). Not with `use_bias=False`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input shape: y `[..., H, W, C]`, context `[..., H, W, context_channels]`; their leading dimensions broadcast.
@@ -56,6 +58,7 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         input_order="left-to-right",
         activation="elu",
         residual=False,
+        weight_norm=False,
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
@@ -68,6 +71,7 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
             None if context_channels is None else integer("context_channels", context_channels),
             activation,
             residual,
+            weight_norm,
             use_bias,
             kernel_initializer,
             bias_initializer,

@@ -1,6 +1,7 @@
 """What the masked networks share: hidden layers, a context, and a last layer that gives each entry its parameters."""
 
 import itertools
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -9,11 +10,29 @@ import tensorflow as tf
 from tfp_iaf import masks
 from tfp_iaf.arguments import integer
 from tfp_iaf.networks.network import Network
+from tfp_iaf.networks.weight_norm import WeightNormalization
 
-__all__ = ["OUTPUT_STDDEV", "MaskedNetwork", "widths_of"]
+__all__ = ["OUTPUT_STDDEV", "LinearMap", "MaskedNetwork", "widths_of"]
 
-# The last layer starts near zero, so that every flow on top of it starts near the identity.
+# The last layer starts near zero, so that every flow on top of it starts near the identity: the standard deviation of its
+# kernel, and with weight normalization, whose kernel must have a direction, of its outputs.
 OUTPUT_STDDEV = 1e-3
+OUTPUT_SCALE = 1e-2
+
+
+class LinearMap(NamedTuple):
+    """What a masked layer computes, `x @ kernel + bias`, for those who compute it in parts.
+
+    Args:
+        kernel: the effective kernel, zero where the degrees forbid a connection.
+        bias: `[O]`, or None.
+        in_degrees, out_degrees: [I] and [O] integers.
+    """
+
+    kernel: tf.Tensor
+    bias: tf.Tensor | None
+    in_degrees: np.ndarray
+    out_degrees: np.ndarray
 
 
 class MaskedNetwork(Network):
@@ -23,7 +42,8 @@ class MaskedNetwork(Network):
 
     Args:
         params, event_shape, context_size: see `Network`.
-        activation, residual, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: see `AutoregressiveNetwork`.
+        activation, residual, weight_norm, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: see
+            `AutoregressiveNetwork`.
     """
 
     def __init__(
@@ -33,6 +53,7 @@ class MaskedNetwork(Network):
         context_size,
         activation,
         residual,
+        weight_norm,
         use_bias,
         kernel_initializer,
         bias_initializer,
@@ -40,8 +61,11 @@ class MaskedNetwork(Network):
         **kwargs,
     ):
         super().__init__(params, event_shape, context_size, **kwargs)
+        if weight_norm and not use_bias:
+            raise ValueError("Weight normalization has biases: use_bias=False needs weight_norm=False.")
         self.activation = keras.activations.get(activation)
         self.residual = residual
+        self.weight_norm = weight_norm
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -60,46 +84,60 @@ class MaskedNetwork(Network):
             with_degree_zero: whether a hidden unit of degree 0 sees anything.
         """
         degrees = [masks.hidden_degrees(width, len(last_axis_degrees), with_degree_zero) for width in widths]
-        common = {"use_bias": self.use_bias, "kernel_regularizer": self.kernel_regularizer, "dtype": self.dtype_policy}
+        # Of the inputs, of every hidden layer, of the outputs.
+        self._degrees = [np.asarray(last_axis_degrees), *degrees, np.repeat(last_axis_degrees, self.params)]
         self.hidden_layers = [
-            self.make_layer(
-                before,
-                after,
+            self._make_layer(
+                *pair,
                 strict=False,
-                # Serialized and read back: one initializer object would give every layer the same draw.
-                kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+                kernel_initializer=self._initializer(),
                 bias_initializer=keras.initializers.serialize(self.bias_initializer),
                 name=f"hidden_{i}",
-                **common,
             )
-            for i, (before, after) in enumerate(itertools.pairwise([last_axis_degrees, *degrees]))
+            for i, pair in enumerate(itertools.pairwise(self._degrees[:-1]))
         ]
         self.skips = [self.residual and k > 0 and widths[k - 1] == widths[k] for k in range(len(widths))]
-        self.output_layer = self.make_layer(
-            [last_axis_degrees, *degrees][-1],
-            np.repeat(last_axis_degrees, self.params),
+        self.output_layer = self._make_layer(
+            *self._degrees[-2:],
             strict=True,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=OUTPUT_STDDEV),
+            kernel_initializer=self._initializer() if self.weight_norm else _near_zero(),
+            initial_scale=OUTPUT_SCALE,
             name="output",
-            **common,
         )
+
+    def _initializer(self):
+        # Serialized, to be read back: one initializer object would give every layer the same draw.
+        return keras.initializers.serialize(self.kernel_initializer)
+
+    def _make_layer(self, *args, initial_scale=1.0, name, **kwargs):
+        kwargs |= {"kernel_regularizer": self.kernel_regularizer, "dtype": self.dtype_policy}
+        if not self.weight_norm:
+            return self.make_layer(*args, use_bias=self.use_bias, name=name, **kwargs)
+        return WeightNormalization(self.make_layer(*args, use_bias=False, **kwargs), initial_scale=initial_scale, name=name)
 
     def build(self, input_shape=None):
         del input_shape  # All sizes are known.
-        layers = [*self.hidden_layers, self.output_layer]
-        for layer in layers:
-            layer.build((None, *self.event_shape[:-1], len(layer.in_degrees)))
+        for layer, in_degrees in zip([*self.hidden_layers, self.output_layer], self._degrees):
+            layer.build((None, *self.event_shape[:-1], len(in_degrees)))
         self.context_kernel = None
         if self.context_size is not None:
             # Unmasked; a bare weight, since `keras.layers.Dense` refuses a context without batch dimension.
             self.context_kernel = self.add_weight(
                 name="context_kernel",
-                shape=(self.context_size, len(layers[0].out_degrees)),
-                initializer=keras.initializers.get(keras.initializers.serialize(layers[0].kernel_initializer)),
+                shape=(self.context_size, len(self._degrees[1])),
+                initializer=keras.initializers.get(self._initializer()) if self.hidden_layers else _near_zero(),
                 regularizer=self.kernel_regularizer,
                 # Cast where it is used, as the weights of the masked layers.
                 autocast=False,
             )
+
+    def linear_maps(self):
+        """The `LinearMap` of every layer, from the event to the parameters."""
+        layers = [*self.hidden_layers, self.output_layer]
+        return [
+            LinearMap(layer.kernel, None if layer.bias is None else tf.convert_to_tensor(layer.bias), *degrees)
+            for layer, degrees in zip(layers, itertools.pairwise(self._degrees))
+        ]
 
     def call(self, y, context=None):
         return self.evaluate(y, context)[0]
@@ -134,11 +172,16 @@ class MaskedNetwork(Network):
             **super().get_config(),
             "activation": keras.activations.serialize(self.activation),
             "residual": self.residual,
+            "weight_norm": self.weight_norm,
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
+
+
+def _near_zero():
+    return keras.initializers.RandomNormal(stddev=OUTPUT_STDDEV)
 
 
 def widths_of(name, values):

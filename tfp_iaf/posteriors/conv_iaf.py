@@ -31,7 +31,7 @@ class ConvIAF(Posterior):
         kernel_size: of the networks' convolutions.
         context_channels: number of the context's feature maps; None for as many as a hidden layer has, 0 for no context.
         bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins).
-        activation, residual: of the networks.
+        activation, residual, weight_norm: of the networks.
         seed: integer seed of the noise.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -59,6 +59,7 @@ class ConvIAF(Posterior):
         bijector_fn="affine",
         activation="elu",
         residual=False,
+        weight_norm=False,
         seed=None,
         **kwargs,
     ):
@@ -78,6 +79,7 @@ class ConvIAF(Posterior):
             context_channels=self.context_channels or None,
             activation=activation,
             residual=residual,
+            weight_norm=weight_norm,
             dtype=self.dtype_policy,
         )
 
@@ -120,4 +122,5 @@ class ConvIAF(Posterior):
             "bijector_fn": self.bijector_fn,
             "activation": keras.activations.serialize(network.activation),
             "residual": network.residual,
+            "weight_norm": network.weight_norm,
         }

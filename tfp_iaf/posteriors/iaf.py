@@ -27,7 +27,7 @@ class IAF(AutoregressiveChain):
         hidden_units: widths of each network's hidden layers.
         context_size: C, read off the features by a dense layer; None for D, 0 for no context.
         bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins).
-        activation, residual: of the networks.
+        activation, residual, weight_norm: of the networks.
         seed: integer seed of the noise.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -50,14 +50,20 @@ class IAF(AutoregressiveChain):
         bijector_fn="affine",
         activation="elu",
         residual=False,
+        weight_norm=False,
         seed=None,
         **kwargs,
     ):
         super().__init__(latent_size, num_steps, context_size, bijector_fn, seed, **kwargs)
         self.activation = keras.activations.get(activation)
         self.residual = residual
+        self.weight_norm = weight_norm
         self.networks = self.make_networks(
-            AutoregressiveNetwork, hidden_units=hidden_units, activation=self.activation, residual=residual
+            AutoregressiveNetwork,
+            hidden_units=hidden_units,
+            activation=self.activation,
+            residual=residual,
+            weight_norm=weight_norm,
         )
 
     def get_config(self):
@@ -66,4 +72,5 @@ class IAF(AutoregressiveChain):
             "hidden_units": list(self.networks[0].hidden_units),
             "activation": keras.activations.serialize(self.activation),
             "residual": self.residual,
+            "weight_norm": self.weight_norm,
         }
