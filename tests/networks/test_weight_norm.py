@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests import properties, reference
+from tfp_iaf.bijectors import InverseAutoregressiveFlow
 from tfp_iaf.networks import (
     AutoregressiveNetwork,
     ConvAutoregressiveNetwork,
@@ -108,6 +109,18 @@ def test_inside_an_autoregressive_network(kind):
         expected = [reference.conv_made(weights, y[i], context[i], 2) for i in rows]
     np.testing.assert_allclose(network(y[:3], context=context[:3]), expected, atol=1e-10)
     assert type(network).from_config(network.get_config()).weight_norm
+
+
+def test_initialization_through_an_inverse_is_refused():
+    network = AutoregressiveNetwork(2, 4, (8,), weight_norm=True)
+    network.build()
+
+    class Inverting(keras.layers.Layer):
+        def call(self, z):
+            return InverseAutoregressiveFlow(network, inverse="fixed_point").inverse(z)
+
+    with pytest.raises(ValueError, match="inside the inverse of a flow"):
+        initialize_weight_normalization(Inverting(), np.ones([5, 4], "float32"))
 
 
 @pytest.mark.parametrize("built", [False, True])

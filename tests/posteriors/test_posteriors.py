@@ -66,7 +66,7 @@ def test_two_dimensional_density_integrates_to_one(make):
     row = features()[:1]
     reach = np.abs(posterior(row, num_samples=10000)[0]).max()
     integral = properties.integral_on_the_plane(
-        lambda z: posterior.log_prob(row, z[:, None, :])[:, 0], half_width=1.5 * reach, points=901
+        lambda z: posterior.log_prob(row, z[:, None, :])[:, 0], half_width=1.5 * reach, points=601
     )
     assert abs(integral - 1.0) < 0.01
 

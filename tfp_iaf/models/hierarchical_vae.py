@@ -54,7 +54,7 @@ class HierarchicalVAE(ElboModel):
         free_bits: lambda, nats a feature map of a layer; 0 for none.
         soft_free_bits: whether lambda acts through weights that follow it (`objectives.soft_free_bits_weights`).
         likelihood: "discretized_logistic" or "bernoulli".
-        weight_norm: whether all convolutions are weight-normalized, those of the flows too.
+        weight_norm: whether the convolutions are weight-normalized, the flows' masked ones too.
         recompute: whether the activations inside a layer are computed again for the gradient instead of kept: on a CPU
             in graph mode it saved a quarter of the memory that grows with the batch. TensorFlow keeps what it has traced
             for that until the process ends.

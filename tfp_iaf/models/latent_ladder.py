@@ -7,6 +7,7 @@ from tfp_iaf.models.channel_log_scale import ChannelLogScale
 from tfp_iaf.models.latent_layer import LatentLayer, depth_to_space
 from tfp_iaf.models.weight_normalized import weight_normalized
 from tfp_iaf.networks import density_dtype
+from tfp_iaf.networks.checkpointed import Checkpointed
 from tfp_iaf.posteriors.noise import gaussian_log_prob
 
 __all__ = ["LatentLadder"]
@@ -87,6 +88,7 @@ class LatentLadder(keras.layers.Layer):
             self.log_scale.build((None, *self.image_shape))
         # What comes down into the highest layer, the same at every pixel.
         self.top = self.add_weight(name="top", shape=(self.filters,), initializer="zeros")
+        self._checkpointed = Checkpointed(self)
 
     def up_and_down(self, x, num_samples, draw, training=False):
         """Up from the image and down again.

@@ -43,7 +43,7 @@ class LatentLayer(keras.layers.Layer):
         bidirectional: whether the posterior reads the way down too.
         posterior: "diagonal"; "linear", one location-only masked convolution; or "iaf".
         num_steps, flow_filters, bijector_fn: of "iaf": steps, hidden layers' maps, elementwise map.
-        weight_norm: whether all convolutions are weight-normalized, those of the flows too.
+        weight_norm: whether the convolutions are weight-normalized, the flows' masked ones too.
         **kwargs: `name`, `dtype` of `keras.layers.Layer`.
 
     Source: Kingma et al. 2016, section 5.2 and figure 3 of the final version.

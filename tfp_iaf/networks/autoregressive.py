@@ -29,11 +29,11 @@ class AutoregressiveNetwork(MaskedNetwork):
         input_order: "left-to-right", "right-to-left", "random", or a permutation of 1..D (see `masks.input_degrees`).
         activation: a Keras activation, by name or as a callable.
         residual: whether a hidden layer adds its input where the widths agree.
-        weight_norm: whether every masked layer is weight-normalized (see `WeightNormalization`: biases start at zero, and
-            `initialize_weight_normalization` sets them and the scales from data). Not with `use_bias=False`.
         use_bias, kernel_initializer, bias_initializer, kernel_regularizer, num_blocks: of every `MaskedDense`; the last
             layer keeps its near-zero kernel.
         seed: integer seed of a "random" input order.
+        weight_norm: whether every masked layer is a `WeightNormalization` of one, which `initialize_weight_normalization`
+            starts from data. It has biases, which start at zero; `kernel_regularizer` sees its v.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input shape: y `[..., D]`, context `[..., C]`; their leading dimensions broadcast.
@@ -59,13 +59,13 @@ class AutoregressiveNetwork(MaskedNetwork):
         input_order="left-to-right",
         activation="elu",
         residual=False,
-        weight_norm=False,
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
         num_blocks=None,
         seed=None,
+        weight_norm=False,
         **kwargs,
     ):
         super().__init__(

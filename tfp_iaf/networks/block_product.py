@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfp_iaf.networks.custom_gradient import custom_gradient
 
-__all__ = ["assemble", "block_product"]
+__all__ = ["assemble", "block_product", "sum_of_parts"]
 
 
 def block_product(x, kernels, blocks, num_outputs):
@@ -39,10 +39,10 @@ def block_product(x, kernels, blocks, num_outputs):
             parts = _slices(upstream, columns)
             by_kernels = [tf.matmul(rows_of_x, part, transpose_a=True) for rows_of_x, part in zip(inputs, parts)]
             by_inputs = [tf.matmul(part, kernel, transpose_b=True) for part, kernel in zip(parts, kernels)]
-            return _sum_of_parts(by_inputs, rows, x.shape[1], x), *by_kernels
+            return sum_of_parts(by_inputs, rows, x.shape[1], x), *by_kernels
 
         outputs = [tf.matmul(*pair) for pair in zip(inputs, kernels)]
-        return _sum_of_parts(outputs, columns, num_outputs, x), gradient
+        return sum_of_parts(outputs, columns, num_outputs, x), gradient
 
     return product(x, *kernels)
 
@@ -69,15 +69,28 @@ def assemble(kernels, blocks, shape, dtype):
     return tf.concat(segments, axis=1)
 
 
-def _slices(x, spans):
-    return [x[:, start:stop] for start, stop in spans]
+def sum_of_parts(parts, spans, width, like):
+    """The sum of the parts, each of which is placed at its span of columns: segment by segment, so that each is read once.
 
+    Args:
+        parts: a list of tensors `[B, stop - start]`.
+        spans: a list of (start, stop), in the order of the parts.
+        width: O.
+        like: a tensor `[B, ...]`, of which columns without part take the batch and the dtype.
 
-def _sum_of_parts(parts, spans, width, like):
-    """The sum of the parts, each of which is placed at its span of columns: segment by segment, so that each is read once."""
+    Returns:
+        `[B, O]`.
+
+    >>> sum_of_parts([tf.ones([1, 2]), tf.ones([1, 2])], [(0, 2), (1, 3)], 4, tf.ones([1])).numpy()
+    array([[1., 2., 1., 0.]], dtype=float32)
+    """
     edges = sorted({0, width, *itertools.chain(*spans)})
     segments = []
     for start, stop in itertools.pairwise(edges):
         here = [part[:, start - a : stop - a] for part, (a, b) in zip(parts, spans) if a <= start and stop <= b]
         segments.append(tf.add_n(here) if here else tf.zeros([tf.shape(like)[0], stop - start], like.dtype))
     return tf.concat(segments, axis=1)
+
+
+def _slices(x, spans):
+    return [x[:, start:stop] for start, stop in spans]

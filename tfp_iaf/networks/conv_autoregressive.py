@@ -31,8 +31,8 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: of every `MaskedConv`; the last layer
             keeps its near-zero kernel.
         residual: whether a hidden layer adds its input where the numbers of maps agree.
-        weight_norm: whether every masked layer is weight-normalized (see `WeightNormalization`: biases start at zero, and
-            `initialize_weight_normalization` sets them and the scales from data). Not with `use_bias=False`.
+        weight_norm: whether every masked layer is a `WeightNormalization` of one, which `initialize_weight_normalization`
+            starts from data. It has biases, which start at zero; `kernel_regularizer` sees its v.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input shape: y `[..., H, W, C]`, context `[..., H, W, context_channels]`; their leading dimensions broadcast.
@@ -58,11 +58,11 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         input_order="left-to-right",
         activation="elu",
         residual=False,
-        weight_norm=False,
         use_bias=True,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
+        weight_norm=False,
         **kwargs,
     ):
         super().__init__(

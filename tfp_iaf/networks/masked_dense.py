@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from tfp_iaf import masks
 from tfp_iaf.arguments import integer
-from tfp_iaf.networks.block_product import assemble, block_product
+from tfp_iaf.networks.block_product import assemble, block_product, sum_of_parts
+from tfp_iaf.networks.checkpointed import Checkpointed
 from tfp_iaf.networks.masked_layer import MaskedLayer
 
 __all__ = ["MaskedDense"]
@@ -103,6 +104,7 @@ class MaskedDense(MaskedLayer):
             for k, block in enumerate(self.blocks)
         ]
         super().build(input_shape)
+        self._checkpointed = Checkpointed(self)
 
     def _initial_block(self, k, shape, dtype=None):
         # The initializer's fans are those of the whole kernel. Forbidden entries start at zero and get no gradient:
@@ -127,6 +129,12 @@ class MaskedDense(MaskedLayer):
         whole = assemble(kernels, self.blocks, (len(self.in_degrees), len(self.out_degrees)), self.variable_dtype)
         whole = _reordered(whole, np.argsort(self._in_order), axis=0)
         return _reordered(whole, np.argsort(self._out_order), axis=1)
+
+    def squared_norms(self, dtype):
+        """Of each column of `kernel`, without building that, `[O]`."""
+        parts = [tf.reduce_sum(tf.square(part), axis=0, keepdims=True) for part in self._masked_kernels(dtype)]
+        sums = sum_of_parts(parts, [block.columns for block in self.blocks], len(self.out_degrees), parts[0])
+        return _reordered(sums, np.argsort(self._out_order), axis=1)[0]
 
     def product(self, x):
         kernels = self._masked_kernels(x.dtype)

@@ -9,13 +9,14 @@ import tensorflow as tf
 
 from tfp_iaf import masks
 from tfp_iaf.arguments import integer
+from tfp_iaf.networks.checkpointed import Checkpointed
 from tfp_iaf.networks.network import Network
 from tfp_iaf.networks.weight_norm import WeightNormalization
 
 __all__ = ["OUTPUT_STDDEV", "LinearMap", "MaskedNetwork", "widths_of"]
 
 # The last layer starts near zero, so that every flow on top of it starts near the identity: the standard deviation of its
-# kernel, and with weight normalization, whose kernel must have a direction, of its outputs.
+# kernel; with weight normalization, where the kernel keeps its direction, of its outputs once they are initialized from data.
 OUTPUT_STDDEV = 1e-3
 OUTPUT_SCALE = 1e-2
 
@@ -61,8 +62,6 @@ class MaskedNetwork(Network):
         **kwargs,
     ):
         super().__init__(params, event_shape, context_size, **kwargs)
-        if weight_norm and not use_bias:
-            raise ValueError("Weight normalization has biases: use_bias=False needs weight_norm=False.")
         self.activation = keras.activations.get(activation)
         self.residual = residual
         self.weight_norm = weight_norm
@@ -70,6 +69,10 @@ class MaskedNetwork(Network):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        if weight_norm and not (use_bias and isinstance(self.bias_initializer, keras.initializers.Zeros)):
+            raise ValueError(
+                "With weight_norm=True all layers have biases that start at zero: leave use_bias and bias_initializer."
+            )
 
     def make_layer(self, in_degrees, out_degrees, strict, **kwargs):
         """One masked layer; `kwargs` are those of `keras.layers.Dense`."""
@@ -87,7 +90,7 @@ class MaskedNetwork(Network):
         # Of the inputs, of every hidden layer, of the outputs.
         self._degrees = [np.asarray(last_axis_degrees), *degrees, np.repeat(last_axis_degrees, self.params)]
         self.hidden_layers = [
-            self._make_layer(
+            self._linear_layer(
                 *pair,
                 strict=False,
                 kernel_initializer=self._initializer(),
@@ -97,7 +100,7 @@ class MaskedNetwork(Network):
             for i, pair in enumerate(itertools.pairwise(self._degrees[:-1]))
         ]
         self.skips = [self.residual and k > 0 and widths[k - 1] == widths[k] for k in range(len(widths))]
-        self.output_layer = self._make_layer(
+        self.output_layer = self._linear_layer(
             *self._degrees[-2:],
             strict=True,
             kernel_initializer=self._initializer() if self.weight_norm else _near_zero(),
@@ -109,10 +112,11 @@ class MaskedNetwork(Network):
         # Serialized, to be read back: one initializer object would give every layer the same draw.
         return keras.initializers.serialize(self.kernel_initializer)
 
-    def _make_layer(self, *args, initial_scale=1.0, name, **kwargs):
-        kwargs |= {"kernel_regularizer": self.kernel_regularizer, "dtype": self.dtype_policy}
+    def _linear_layer(self, *args, initial_scale=1.0, name, **kwargs):
+        """A masked layer, weight-normalized where that was asked for."""
+        kwargs |= {"kernel_regularizer": self.kernel_regularizer, "dtype": self.dtype_policy, "name": name}
         if not self.weight_norm:
-            return self.make_layer(*args, use_bias=self.use_bias, name=name, **kwargs)
+            return self.make_layer(*args, use_bias=self.use_bias, **kwargs)
         return WeightNormalization(self.make_layer(*args, use_bias=False, **kwargs), initial_scale=initial_scale, name=name)
 
     def build(self, input_shape=None):
@@ -130,6 +134,7 @@ class MaskedNetwork(Network):
                 # Cast where it is used, as the weights of the masked layers.
                 autocast=False,
             )
+        self._checkpointed = Checkpointed(self)
 
     def linear_maps(self):
         """The `LinearMap` of every layer, from the event to the parameters."""

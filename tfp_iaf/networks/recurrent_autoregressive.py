@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_iaf import masks
 from tfp_iaf.arguments import integer
+from tfp_iaf.networks.checkpointed import Checkpointed
 from tfp_iaf.networks.inputs import vector_shape
 from tfp_iaf.networks.masked_network import OUTPUT_STDDEV
 from tfp_iaf.networks.network import Network
@@ -87,6 +88,7 @@ class RecurrentAutoregressiveNetwork(Network):
         del input_shape  # All sizes are known.
         self.recurrence.build((None, self.event_size, 1 + (self.context_size or 0)))
         self.output_layer.build((None, self.units[-1]))
+        self._checkpointed = Checkpointed(self)
 
     def call(self, y, context=None):
         y = tf.convert_to_tensor(y)

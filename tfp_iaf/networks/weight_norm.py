@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_iaf.networks.masked_dense import MaskedDense
 from tfp_iaf.networks.precision import density_dtype
 
 __all__ = ["WeightNormalization", "initialize"]
@@ -97,7 +98,10 @@ class WeightNormalization(keras.layers.Wrapper):
 
     def _squared_norm(self):
         # bfloat16 is too coarse to sum in.
-        kernel = tf.cast(tf.convert_to_tensor(self.layer.kernel), density_dtype(self))
+        dtype = density_dtype(self)
+        if isinstance(self.layer, MaskedDense):
+            return self.layer.squared_norms(dtype)
+        kernel = tf.cast(tf.convert_to_tensor(self.layer.kernel), dtype)
         unit_axis = kernel.shape.rank + self._unit_axis
         return tf.reduce_sum(tf.square(kernel), [axis for axis in range(kernel.shape.rank) if axis != unit_axis])
 
@@ -124,7 +128,7 @@ class WeightNormalization(keras.layers.Wrapper):
         reached = _reached.get()
         if reached is not None and id(self) not in reached:
             self._initialize_from(self.layer(x))
-            reached[id(self)] = self
+            reached[id(self)] = self, self.gain.numpy()
         if self._scales_kernel:
             with keras.StatelessScope([(self.layer.variables[0], self.kernel)]):
                 outputs = self.layer(x)
@@ -177,7 +181,7 @@ def initialize(model, *inputs, **kwargs):
 
     Raises:
         ValueError: inside a `tf.function`, for data that reach a layer with NaN or infinite values, and if the call reaches no
-            `WeightNormalization` layer.
+            `WeightNormalization` layer, or one inside the inverse of a flow.
 
     Source: Salimans and Kingma 2016, section 3.
 
@@ -204,7 +208,12 @@ def initialize(model, *inputs, **kwargs):
         _reached.reset(token)
     if not reached:
         raise ValueError(f"The call of {model.name} reaches no WeightNormalization layer: there is nothing to initialize.")
-    return list(reached.values())
+    for layer, gain in reached.values():
+        if not np.array_equal(layer.gain.numpy(), gain):
+            raise ValueError(
+                f"{layer.name} was reached inside the inverse of a flow, where weights are held fixed: call the forward direction."
+            )
+    return [layer for layer, _ in reached.values()]
 
 
 def _check_layer(layer):

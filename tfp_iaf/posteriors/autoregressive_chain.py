@@ -2,6 +2,7 @@
 
 from tfp_iaf.arguments import integer
 from tfp_iaf.bijectors import InverseAutoregressiveFlow, ReverseOrder, elementwise
+from tfp_iaf.networks.checkpointed import Checkpointed
 from tfp_iaf.posteriors.posterior import Posterior
 
 __all__ = ["AutoregressiveChain"]
@@ -59,6 +60,7 @@ class AutoregressiveChain(Posterior):
         super().build(features_shape)
         for network in self.networks:
             network.build((None, *self.event_shape))
+        self._checkpointed = Checkpointed(self)
 
     def get_config(self):
         return {

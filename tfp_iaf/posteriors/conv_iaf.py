@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from tfp_iaf.arguments import integer
+from tfp_iaf.networks.checkpointed import Checkpointed
 from tfp_iaf.networks.masked_network import widths_of
 from tfp_iaf.posteriors.conv_steps import conv_networks, conv_steps
 from tfp_iaf.posteriors.posterior import Posterior
@@ -31,8 +32,9 @@ class ConvIAF(Posterior):
         kernel_size: of the networks' convolutions.
         context_channels: number of the context's feature maps; None for as many as a hidden layer has, 0 for no context.
         bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins).
-        activation, residual, weight_norm: of the networks.
+        activation, residual: of the networks.
         seed: integer seed of the noise.
+        weight_norm: of the networks; start them by `networks.initialize_weight_normalization(model, x)`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments: features `[B, H, W, F]`, `num_samples`, `seed`, as in `Posterior`.
@@ -59,8 +61,8 @@ class ConvIAF(Posterior):
         bijector_fn="affine",
         activation="elu",
         residual=False,
-        weight_norm=False,
         seed=None,
+        weight_norm=False,
         **kwargs,
     ):
         super().__init__(latent_shape, seed=seed, **kwargs)
@@ -107,6 +109,7 @@ class ConvIAF(Posterior):
         super().build(features_shape)
         for network in self.networks:
             network.build((None, *self.event_shape))
+        self._checkpointed = Checkpointed(self)
 
     def get_config(self):
         config = super().get_config()

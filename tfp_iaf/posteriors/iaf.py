@@ -27,8 +27,9 @@ class IAF(AutoregressiveChain):
         hidden_units: widths of each network's hidden layers.
         context_size: C, read off the features by a dense layer; None for D, 0 for no context.
         bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins).
-        activation, residual, weight_norm: of the networks.
+        activation, residual: of the networks.
         seed: integer seed of the noise.
+        weight_norm: of the networks; start them by `networks.initialize_weight_normalization(model, x)`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments, shapes and errors: see `Posterior`.
@@ -50,8 +51,8 @@ class IAF(AutoregressiveChain):
         bijector_fn="affine",
         activation="elu",
         residual=False,
-        weight_norm=False,
         seed=None,
+        weight_norm=False,
         **kwargs,
     ):
         super().__init__(latent_size, num_steps, context_size, bijector_fn, seed, **kwargs)
