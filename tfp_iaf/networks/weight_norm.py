@@ -211,7 +211,7 @@ def initialize(model, *inputs, **kwargs):
     for layer, gain in reached.values():
         if not np.array_equal(layer.gain.numpy(), gain):
             raise ValueError(
-                f"{layer.name} was reached inside the inverse of a flow, where weights are held fixed: call a model that samples."
+                f"{layer.name} was reached inside the inverse of a flow, where weights are held fixed: call what samples."
             )
     return [layer for layer, _ in reached.values()]
 
