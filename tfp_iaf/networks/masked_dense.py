@@ -133,7 +133,7 @@ class MaskedDense(MaskedLayer):
     def squared_norms(self, dtype):
         """Of each column of `kernel`, without building that, `[O]`."""
         parts = [tf.reduce_sum(tf.square(part), axis=0, keepdims=True) for part in self._masked_kernels(dtype)]
-        sums = sum_of_parts(parts, [block.columns for block in self.blocks], len(self.out_degrees), parts[0])
+        sums = sum_of_parts(parts, [block.columns for block in self.blocks], len(self.out_degrees), tf.zeros([1], dtype))
         return _reordered(sums, np.argsort(self._out_order), axis=1)[0]
 
     def product(self, x):
