@@ -6,7 +6,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo test lint unit doctest smoke bench test-long static-mnist published-mlp build-query clean
+.PHONY: setup demo test lint unit doctest smoke smoke-train smoke-serve smoke-banana smoke-density smoke-images bench test-long static-mnist published-mlp build-query clean
 
 setup: .venv/installed
 
@@ -35,11 +35,23 @@ unit: setup
 doctest: setup
 	$(PYTEST) -q --doctest-modules tfp_iaf
 
+# Two at a time: most of each is importing and compiling.
 smoke: setup
+	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-banana smoke-density
+
+smoke-train:
 	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
+
+smoke-serve: smoke-train
 	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --out=runs/smoke/served_samples.png --num_samples=4
+
+smoke-banana:
 	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png
+
+smoke-density:
 	$(RUN) examples/fit_density.py --smoke --out=runs/smoke/density.png
+
+smoke-images:
 	$(RUN) examples/train_image_vae.py --smoke --logdir=runs/smoke/images
 
 # Against other packages, which get an environment of their own (PyTorch's CPU build, JAX). Half an hour on two cores.
