@@ -70,8 +70,8 @@ PRESETS = {
         "evaluation_rows": 512,
     },
 }
-# For a minute's run, where the preset has the value.
-SMOKE = {
+# For a minute's run.
+_SMOKE = {
     "filters": 8,
     "num_layers": ["2"],
     "latent_channels": 2,
@@ -81,3 +81,13 @@ SMOKE = {
     "importance_samples": 4,
     "importance_images": 32,
 }
+
+
+def values_of(preset, smoke):
+    """The preset's values by name; in a smoke run those of a small model on a few images."""
+    values = dict(PRESETS[preset])
+    if smoke:
+        values |= {name: value for name, value in _SMOKE.items() if name in values}
+        if preset != "mnist-resnet":
+            values["data"] = "digits"  # These come with scikit-learn.
+    return values

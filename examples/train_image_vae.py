@@ -21,7 +21,7 @@ import training
 import vae_plots
 from absl import app, flags, logging
 from averaging import averaged
-from image_presets import POSTERIORS, PRESETS, SMOKE
+from image_presets import POSTERIORS, PRESETS, values_of
 from provenance import provenance
 
 import tfp_iaf
@@ -92,11 +92,7 @@ def read_settings():
     Raises:
         ValueError: for flags that the preset has no use for.
     """
-    values = dict(PRESETS[FLAGS.preset])
-    if FLAGS.smoke:
-        values |= {name: value for name, value in SMOKE.items() if name in values}
-        if FLAGS.preset != "mnist-resnet":
-            values["data"] = "digits"  # These come with scikit-learn.
+    values = values_of(FLAGS.preset, FLAGS.smoke)
     for name in sorted({name for preset in PRESETS.values() for name in preset}):
         if FLAGS[name].value is None:
             continue

@@ -99,7 +99,7 @@ class WeightNormalization(keras.layers.Wrapper):
     def _squared_norm(self):
         # bfloat16 is too coarse to sum in.
         dtype = density_dtype(self)
-        if isinstance(self.layer, MaskedDense):
+        if isinstance(self.layer, MaskedDense):  # Its `kernel` is put together from blocks with every call.
             return self.layer.squared_norms(dtype)
         kernel = tf.cast(tf.convert_to_tensor(self.layer.kernel), dtype)
         unit_axis = kernel.shape.rank + self._unit_axis
