@@ -121,9 +121,9 @@ def resnet_vae(settings, posterior, images):
         layer = {"diagonal": tfp_iaf.DiagonalGaussian, "full_covariance": tfp_iaf.FullCovariance}[posterior]
         posterior = layer(settings.latent_size, seed=FLAGS.seed)
     return tfp_iaf.VAE(
-        encoder=tfp_iaf.models.mnist_encoder(settings.resnet_version, settings.weight_norm),
+        encoder=tfp_iaf.layers.mnist_encoder(settings.resnet_version, settings.weight_norm),
         posterior=posterior,
-        decoder=tfp_iaf.models.mnist_decoder(settings.resnet_version, settings.weight_norm, images.shape),
+        decoder=tfp_iaf.layers.mnist_decoder(settings.resnet_version, settings.weight_norm, images.shape),
         likelihood=images.likelihood,
     )
 
@@ -276,7 +276,7 @@ def run(name, settings, images, folder):
 
 
 def initialize(model, x):
-    tfp_iaf.networks.initialize_weight_normalization(model, x[:INITIALIZATION_IMAGES])
+    tfp_iaf.layers.initialize_weight_normalization(model, x[:INITIALIZATION_IMAGES])
 
 
 def has_bits(images):

@@ -3,9 +3,10 @@
 Data flows one way: masks -> networks -> bijectors -> posteriors -> models -> evaluation and serving.
 """
 
-from tfp_iaf import bijectors, evaluation, masks, models, networks, objectives, posteriors, serving
+from tfp_iaf import bijectors, callbacks, evaluation, layers, likelihoods, masks, models, networks, objectives, posteriors, priors, serving
 from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, InverseAutoregressiveFlow, LinearCholeskyIAF, ReverseOrder
-from tfp_iaf.models import VAE, KLWarmUp
+from tfp_iaf.callbacks import KLWarmUp
+from tfp_iaf.models import VAE, HierarchicalVAE
 from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, RecurrentAutoregressiveNetwork
 from tfp_iaf.posteriors import IAF, ConvIAF, DiagonalGaussian, FullCovariance, RecurrentIAF
 
@@ -20,6 +21,7 @@ __all__ = [
     "ConvInverseAutoregressiveFlow",
     "DiagonalGaussian",
     "FullCovariance",
+    "HierarchicalVAE",
     "InverseAutoregressiveFlow",
     "KLWarmUp",
     "LinearCholeskyIAF",
@@ -27,11 +29,15 @@ __all__ = [
     "RecurrentIAF",
     "ReverseOrder",
     "bijectors",
+    "callbacks",
     "evaluation",
+    "layers",
+    "likelihoods",
     "masks",
     "models",
     "networks",
     "objectives",
     "posteriors",
+    "priors",
     "serving",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import objectives
-from tfp_iaf.arguments import integer
+from tfp_iaf._arguments import integer
 
 __all__ = ["bits_per_dim", "elbo", "log_likelihood", "mean_and_standard_error"]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfp_iaf.arguments import integer
+from tfp_iaf._arguments import integer
 
 __all__ = ["KernelBlock", "conv_mask", "degree_mask", "fixed_order", "hidden_degrees", "input_degrees", "kernel_blocks"]
 

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 from benchmarks.contenders import Flow, tf_timing
 from tfp_iaf import AutoregressiveNetwork, InverseAutoregressiveFlow, ReverseOrder
-from tfp_iaf.posteriors.noise import standard_normal
+from tfp_iaf.posteriors._noise import standard_normal
 
 PACKAGES = ("tfp_iaf", "tensorflow", "tensorflow-probability", "keras")
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests import properties, reference
-from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, InverseAutoregressiveFlow, ReverseOrder, elementwise
+from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, InverseAutoregressiveFlow, ReverseOrder
+from tfp_iaf.bijectors import maps as elementwise
 from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork
 
 tfb = tfp.bijectors

@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from tests import properties, reference
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, elementwise
+from tfp_iaf.bijectors import InverseAutoregressiveFlow
+from tfp_iaf.bijectors import maps as elementwise
 from tfp_iaf.networks import AutoregressiveNetwork
 
 PARAMS = {"affine": 2, "gated": 2, "location": 1}

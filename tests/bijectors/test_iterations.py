@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf.bijectors import fixed_point, sequential
+from tfp_iaf.bijectors.inverses import sequential
+from tfp_iaf.bijectors.inverses import fixed_point
 
 SIZE = 12
 # Reads the entry before.

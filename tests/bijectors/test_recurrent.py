@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from tests import properties
 from tests.bijectors.test_inverse_autoregressive_flow import both_directions
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, elementwise
+from tfp_iaf.bijectors import InverseAutoregressiveFlow
+from tfp_iaf.bijectors import maps as elementwise
 from tfp_iaf.networks import RecurrentAutoregressiveNetwork
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf.bijectors import staircase
+from tfp_iaf.bijectors.inverses import staircase
 
 
 def naive(layers, close, close_sides, num_groups):

@@ -9,7 +9,7 @@ from tests import properties
 from tests.strategies import mirrored_strategy
 from tfp_iaf import evaluation, objectives, serving
 from tfp_iaf.models import HierarchicalVAE
-from tfp_iaf.networks import initialize_weight_normalization
+from tfp_iaf.layers import initialize_weight_normalization
 
 INFERENCES = ["bidirectional", "bottom-up"]
 POSTERIORS = ["diagonal", "linear", "iaf"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf.posteriors.noise import standard_normal
+from tfp_iaf.posteriors._noise import standard_normal
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])

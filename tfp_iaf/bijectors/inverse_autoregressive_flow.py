@@ -5,12 +5,18 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf.bijectors import elementwise, equation, fixed_point, incremental, recurrent, sequential
-from tfp_iaf.bijectors.fingerprint import fingerprint
-from tfp_iaf.bijectors.flow_spec import FlowSpec
-from tfp_iaf.bijectors.references import tensor_or_reference
-from tfp_iaf.bijectors.step import Step
-from tfp_iaf.networks import AutoregressiveNetwork, RecurrentAutoregressiveNetwork, density_dtype
+from tfp_iaf.bijectors.inverses import incremental
+from tfp_iaf.bijectors.inverses import sequential
+from tfp_iaf.bijectors.inverses import recurrent
+from tfp_iaf.bijectors.inverses import fixed_point
+from tfp_iaf.bijectors.inverses import base as equation
+from tfp_iaf.bijectors import maps as elementwise
+from tfp_iaf._compat.fingerprint import fingerprint
+from tfp_iaf.bijectors._flow_spec import FlowSpec
+from tfp_iaf.bijectors._captured import tensor_or_reference
+from tfp_iaf.bijectors.base import Step
+from tfp_iaf.layers import density_dtype
+from tfp_iaf.networks import AutoregressiveNetwork, RecurrentAutoregressiveNetwork
 
 __all__ = ["InverseAutoregressiveFlow"]
 

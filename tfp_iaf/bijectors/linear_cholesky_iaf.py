@@ -5,8 +5,8 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf.bijectors.references import tensor_or_reference
-from tfp_iaf.bijectors.step import Step
+from tfp_iaf.bijectors._captured import tensor_or_reference
+from tfp_iaf.bijectors.base import Step
 
 __all__ = ["LinearCholeskyIAF"]
 

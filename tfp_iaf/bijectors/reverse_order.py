@@ -3,8 +3,8 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf.arguments import integer
-from tfp_iaf.bijectors.step import Step
+from tfp_iaf._arguments import integer
+from tfp_iaf.bijectors.base import Step
 
 __all__ = ["ReverseOrder"]
 

@@ -5,9 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import objectives
-from tfp_iaf.arguments import integer
-from tfp_iaf.models import data_checks, likelihoods
-from tfp_iaf.networks import density_dtype
+from tfp_iaf._arguments import integer
+from tfp_iaf.models import _data_checks as data_checks
+from tfp_iaf.likelihoods import _functions as likelihoods
+from tfp_iaf.layers import density_dtype
 
 __all__ = ["ElboModel"]
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 
 from tfp_iaf import masks
-from tfp_iaf.arguments import integer
-from tfp_iaf.networks.masked_conv import MaskedConv, kernel_size_of
-from tfp_iaf.networks.masked_network import MaskedNetwork, widths_of
+from tfp_iaf._arguments import integer
+from tfp_iaf.layers.masked_conv import MaskedConv, kernel_size_of
+from tfp_iaf.networks._masked_network import MaskedNetwork, widths_of
 
 __all__ = ["ConvAutoregressiveNetwork"]
 

@@ -5,11 +5,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import masks
-from tfp_iaf.arguments import integer
-from tfp_iaf.networks.checkpointed import Checkpointed
-from tfp_iaf.networks.inputs import vector_shape
-from tfp_iaf.networks.masked_network import OUTPUT_STDDEV
-from tfp_iaf.networks.network import Network
+from tfp_iaf._arguments import integer
+from tfp_iaf.layers._checkpointed import Checkpointed
+from tfp_iaf.networks._inputs import vector_shape
+from tfp_iaf.networks._masked_network import OUTPUT_STDDEV
+from tfp_iaf.networks.base import Network
 
 __all__ = ["RecurrentAutoregressiveNetwork"]
 

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 
-from tfp_iaf.arguments import integer
-from tfp_iaf.networks.checkpointed import Checkpointed
-from tfp_iaf.networks.masked_network import widths_of
-from tfp_iaf.posteriors.conv_steps import conv_networks, conv_steps
-from tfp_iaf.posteriors.posterior import Posterior
+from tfp_iaf._arguments import integer
+from tfp_iaf.layers._checkpointed import Checkpointed
+from tfp_iaf.networks._masked_network import widths_of
+from tfp_iaf.posteriors._conv_steps import conv_networks, conv_steps
+from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["ConvIAF"]
 
@@ -34,7 +34,7 @@ class ConvIAF(Posterior):
         bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins).
         activation, residual: of the networks.
         seed: integer seed of the noise.
-        weight_norm: of the networks; start them by `networks.initialize_weight_normalization(model, x)`.
+        weight_norm: of the networks; start them by `layers.initialize_weight_normalization(model, x)`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments: features `[B, H, W, F]`, `num_samples`, `seed`, as in `Posterior`.

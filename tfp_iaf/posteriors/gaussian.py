@@ -3,7 +3,7 @@
 import keras
 
 from tfp_iaf.bijectors import LinearCholeskyIAF
-from tfp_iaf.posteriors.posterior import Posterior
+from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["DiagonalGaussian", "FullCovariance"]
 

@@ -3,7 +3,7 @@
 import keras
 
 from tfp_iaf.networks import AutoregressiveNetwork
-from tfp_iaf.posteriors.autoregressive_chain import AutoregressiveChain
+from tfp_iaf.posteriors._autoregressive_chain import AutoregressiveChain
 
 __all__ = ["IAF"]
 
@@ -29,7 +29,7 @@ class IAF(AutoregressiveChain):
         bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins).
         activation, residual: of the networks.
         seed: integer seed of the noise.
-        weight_norm: of the networks; start them by `networks.initialize_weight_normalization(model, x)`.
+        weight_norm: of the networks; start them by `layers.initialize_weight_normalization(model, x)`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments, shapes and errors: see `Posterior`.

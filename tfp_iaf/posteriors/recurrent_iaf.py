@@ -3,7 +3,7 @@
 import keras
 
 from tfp_iaf.networks import RecurrentAutoregressiveNetwork
-from tfp_iaf.posteriors.autoregressive_chain import AutoregressiveChain
+from tfp_iaf.posteriors._autoregressive_chain import AutoregressiveChain
 
 __all__ = ["RecurrentIAF"]
 

@@ -1,0 +1,322 @@
+"""The ResNet VAE with stacked three-dimensional latents."""
+
+import math
+import numbers
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf import objectives
+from tfp_iaf._arguments import integer
+from tfp_iaf.bijectors import maps as elementwise
+from tfp_iaf.models.elbo_model import ElboModel
+from tfp_iaf.models.hierarchical._latent_ladder import LatentLadder
+from tfp_iaf.models.hierarchical._latent_layer import POSTERIORS
+from tfp_iaf.networks._masked_network import widths_of
+from tfp_iaf.posteriors._noise import standard_normal
+from tfp_iaf.posteriors._seeded_layer import SeededLayer
+
+__all__ = ["HierarchicalVAE"]
+
+INFERENCES = ("bidirectional", "bottom-up")
+LIKELIHOODS = ("bernoulli", "discretized_logistic")
+
+
+@keras.saving.register_keras_serializable("tfp_iaf")
+class HierarchicalVAE(ElboModel):
+    """A VAE of images with L layers of H x W x C latents, each with a learned prior conditioned on those above.
+
+    ```none
+    p(x, z) = p(x|z_1 ... z_L) prod_l p(z_l | z_{l+1} ... z_L)
+    q(z|x)  = prod_l q(z_l | x, z_{l+1} ... z_L)      "bidirectional": one deterministic way up, sampled on the way down
+              prod_l q(z_l | x, z_1 ... z_{l-1})      "bottom-up": sampled on the way up
+    elbo(x) = log p(x|z) - sum_l (log q(z_l | ...) - log p(z_l | ...))       (nats an image)
+    loss    = -mean over the batch of reconstruction + kl_weight * (KL with free bits)
+    ```
+
+    Layer 1 is nearest to the image. `fit`, `evaluate`, metrics and files are those of `VAE`; images `[B, H, W, C]` are
+    integers 0 to 255 ("discretized_logistic", with a learned log-scale a channel) or 0 and 1 ("bernoulli").
+
+    With `weight_norm`, call `layers.initialize_weight_normalization(model, x)` on some hundred images before training.
+
+    Args:
+        image_shape: (H, W, C).
+        num_layers: numbers of stochastic layers, one for each resolution, the finest first: (4,) or (2, 2).
+        filters: feature maps of the deterministic ways up and down.
+        latent_channels: C of each latent.
+        patch_size: by how much the first convolution divides height and width; each further resolution divides by 2.
+        inference: "bidirectional" or "bottom-up".
+        posterior: "diagonal"; "linear" (y plus a masked convolution of y: Gaussian, correlated); or "iaf".
+        num_steps: steps of "iaf" in each layer.
+        flow_filters: maps of the hidden layers of its networks; None for one layer of `filters`.
+        bijector_fn: its elementwise map: "affine", "gated", "location", "spline".
+        free_bits: lambda, nats a feature map of a layer; 0 for none.
+        soft_free_bits: whether lambda acts through weights that follow it (`objectives.soft_free_bits_weights`).
+        likelihood: "discretized_logistic" or "bernoulli".
+        weight_norm: whether the convolutions are weight-normalized, the flows' masked ones too.
+        recompute: whether the activations inside a layer are computed again for the gradient instead of kept: on a CPU
+            in graph mode it saved a quarter of the memory that grows with the batch. TensorFlow keeps what it has traced
+            for that until the process ends.
+        num_samples: posterior samples an image in training.
+        seed: integer seed of the noise.
+        **kwargs: `name`, `dtype` of `keras.Model`.
+
+    Raises:
+        ValueError: for unknown names, and images whose sizes the resolutions do not divide.
+
+    Source: Kingma et al. 2016, section 5.2 (first version); section 6.2 and appendices C.2, C.8 (final version).
+
+    >>> model = HierarchicalVAE((8, 8, 3), num_layers=(1, 1), filters=8, latent_channels=2)
+    >>> model.compile(keras.optimizers.Adamax(2e-3))
+    >>> images = np.random.default_rng(0).integers(0, 256, size=[32, 8, 8, 3], dtype="uint8")
+    >>> history = model.fit(images, batch_size=16, verbose=0)
+    >>> model.sample(5, seed=[0, 1]).shape
+    TensorShape([5, 8, 8, 3])
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        num_layers=(4,),
+        filters=64,
+        latent_channels=32,
+        patch_size=2,
+        inference="bidirectional",
+        posterior="iaf",
+        num_steps=1,
+        flow_filters=None,
+        bijector_fn="affine",
+        free_bits=0.0,
+        soft_free_bits=False,
+        likelihood="discretized_logistic",
+        weight_norm=True,
+        recompute=False,
+        num_samples=1,
+        seed=None,
+        **kwargs,
+    ):
+        for name, value, known in (
+            ("inference", inference, INFERENCES),
+            ("posterior", posterior, POSTERIORS),
+            ("likelihood", likelihood, LIKELIHOODS),
+        ):
+            if value not in known:
+                raise ValueError(f"Unknown {name} {value!r}: expected one of {', '.join(known)}.")
+        if isinstance(free_bits, bool) or not isinstance(free_bits, numbers.Real) or not 0.0 <= free_bits < math.inf:
+            raise ValueError(f"free_bits must be a number of at least 0 nats, got {free_bits!r}.")
+        if soft_free_bits and not free_bits:
+            raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
+        elementwise.params_of(bijector_fn)
+        super().__init__(likelihood, num_samples, **kwargs)
+        self.image_shape = _image_shape(image_shape)
+        self.num_layers = _num_layers(num_layers)
+        self.filters = integer("filters", filters)
+        self.latent_channels = integer("latent_channels", latent_channels)
+        self.patch_size = integer("patch_size", patch_size)
+        divisor = self.patch_size * 2 ** (len(self.num_layers) - 1)
+        if any(size % divisor for size in self.image_shape[:2]):
+            raise ValueError(
+                f"num_layers={self.num_layers} with patch_size={self.patch_size} needs an image height and width "
+                f"divisible by {divisor}, got {self.image_shape[:2]}."
+            )
+        self.inference = inference
+        self.posterior = posterior
+        self.num_steps = integer("num_steps", num_steps)
+        self.flow_filters = (self.filters,) if flow_filters is None else widths_of("flow_filters", flow_filters)
+        self.bijector_fn = bijector_fn
+        self.free_bits = float(free_bits)
+        self.soft_free_bits = soft_free_bits
+        self.weight_norm = weight_norm
+        self.recompute = recompute
+        self.noise = SeededLayer(seed, name="noise")
+        self.ladder = LatentLadder(
+            self.image_shape,
+            self.num_layers,
+            self.filters,
+            self.latent_channels,
+            self.patch_size,
+            bidirectional=inference == "bidirectional",
+            posterior=posterior,
+            num_steps=self.num_steps,
+            flow_filters=self.flow_filters,
+            bijector_fn=bijector_fn,
+            weight_norm=weight_norm,
+            recompute=recompute,
+            takes_levels=likelihood == "discretized_logistic",
+            dtype=self.dtype_policy,
+            name="ladder",
+        )
+        if soft_free_bits:
+            self.free_bits_weights = self.add_weight(
+                name="free_bits_weights",
+                shape=(len(self.latent_shapes) * self.latent_channels,),
+                initializer="ones",
+                trainable=False,
+                # Replicas of tf.distribute update it by their own parts of the batch.
+                aggregation="mean",
+                autocast=False,
+                dtype=self.density_dtype,
+            )
+        # All sizes are known.
+        self.build((None, *self.image_shape))
+
+    @property
+    def latent_shapes(self):
+        """The shapes of z_1 ... z_L."""
+        return [layer.event_shape for layer in self.ladder.latent_layers]
+
+    def latent_specs(self):
+        return [
+            tf.TensorSpec((None, *shape), self.density_dtype, name=f"z_{index + 1}")
+            for index, shape in enumerate(self.latent_shapes)
+        ]
+
+    def build(self, input_shape):
+        if tuple(input_shape[1:]) != self.image_shape:
+            raise ValueError(f"The model takes images of shape {self.image_shape}, got {tuple(input_shape[1:])}.")
+        if not self.ladder.built:
+            self.ladder.build()
+        self.data_shape = self.image_shape
+
+    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+        """The terms of the bound at S samples of q(z|x).
+
+        Args:
+            x: `[B, H, W, C]`.
+            num_samples: S.
+            seed: int32 tensor of shape [2]; None takes the next of the model's own.
+            training: whether to keep less for the gradient, where the model shall `recompute`.
+
+        Returns:
+            A dict of `z`, a list of z_1 ... z_L, `[S, B, ...]` each; `reconstruction` and `kl` `[S, B]`; and
+            `kl_per_map` `[S, B, J]`, kl by layer and feature map.
+        """
+        x = self.as_input(x)
+        num_rows = num_samples * tf.shape(x)[0]
+        z, log_q, log_p, parameters = self.ladder.up_and_down(x, num_samples, self._sampler(num_rows, seed), bool(training))
+        kl_per_map = tf.concat([q - p for q, p in zip(log_q, log_p)], axis=-1)
+
+        def by_sample(value):
+            return tf.reshape(value, tf.concat([[num_samples, tf.shape(x)[0]], tf.shape(value)[1:]], axis=0))
+
+        return {
+            "z": [by_sample(latent) for latent in z],
+            "kl": by_sample(tf.reduce_sum(kl_per_map, axis=-1)),
+            "kl_per_map": by_sample(kl_per_map),
+            "reconstruction": self.log_likelihood_of(x, parameters, num_samples),
+        }
+
+    def posterior_sample(self, x, seed=None):
+        """(z_1 ... z_L, log q(z|x)) of one sample for each image: a list, and `[B]`."""
+        x = self.as_input(x)
+        z, log_q, _, _ = self.ladder.up_and_down(x, 1, self._sampler(tf.shape(x)[0], seed))
+        return z, sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
+
+    def posterior_log_prob(self, x, z):
+        """log q(z|x) of given latents, `[B]`, through the inverse of every step.
+
+        Args:
+            x: `[B, H, W, C]`.
+            z: a list of z_1 ... z_L, each `[B, ...]`.
+        """
+
+        def given(index, layer, up, down):
+            latent = tf.cast(z[index], self.density_dtype)
+            return latent, layer.posterior_log_prob(up, down, latent)[:, tf.newaxis]
+
+        self._check_latents(z, np.shape(x)[0])
+        _, log_q, _, _ = self.ladder.up_and_down(self.as_input(x), 1, given)
+        return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
+
+    def decode(self, z, training=False):
+        """The likelihood's parameters at z_1 ... z_L, in `density_dtype`."""
+        del training
+        self._check_latents(z)
+        return self.ladder.down(tf.shape(z[0])[0], lambda index, prior: tf.cast(z[index], self.density_dtype))
+
+    def prior_sample(self, num_samples, seed, temperature=1.0):
+        """(z_1 ... z_L drawn from the prior, the likelihood's parameters there).
+
+        Args:
+            num_samples: N.
+            seed: int32 tensor of shape [2].
+            temperature: factor of the prior's scales; below 1, samples closer to the mode.
+        """
+        noise = self._noise(num_samples, seed)
+        z = [None] * len(noise)
+
+        def draw(index, prior):
+            loc, scale = prior
+            z[index] = loc + temperature * scale * noise[index]
+            return z[index]
+
+        parameters = self.ladder.down(num_samples, draw)
+        return z, parameters
+
+    def kl_objective(self, y_pred, sample_weight, training):
+        if not self.free_bits:
+            return super().kl_objective(y_pred, sample_weight, training)
+        kl = y_pred["kl_per_map"] * sample_weight[:, tf.newaxis]
+        if not self.soft_free_bits:
+            return objectives.free_bits(kl, self.free_bits)
+        weights = tf.convert_to_tensor(self.free_bits_weights)
+        if training:
+            self.free_bits_weights.assign(objectives.soft_free_bits_weights(weights, kl, self.free_bits))
+        return tf.reduce_sum(weights * tf.reduce_mean(kl, axis=0))
+
+    def _noise(self, num_rows, seed):
+        """Standard normal noise of every latent, `[num_rows, ...]` each."""
+        sizes = [math.prod(shape) for shape in self.latent_shapes]
+        noise = standard_normal([num_rows, sum(sizes)], self.noise.next_seed(seed), tf.as_dtype(self.density_dtype))
+        return [tf.reshape(part, [-1, *shape]) for part, shape in zip(tf.split(noise, sizes, axis=-1), self.latent_shapes)]
+
+    def _sampler(self, num_rows, seed):
+        noise = self._noise(num_rows, seed)
+
+        def draw(index, layer, up, down):
+            z, log_q = layer.sample_posterior(up, down, noise[index])
+            return z, tf.reduce_sum(log_q, axis=[1, 2])
+
+        return draw
+
+    def _check_latents(self, z, num_rows=None):
+        shapes = [tuple(np.shape(latent)) for latent in z]
+        sizes = {shape[:1] for shape in shapes} | ({(num_rows,)} if num_rows is not None else set())
+        if [shape[1:] for shape in shapes] != self.latent_shapes or len(sizes - {(None,)}) > 1:
+            raise ValueError(
+                f"The model takes a list of z_1 ... z_L of shapes [batch, *] {self.latent_shapes} and equal batches, got "
+                f"{shapes}{'' if num_rows is None else f' for {num_rows} images'}."
+            )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_shape": list(self.image_shape),
+            "num_layers": list(self.num_layers),
+            "filters": self.filters,
+            "latent_channels": self.latent_channels,
+            "patch_size": self.patch_size,
+            "inference": self.inference,
+            "posterior": self.posterior,
+            "num_steps": self.num_steps,
+            "flow_filters": list(self.flow_filters),
+            "bijector_fn": self.bijector_fn,
+            "free_bits": self.free_bits,
+            "soft_free_bits": self.soft_free_bits,
+            "weight_norm": self.weight_norm,
+            "recompute": self.recompute,
+            "seed": self.noise.seed,
+        }
+
+
+def _image_shape(image_shape):
+    if not np.iterable(image_shape) or len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (H, W, C), got {image_shape!r}.")
+    return tuple(integer("A size in image_shape", size) for size in image_shape)
+
+
+def _num_layers(num_layers):
+    if not np.iterable(num_layers) or not len(num_layers):
+        raise ValueError(f"num_layers must be a sequence, one number for each resolution, such as (2, 2), got {num_layers!r}.")
+    return tuple(integer("A number in num_layers", count) for count in num_layers)
