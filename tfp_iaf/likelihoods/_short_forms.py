@@ -2,7 +2,7 @@
 
 import keras
 
-from tfp_iaf._registered import registered
+from tfp_iaf._registered import deserialize
 from tfp_iaf.likelihoods.base import FromFunction, Likelihood
 from tfp_iaf.likelihoods.bernoulli import Bernoulli
 from tfp_iaf.likelihoods.discretized_logistic import DiscretizedLogistic
@@ -26,8 +26,7 @@ def get(identifier):
     >>> get("normal").log_scale_bound
     5.0
     """
-    if isinstance(identifier, dict):
-        identifier = registered(identifier)
+    identifier = deserialize(identifier)
     if isinstance(identifier, Likelihood):
         return identifier
     if isinstance(identifier, str) and identifier in NAMES:

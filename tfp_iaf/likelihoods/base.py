@@ -123,7 +123,7 @@ class FromFunction(Likelihood):
     def __init__(self, function):
         if isinstance(function, keras.layers.Layer):
             raise ValueError(
-                f"A likelihood holds no weights, got the Keras layer {type(function).__name__}: make it the decoder's last layer."
+                f"A likelihood holds no weights, got the layer {type(function).__name__}: make it the decoder's last layer."
             )
         self.function = function
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfp_iaf import likelihoods
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, unpacked
+from tfp_iaf.models._parts import first_line
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
 
@@ -167,7 +168,9 @@ class CheckedModel(keras.Model):
         self.check_shapes(input_shape)
         data, condition = shapes_of(input_shape)
         if None in data[1:] or None in (condition or ())[1:]:
-            raise ValueError(f"All sizes but the batch's must be known, got {data if condition is None else (data, condition)}.")
+            raise ValueError(
+                f"All sizes but the batch's must be known, got {data if condition is None else (data, condition)}."
+            )
         self.data_shape = data[1:]
         self.condition_shape = None if condition is None else condition[1:]
 
@@ -255,10 +258,9 @@ class CheckedModel(keras.Model):
             return
         state = random.getstate()  # Keras seeds the twin's layers from it.
         try:
-            type(self).from_config(keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(config)))
+            type(self).from_config(keras.saving.serialize_keras_object(config))
         except Exception as error:
-            reason = str(error).strip().split("\n")[0]
-            raise ValueError(f"The model could be saved, but not loaded again: {reason}") from None
+            raise ValueError(f"The model could be saved, but not loaded again: {first_line(error)}") from error
         finally:
             random.setstate(state)
         self._memory.can_be_loaded = True

@@ -1,13 +1,10 @@
 """The contract of models that are trained on the evidence lower bound."""
 
-import math
-import numbers
-
 import keras
 import tensorflow as tf
 
 from tfp_iaf import likelihoods, objectives
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import integer, positive
 from tfp_iaf.models._checked_model import CheckedModel, Untracked
 from tfp_iaf.noise import seed_pair
 
@@ -151,12 +148,8 @@ class ElboModel(CheckedModel):
             num_samples = integer("num_samples", num_samples)
             if num_samples > 2**31 - 1:
                 raise ValueError(f"num_samples must be at most 2^31 - 1, got {num_samples}.")
-        if not tf.is_tensor(temperature) and (
-            isinstance(temperature, bool)
-            or not isinstance(temperature, numbers.Real)
-            or not 0.0 < temperature < math.inf
-        ):
-            raise ValueError(f"temperature must be a positive number, got {temperature!r}.")
+        if not tf.is_tensor(temperature):
+            temperature = positive("temperature", temperature)
         return num_samples, seed_pair(seed), temperature
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
