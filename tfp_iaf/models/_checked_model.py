@@ -73,8 +73,11 @@ class CheckedModel(keras.Model):
         return inputs
 
     def check_data(self, x):
-        """x, or (x, condition), as arrays; a ValueError if a shape is wrong, or if they hold NaN, numbers out of range, or values
-        that the likelihood gives no probability."""
+        """x, or (x, condition), as arrays.
+
+        Raises:
+            ValueError: for a wrong shape, NaN, numbers out of range, or values that the likelihood gives no probability.
+        """
         names = ("data", "condition")
         limit = "float64" if self.density_dtype == keras.config.floatx() == "float64" else "float32"
         parts = x if isinstance(x, tuple) else (x,)
@@ -143,8 +146,8 @@ class CheckedModel(keras.Model):
             if condition.shape.is_compatible_with(fits):
                 return tf.broadcast_to(condition, shape)
         raise ValueError(
-            f"condition must have shape {[num_samples, *self.condition_shape]}, or {list(self.condition_shape)} for one that all "
-            f"share, got {condition.shape.as_list()}."
+            f"condition must have shape {[num_samples, *self.condition_shape]}, or {list(self.condition_shape)} for one that "
+            f"all share, got {condition.shape.as_list()}."
         )
 
     def give_hints(self, x):

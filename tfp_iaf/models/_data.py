@@ -72,8 +72,8 @@ class CheckedData:
         model: the `ElboModel` that checks.
 
     Attributes:
-        arguments: a dict of `x`, `y` and `sample_weight` for Keras. `y` are zeros where there are weights: without targets Keras
-            drops them.
+        arguments: a dict of `x`, `y` and `sample_weight` for Keras. Where there are weights, `y` holds zeros: without
+            targets Keras drops the weights.
         shapes: the shapes of x, or of (x, condition), with None for the batch.
         first: the first rows of x, or of (x, condition), as arrays; None if a dataset has still to be read.
         error: the ValueError of a batch that was refused in a thread of `tf.data`, where TensorFlow buries it under its own.

@@ -110,8 +110,8 @@ def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
         )
     if tape.watched_variables():
         raise ValueError(
-            f"The likelihood {likelihood.name} reads trainable variables, which the model would neither train nor save: put them "
-            "into the decoder's last layer, as layers.ChannelLogScale does."
+            f"The likelihood {likelihood.name} reads trainable variables, which the model would neither train nor save: put "
+            "them into the decoder's last layer, as layers.ChannelLogScale does."
         )
 
 

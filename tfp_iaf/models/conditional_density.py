@@ -24,13 +24,13 @@ class ConditionalDensity(ElboModel):
     loss = -mean over the batch of log p(y | condition) + regularization losses
     ```
 
-    For regression with full densities in place of point forecasts, and for amortized inference: y the parameters of a simulator,
-    the condition its output. `fit((y, condition))` takes what `ElboModel.fit` takes, with y in the place of x. Metrics: `loss` and
-    `log_likelihood` (nats per example). Standardize y and the conditions; undo it for samples, and subtract log(std) per entry
-    of y from `log_prob`.
+    Use it for regression with full densities in place of point forecasts, and for amortized inference, where y are the
+    parameters of a simulator and the condition is its output. `fit((y, condition))` takes what `ElboModel.fit` takes, with y in
+    the place of x. Metrics: `loss` and `log_likelihood` (nats per example). Standardize y and the conditions; for the original y
+    undo it in samples, and subtract log(std) of each entry of y from `log_prob`.
 
-    A density of data asks for the inverse of each flow: of the posteriors, `IAF` with bijector_fn "affine" or "spline" is a good
-    start. Only "spline" makes densities of one-dimensional y that are not Gaussian; see `posteriors.IAF` for its range.
+    The density of given y needs the inverse of each flow. `IAF` with bijector_fn "affine" or "spline" is a good start. Only
+    "spline" makes densities of one-dimensional y that are not Gaussian; see `posteriors.IAF` for its range.
 
     In the terms of `ElboModel` there is no latent: `elbo_terms` gives the log-density as `reconstruction`, and `kl` 0, so
     that `evaluation.log_likelihood(model, (y, condition))` is exact.
@@ -76,8 +76,8 @@ class ConditionalDensity(ElboModel):
         _parts.fitting_features(self.posterior, features)
         if self.data_shape != tuple(self.posterior.event_shape):
             raise ValueError(
-                f"The posterior makes densities of shape {tuple(self.posterior.event_shape)}, got y of shape {self.data_shape}: "
-                "its latent size must be the size of y."
+                f"The posterior makes densities of shape {tuple(self.posterior.event_shape)}, got y of shape "
+                f"{self.data_shape}: its latent size must be the size of y."
             )
 
     def call(self, x, training=None):

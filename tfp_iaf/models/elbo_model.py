@@ -24,12 +24,13 @@ class ElboModel(CheckedModel):
     model takes `(x, condition)` in place of x: a list is data, a tuple is (x, condition). Datasets and generators give x,
     `(x,)` or, with weights, `(x, None, weights)`; of a conditional model `((x, condition),)`.
 
-    Metrics: `loss`, `elbo`, `kl`, `reconstruction`, the last three without `kl_weight`. In `evaluate` and `val_loss` the loss is
-    -elbo plus regularization losses, whatever `kl_weight` is. `kl_weight` is 1 unless `KLWarmUp` moves it, and no file holds it.
+    Metrics: `loss`, `elbo`, `kl`, `reconstruction`, the last three without `kl_weight`. In `evaluate` and in `val_loss` the
+    loss is -elbo plus regularization losses, whatever `kl_weight` is. `kl_weight` is 1 unless `KLWarmUp` moves it, and no file
+    holds it.
 
     A subclass writes `elbo_terms`; then `fit`, files and `evaluation` work. The other methods that only raise serve
-    `reconstruct`, `sample` and `serving.export`, which leaves out what the model cannot answer. Call `self.as_input(x)` first in
-    each method that takes x.
+    `reconstruct`, `sample` and `serving.export`, which leaves out what the model cannot answer. Each method that takes x begins
+    with `self.as_input(x)`.
 
     Args:
         likelihood: what `likelihoods.get` takes; None for a model that has none.
@@ -37,7 +38,8 @@ class ElboModel(CheckedModel):
         **kwargs: `name`, `dtype` of `keras.Model`.
 
     Attributes:
-        data_shape, condition_shape: of one example, known when the model is built; `condition_shape` is None without a condition.
+        data_shape, condition_shape: of one example, None until the model is built; `condition_shape` stays None in
+            a model without a condition.
 
     >>> import tensorflow_probability as tfp
     >>> class FactorAnalysis(ElboModel):
@@ -166,7 +168,7 @@ class ElboModel(CheckedModel):
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
     def objective(self, y_pred, sample_weight, training):
-        """What training raises: a scalar of `call`'s outputs and the examples' weights `[B]`. Not in training it is the elbo."""
+        """What training raises, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""
         if not training:
             return tf.reduce_mean(y_pred["elbo"] * sample_weight)
         kl = self.kl_objective(y_pred, sample_weight, training)

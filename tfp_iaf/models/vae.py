@@ -23,17 +23,17 @@ class VAE(ElboModel):
     loss    = -mean over the batch of (reconstruction - kl_weight * kl) + regularization losses
     ```
 
-    A conditional model is one that is fitted on (x, condition), such as a label or covariates: then all four densities are given
-    the condition, the encoder takes the list [x, condition] and the decoder [z, condition]. `fit`, `evaluate`, `predict`, the
-    kinds of data and the metrics: see `ElboModel`.
+    A model that is fitted on (x, condition) is conditional; the condition may be a label or covariates. Then each density is
+    given the condition: the encoder takes the list [x, condition], the decoder [z, condition], and the prior sees it too.
+    `fit`, `evaluate`, `predict`, the kinds of data and the metrics are those of `ElboModel`.
 
     Args:
         encoder: a Keras model or layer, x -> features `[B, F]`.
         posterior: a layer of `tfp_iaf.posteriors`, or a `Posterior` of your own.
         decoder: a Keras model or layer, z `[B, D]` -> the likelihood's parameters. It ends in a linear layer.
         likelihood: "bernoulli" (the decoder gives logits), "normal" (locations, then scale parameters in the last axis),
-            "discretized_logistic" (likewise; the data are the integers 0 to 255); a `likelihoods.Likelihood`; or a callable from
-            the decoder's output `[B, ...]` to a `tfd.Distribution` of batch_shape [B].
+            "discretized_logistic" (likewise; the data are the integers 0 to 255); a `likelihoods.Likelihood`; or a callable
+            from the decoder's output `[B, ...]` to a `tfd.Distribution` of batch_shape [B].
         prior: None for the standard normal; a `priors.Prior`, trained with the model if it has weights; or what `priors.get`
             takes, a fixed distribution or a registered callable that returns one.
         num_samples: posterior samples per example in training and evaluation.
@@ -41,8 +41,8 @@ class VAE(ElboModel):
 
     Raises:
         ValueError: for an unknown likelihood, parts that do not fit each other or the data, a decoder that ends in a bounded
-            activation such as sigmoid, parts of different precision; in `fit`, `evaluate`, `predict` and outside `tf.function`s,
-            for NaN and for data that the likelihood gives no probability.
+            activation such as sigmoid, parts of different precision; in `fit`, `evaluate`, `predict` and calls outside
+            `tf.function`s, for NaN and for data that the likelihood gives no probability.
 
     Source: Kingma and Welling 2014, equations 3 and 7; with a condition Sohn et al. 2015.
 
@@ -137,7 +137,7 @@ class VAE(ElboModel):
         return self.posterior(self.encode(x), sample=False)[0]
 
     def decode(self, z, condition=None, training=False):
-        """The likelihood's parameters at z `[B, D]`, of a conditional model with a condition for each row, in `density_dtype`."""
+        """The likelihood's parameters at z `[B, D]`, in `density_dtype`; a conditional model takes a condition for each row."""
         if condition is not None:
             condition = tf.cast(condition, self.density_dtype)
         return tf.cast(self.decoder(_joined(z, condition), training=training), self.density_dtype)
