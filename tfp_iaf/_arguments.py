@@ -2,7 +2,9 @@
 
 import operator
 
-__all__ = ["integer"]
+import numpy as np
+
+__all__ = ["integer", "widths"]
 
 
 def integer(name, value, at_least=1):
@@ -19,3 +21,14 @@ def integer(name, value, at_least=1):
     if number is None or isinstance(value, bool) or number < at_least:
         raise ValueError(f"{name} must be {kind}, got {value!r}.")
     return number
+
+
+def widths(name, values):
+    """A tuple of positive integers of a sequence of them, or of None.
+
+    >>> widths("hidden_units", [64, 64])
+    (64, 64)
+    """
+    if values is not None and not np.iterable(values):
+        raise ValueError(f"{name} must be a sequence of widths, such as (64, 64), got {values!r}.")
+    return tuple(integer(f"A width in {name}", width) for width in (() if values is None else values))
