@@ -1,19 +1,23 @@
 """The TensorFlow variables below Keras variables."""
 
-__all__ = ["tf_variables"]
+__all__ = ["tf_variable", "tf_variables"]
+
+
+def tf_variable(variable):
+    """The `tf.Variable` that holds the values of a `keras.Variable`.
+
+    Its public `value` is a tensor, and under a mixed policy a cast one; TFP tracks `tf.Variable`s.
+    """
+    return variable._value
 
 
 def tf_variables(layer):
-    """The `tf.Variable`s below the weights of a Keras layer, in the order of `layer.weights`.
-
-    Private API: `keras.Variable._value`. The public `value` is a cast copy inside an autocast scope, and TensorFlow
-    Probability, `tf.train.Checkpoint` and gradient tapes need the variable itself. While Keras traces a layer that is being
-    built, its variables have no value yet: those are left out.
+    """The `tf.Variable`s of all weights of a built Keras layer, in the order of `layer.weights`.
 
     >>> import keras
     >>> layer = keras.layers.Dense(2)
     >>> layer.build((None, 3))
-    >>> [variable.shape.as_list() for variable in tf_variables(layer)]
-    [[3, 2], [2]]
+    >>> [tuple(variable.shape) for variable in tf_variables(layer)]
+    [(3, 2), (2,)]
     """
-    return tuple(weight._value for weight in layer.weights if weight._value is not None)
+    return tuple(tf_variable(weight) for weight in layer.weights)

@@ -25,7 +25,8 @@ class _TFVariables:
         if layer is None:
             return self
         variables = tf_variables(layer)
-        if layer.built and len(variables) == len(layer.weights):
+        # While Keras traces a layer that is being built, its variables have no values yet.
+        if layer.built and not any(variable is None for variable in variables):
             # Not by `setattr`, which Keras would look through for state.
             layer.__dict__["tf_variables"] = variables
         return variables
