@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.noise import seed_pair, standard_normal
+from tfp_iaf.noise import standard_normal
 
 __all__ = ["LadderPrior", "noise_of_latents"]
 
@@ -40,14 +40,14 @@ class LadderPrior:
 
         Args:
             num_samples: a positive int.
-            seed: an int or a pair of ints.
+            seed: an int32 tensor of shape [2].
             temperature: factor of the scales; below 1, samples closer to the mode.
         """
         return self.sample_and_decode(num_samples, seed, temperature)[0]
 
     def sample_and_decode(self, num_samples, seed, temperature=1.0):
         """(z_1 ... z_L, the likelihood's parameters there), in one way down."""
-        noise = noise_of_latents(self._ladder, num_samples, seed_pair(seed))
+        noise = noise_of_latents(self._ladder, num_samples, seed)
         z = [None] * len(noise)
 
         def draw(index, prior):

@@ -87,7 +87,7 @@ def factory(posterior, *, num_flows, flow_filters, bijector_fn, filters, weight_
             "factory."
         )
     if posterior == "diagonal":
-        return lambda latent_shape: DiagonalGaussian(latent_shape, dtype=dtype)
+        return lambda latent_shape: DiagonalGaussian(latent_shape=latent_shape, dtype=dtype)
     if posterior == "linear":
         kwargs = {"num_flows": 1, "filters": (), "bijector_fn": "location", "context_channels": 0}
         return lambda latent_shape: ConvIAF(latent_shape, **kwargs, weight_norm=weight_norm, dtype=dtype)

@@ -144,7 +144,9 @@ class StochasticLayer(keras.layers.Layer):
         """log p of z, summed over the same groups as log q, `[rows, num_groups]`."""
         loc, scale = prior
         log_p = gaussian_log_prob((z - loc) / scale, scale)
-        return tf.reduce_sum(log_p, axis=[1, 2]) if self._splits_by_entry else tf.reduce_sum(log_p, axis=[1, 2, 3])[:, tf.newaxis]
+        return (
+            tf.reduce_sum(log_p, axis=[1, 2]) if self._splits_by_entry else tf.reduce_sum(log_p, axis=[1, 2, 3])[:, tf.newaxis]
+        )
 
     def _parameters(self, statistics):
         loc, unconstrained, flow_inputs = tf.split(statistics, self.posterior.parameter_sizes, axis=-1)

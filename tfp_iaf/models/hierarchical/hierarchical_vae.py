@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf import likelihoods, objectives
+from tfp_iaf import objectives
 from tfp_iaf._arguments import integer
 from tfp_iaf.bijectors import maps
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.models.hierarchical import _posterior_factories as posterior_factories
+from tfp_iaf.models.hierarchical._image_likelihood import has_log_scale, image_range
 from tfp_iaf.models.hierarchical._ladder import Ladder
 from tfp_iaf.models.hierarchical._ladder_prior import LadderPrior, noise_of_latents
 from tfp_iaf.noise import SeededLayer
@@ -19,8 +20,6 @@ from tfp_iaf.noise import SeededLayer
 __all__ = ["HierarchicalVAE"]
 
 INFERENCES = ("bidirectional", "bottom-up")
-# An image x enters as (x - centre) / half_range; under other likelihoods as it is.
-IMAGE_RANGES = {likelihoods.Bernoulli: (0.5, 0.5), likelihoods.DiscretizedLogistic: (127.5, 64.0)}
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -55,8 +54,7 @@ class HierarchicalVAE(ElboModel):
         bijector_fn: their elementwise map, what `bijectors.maps.get` takes; None for "affine".
         free_bits: lambda, nats per feature map of a layer (per layer, where a posterior's flows do not split by entry);
             0 for none.
-        soft_free_bits: whether lambda acts through weights that follow it (`objectives.soft_free_bits_weights`). The loss of
-            an evaluation has weights of 1.
+        soft_free_bits: whether lambda acts through weights that follow it (`objectives.soft_free_bits_weights`).
         likelihood: "discretized_logistic", "bernoulli", or what else `likelihoods.get` takes, if its parameters have the
             image's shape, or twice the image's channels: then the second half is one learned number per channel.
         weight_norm: whether the convolutions are weight-normalized, the masked ones of "linear" and "iaf" too.
@@ -110,7 +108,9 @@ class HierarchicalVAE(ElboModel):
             raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
         super().__init__(likelihood, num_samples, **kwargs)
         self.image_shape = _image_shape(image_shape)
-        self.num_layers = _num_layers(num_layers)
+        self.num_layers = _integers("num_layers", num_layers)
+        if not self.num_layers:
+            raise ValueError("num_layers must hold a number for each resolution, such as (2, 2), got none.")
         self.filters = integer("filters", filters)
         self.latent_channels = integer("latent_channels", latent_channels)
         self.patch_size = integer("patch_size", patch_size)
@@ -122,22 +122,30 @@ class HierarchicalVAE(ElboModel):
             )
         self.inference = inference
         self.posterior = posterior_factories.get(posterior)
-        self.flow_arguments = {"num_flows": num_flows, "flow_filters": flow_filters, "bijector_fn": bijector_fn}
+        self.num_flows = num_flows
+        self.flow_filters = None if flow_filters is None else _integers("flow_filters", flow_filters)
+        self.bijector_fn = bijector_fn
         self.free_bits = float(free_bits)
         self.soft_free_bits = soft_free_bits
         self.weight_norm = weight_norm
         self.recompute = recompute
         self.noise = SeededLayer(seed, name="noise")
         factory = posterior_factories.factory(
-            self.posterior, **self.flow_arguments, filters=self.filters, weight_norm=weight_norm, dtype=self.dtype_policy
+            self.posterior,
+            num_flows=num_flows,
+            flow_filters=self.flow_filters,
+            bijector_fn=bijector_fn,
+            filters=self.filters,
+            weight_norm=weight_norm,
+            dtype=self.dtype_policy,
         )
-        centre, half_range = self._image_range()
+        centre, half_range = image_range(self.likelihood)
         self.ladder = Ladder(
             make_posterior=posterior_factories.checked(factory, self.density_dtype),
             bidirectional=inference == "bidirectional",
             centre=centre,
             half_range=half_range,
-            has_log_scale=self._has_log_scale(),
+            has_log_scale=has_log_scale(self.likelihood, self.image_shape),
             image_shape=self.image_shape,
             num_layers=self.num_layers,
             filters=self.filters,
@@ -149,6 +157,7 @@ class HierarchicalVAE(ElboModel):
             name="ladder",
         )
         # All sizes are known.
+        self.data_shape = self.image_shape
         self.build((None, *self.image_shape))
 
     @property
@@ -168,8 +177,7 @@ class HierarchicalVAE(ElboModel):
         ]
 
     def build(self, input_shape):
-        if tuple(input_shape[1:]) != self.image_shape:
-            raise ValueError(f"The model takes images of shape {self.image_shape}, got {tuple(input_shape[1:])}.")
+        self.set_shapes(input_shape)
         if not self.ladder.built:
             self.ladder.build()
             if self.soft_free_bits:
@@ -183,7 +191,6 @@ class HierarchicalVAE(ElboModel):
                     autocast=False,
                     dtype=self.density_dtype,
                 )
-        self.data_shape = self.image_shape
 
     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
         """The terms of the bound at S samples of q(z|x).
@@ -235,35 +242,40 @@ class HierarchicalVAE(ElboModel):
             latent = tf.cast(z[index], self.density_dtype)
             return latent, self.ladder.stochastic_layers[index].score(statistics, latent)
 
-        self._check_latents(z, np.shape(x)[0])
-        _, log_q, _, _ = self._up_and_down(self.as_input(x), 1, given)
+        x = self.as_input(x)
+        self._check_latents(z, x.shape[0])
+        _, log_q, _, _ = self._up_and_down(x, 1, given)
         return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
-    def decode(self, z, training=False):
+    def decode(self, z, condition=None, training=False):
         """The likelihood's parameters at z_1 ... z_L, in `density_dtype`."""
         del training
         self._check_latents(z)
+        self.condition_rows(condition, np.shape(z[0])[0])
         return self.ladder.down(tf.shape(z[0])[0], lambda index, prior: tf.cast(z[index], self.density_dtype))
 
-    def prior_sample(self, num_samples, seed, temperature=1.0):
-        """(z_1 ... z_L drawn from the prior, the likelihood's parameters there).
+    def prior_sample(self, num_samples, seed, temperature=1.0, condition=None):
+        """z_1 ... z_L, `[num_samples, ...]` each, drawn from the prior; arguments as of `sample`."""
+        return self._prior_sample_and_decode(num_samples, seed, temperature, condition)[0]
 
-        Args:
-            num_samples: N.
-            seed: an int or a pair of ints.
-            temperature: factor of the prior's scales; below 1, samples closer to the mode.
-        """
-        return self.prior.sample_and_decode(num_samples, self.noise.next_seed(seed), temperature)
+    def sample(self, num_samples, seed, temperature=1.0, condition=None):
+        # One way down draws the latents and decodes them.
+        return self.likelihood.mean(self._prior_sample_and_decode(num_samples, seed, temperature, condition)[1])
 
     def kl_objective(self, y_pred, sample_weight, training):
-        if not self.free_bits or (self.soft_free_bits and not training):
+        if not self.free_bits:
             return super().kl_objective(y_pred, sample_weight, training)
         kl = y_pred["kl_per_map"] * sample_weight[:, tf.newaxis]
         if not self.soft_free_bits:
             return objectives.free_bits(kl, self.free_bits)
         weights = tf.convert_to_tensor(self.free_bits_weights)
-        self.free_bits_weights.assign(objectives.soft_free_bits_weights(weights, kl, self.free_bits))
+        if training:
+            self.free_bits_weights.assign(objectives.soft_free_bits_weights(weights, kl, self.free_bits))
         return tf.reduce_sum(weights * tf.reduce_mean(kl, axis=0))
+
+    def _prior_sample_and_decode(self, num_samples, seed, temperature, condition):
+        self.condition_rows(condition, num_samples)
+        return self.prior.sample_and_decode(*self.checked_draw(num_samples, seed, temperature))
 
     def _up_and_down(self, x, num_samples, latent, training=False):
         return self.ladder.up_and_down(self.ladder.features(x), num_samples, latent, training)
@@ -275,24 +287,6 @@ class HierarchicalVAE(ElboModel):
         """The function that `Ladder.up_and_down` takes, which draws each latent with its part of the noise."""
         return lambda index, statistics: self.ladder.stochastic_layers[index].draw(statistics, noise[index])
 
-    def _image_range(self):
-        return next((limits for kind, limits in IMAGE_RANGES.items() if isinstance(self.likelihood, kind)), (0.0, 1.0))
-
-    def _has_log_scale(self):
-        """Whether the likelihood's parameters are twice as many as pixel values; a ValueError unless they are that or as many."""
-        *size, channels = self.image_shape
-        for maps in (channels, 2 * channels):
-            try:
-                distribution = self.likelihood.distribution(tf.zeros([1, *size, maps], self.density_dtype))
-            except ValueError:  # An odd number of channels, for instance.
-                continue
-            if distribution.batch_shape == [1] and distribution.event_shape == self.image_shape:
-                return maps > channels
-        raise ValueError(
-            f"The likelihood {self.likelihood.name} makes no distribution of images {self.image_shape} from parameters of the "
-            "image's shape, or of twice its channels: use models.VAE with a decoder that fits it."
-        )
-
     def _check_latents(self, z, num_rows=None):
         shapes = [tuple(np.shape(latent)) for latent in z]
         sizes = {shape[:1] for shape in shapes} | ({(num_rows,)} if num_rows is not None else set())
@@ -303,7 +297,6 @@ class HierarchicalVAE(ElboModel):
             )
 
     def get_config(self):
-        filters, bijector_fn = self.flow_arguments["flow_filters"], self.flow_arguments["bijector_fn"]
         return {
             **super().get_config(),
             "image_shape": list(self.image_shape),
@@ -313,9 +306,9 @@ class HierarchicalVAE(ElboModel):
             "patch_size": self.patch_size,
             "inference": self.inference,
             "posterior": posterior_factories.serialize(self.posterior),
-            "num_flows": self.flow_arguments["num_flows"],
-            "flow_filters": None if filters is None else list(filters),
-            "bijector_fn": None if bijector_fn is None else maps.serialize(maps.get(bijector_fn)),
+            "num_flows": self.num_flows,
+            "flow_filters": None if self.flow_filters is None else list(self.flow_filters),
+            "bijector_fn": None if self.bijector_fn is None else maps.serialize(maps.get(self.bijector_fn)),
             "free_bits": self.free_bits,
             "soft_free_bits": self.soft_free_bits,
             "weight_norm": self.weight_norm,
@@ -330,7 +323,7 @@ def _image_shape(image_shape):
     return tuple(integer("A size in image_shape", size) for size in image_shape)
 
 
-def _num_layers(num_layers):
-    if not np.iterable(num_layers) or not len(num_layers):
-        raise ValueError(f"num_layers must be a sequence, one number for each resolution, such as (2, 2), got {num_layers!r}.")
-    return tuple(integer("A number in num_layers", count) for count in num_layers)
+def _integers(name, values):
+    if not np.iterable(values) or isinstance(values, str):
+        raise ValueError(f"{name} must be a sequence of positive integers, such as (2, 2), got {values!r}.")
+    return tuple(integer(f"A number in {name}", value) for value in values)
