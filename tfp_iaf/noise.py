@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
-from tfp_iaf.layers._checkpointed import Checkpointed
 
 __all__ = ["SeededLayer", "gaussian_log_prob", "seed_pair", "standard_normal"]
 
@@ -71,9 +70,13 @@ def seed_pair(seed):
         raise _seed_error(f"a tensor of dtype {seed.dtype.name}")
     elif tf.executing_eagerly() and seed.dtype not in (tf.int32, tf.uint32):
         value = seed.numpy()
-    if not tf.TensorShape(value.shape).rank in (None, 0) and not tf.TensorShape(value.shape).is_compatible_with([2]):
+    if tf.TensorShape(value.shape).rank not in (None, 0) and not tf.TensorShape(value.shape).is_compatible_with([2]):
         raise _seed_error(f"shape {tuple(value.shape)}")
-    if isinstance(value, np.ndarray | np.generic) and value.dtype != np.uint32 and ((value < _LOWEST) | (value > _HIGHEST)).any():
+    if (
+        isinstance(value, np.ndarray | np.generic)
+        and value.dtype != np.uint32
+        and ((value < _LOWEST) | (value > _HIGHEST)).any()
+    ):
         raise _seed_error(" ".join(str(value).split()))
     words = tf.cast(value, tf.int32)
     return tf.stack([0, words]) if words.shape.rank == 0 else tf.ensure_shape(words, [2])

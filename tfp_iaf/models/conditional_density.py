@@ -26,8 +26,8 @@ class ConditionalDensity(ElboModel):
 
     Use it for regression with full densities in place of point forecasts, and for amortized inference, where y are the
     parameters of a simulator and the condition is its output. `fit((y, condition))` takes what `ElboModel.fit` takes, with y in
-    the place of x. Metrics: `loss` and `log_likelihood` (nats per example). Standardize y and the conditions; for the original y
-    undo it in samples, and subtract log(std) of each entry of y from `log_prob`.
+    the place of x. Metrics: `loss` and `log_likelihood` (nats per example). Standardize y and the conditions; undo it in
+    samples, and subtract log(std) of each entry of y from `log_prob`, for y on its own scale.
 
     The density of given y needs the inverse of each flow. `IAF` with bijector_fn "affine" or "spline" is a good start. Only
     "spline" makes densities of one-dimensional y that are not Gaussian; see `posteriors.IAF` for its range.
