@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
+from tfp_iaf.layers import TrackedLayer
 
 __all__ = ["SeededLayer", "gaussian_log_prob", "seed_pair", "standard_normal"]
 
@@ -100,12 +101,12 @@ def _seed_error(given):
     return ValueError(f"seed must be an integer or a pair of integers below 2**31, such as 0 or [0, 1], got {given}.")
 
 
-class SeededLayer(keras.layers.Layer):
-    """A layer that draws its seeds from a `keras.random.SeedGenerator`, whose state is saved with the weights; Keras saves none.
+class SeededLayer(TrackedLayer):
+    """A layer with noise of its own: the state of its `keras.random.SeedGenerator` is saved with the weights; Keras saves none.
 
     Args:
         seed: integer seed of the noise, in [0, 2^32 - 1]; None draws one.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Raises:
         ValueError: for another seed.

@@ -4,7 +4,7 @@ import numpy as np
 
 from tfp_iaf import masks
 from tfp_iaf._arguments import integer
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, maps
+from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses, maps
 from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["AutoregressiveChain"]
@@ -39,9 +39,6 @@ class AutoregressiveChain(Posterior):
         self.context_size = integer(self.context_argument, context_size, at_least=0)
         self.map = maps.get(bijector_fn)
         self.inverse = inverse
-        if inverse != "auto" and inverse not in network_type.inverses:
-            names = ", ".join(map(repr, ("auto", *network_type.inverses)))
-            raise ValueError(f"Unknown inverse {inverse!r}: {type(self).__name__} has {names}.")
         self.input_order, orders = self._orders(input_order)
         self._network_arguments = tuple(network_arguments)
         self.networks = [
@@ -56,6 +53,7 @@ class AutoregressiveChain(Posterior):
             )
             for k, order in enumerate(orders)
         ]
+        inverses.get(inverse, self.networks[0])  # An unknown one is refused here.
 
     def _orders(self, input_order):
         """(the order as the config keeps it, the order of each network)."""

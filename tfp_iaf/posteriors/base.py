@@ -8,7 +8,6 @@ import tensorflow_probability as tfp
 from tfp_iaf import scales
 from tfp_iaf._arguments import integer
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.layers._checkpointed import Checkpointed
 from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal
 
 __all__ = ["Posterior"]
@@ -26,9 +25,10 @@ class Posterior(SeededLayer):
     log q(z|x) = log N(y; loc, scale^2) - sum_k log|det flow_k|
     ```
 
-    How to write one: return the chain from `flows(flow_inputs)`, and from the property `flow_size` how many numbers (per place,
-    where the latent has places) the features supply for it. Networks are made in the constructor as attributes; whatever `flows`
-    uses is built before the first call. Without further arguments a subclass needs no constructor and no `get_config`.
+    How to write one: return the chain from `flows(flow_inputs)`, and say in `flow_size`, an attribute or a property, how many
+    numbers (per place, where the latent has places) the features supply for it. Make networks in the constructor;
+    whatever `flows` uses is built before the first call. A subclass without arguments of its own needs neither constructor nor
+    `get_config`; register it with `keras.saving.register_keras_serializable()` to save models that hold it.
 
     The readers fit the latent: a dense layer for vectors, a convolution with kernels of 3 for `[T, C]` and `[H, W, C]`.
     Densities are computed in float32 under every policy but float64's. A layer draws in training and at inference alike; the
@@ -116,7 +116,6 @@ class Posterior(SeededLayer):
             self.flow_layer = self.reader(self.flow_size, kernel_initializer=self.flow_initializer, name="flow")
             self.flow_layer.build(features_shape)
         self.build_flows()
-        self._checkpointed = Checkpointed(self)
 
     def build_flows(self):
         """Builds what the flows use, without the layers that read the features."""

@@ -30,8 +30,9 @@ class ConvIAF(AutoregressiveChain):
         context_channels: number of the context's feature maps; None for as many as a hidden layer has, 0 for no context.
         bijector_fn, inverse: as in `IAF`.
         input_order: of the first flow, "left-to-right" for raster order or "right-to-left"; the next flow has the reverse.
-        activation, residual, weight_norm, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: of the networks, see
-            `networks.ConvAutoregressiveNetwork`; start weight-normalized ones by `layers.initialize_weight_normalization(model, x)`.
+        activation, residual, weight_norm, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: of the networks,
+            see `networks.ConvAutoregressiveNetwork`. Weight-normalized ones are started by
+            `layers.initialize_weight_normalization(model, x)`.
         seed: integer seed of the noise.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 

@@ -37,14 +37,14 @@ class FullCovariance(Posterior):
     ```
 
     Since det L = 1, log q(z|x) = log q(y|x). Costs D (D - 1) / 2 outputs of a dense layer and a D x D product per row on top of
-    the diagonal posterior; use it for D up to about 64. Its `distribution`, a `tfd.MultivariateNormalTriL`, has mean, covariance,
-    entropy and KL divergences in closed form.
+    the diagonal posterior; use it for D up to about 64. Its `distribution`, a `tfd.MultivariateNormalTriL`, has mean,
+    covariance, entropy and KL divergences in closed form.
 
-    Two bounds keep densities right in float32 for whatever features, to some thousandths of a nat at D = 64: the rows of N have a
-    norm below r (an unbounded L is singular to float32 for features near 10), and a scale is at least a share f of the largest
-    latent of its row (float32 could not tell y from loc). So no covariance is reached in which z_i, given the others, varies by
-    less than a thousandth of what the largest does, or follows others by slopes of a norm above r: give the latents scales of
-    the same order.
+    Two bounds keep densities right in float32 whatever the features, to some thousandths of a nat at D = 64. The rows of N have
+    a norm below r: without it, L is singular to float32 for features near 10. And a scale is at least the share f of the
+    largest y of its row: below it, float32 could not tell y from loc. So z_i follows the y before it by slopes of a norm below
+    r, and what it adds of its own has a standard deviation above f times the largest. Give the latents similar scales, or
+    change the bounds.
 
     Args:
         latent_size: D, at least 2.

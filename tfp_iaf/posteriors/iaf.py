@@ -32,10 +32,11 @@ class IAF(AutoregressiveChain):
         bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins), a `bijectors.ElementwiseMap`, or a pair
             (function, P), see `bijectors.maps.get`.
         inverse: how a given z is inverted, a name that `bijectors.InverseAutoregressiveFlow` takes.
-        input_order: of the first flow: "left-to-right", "right-to-left", or a permutation of 1..D; the next flow has the reverse,
-            and so on. "random" draws an order per flow; a list gives an order per flow.
-        activation, residual, weight_norm, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: of the networks, see
-            `networks.AutoregressiveNetwork`; start weight-normalized ones by `layers.initialize_weight_normalization(model, x)`.
+        input_order: of the first flow: "left-to-right", "right-to-left", or a permutation of 1..D; the next flow has the
+            reverse, and so on. "random" draws an order per flow; a list gives an order per flow.
+        activation, residual, weight_norm, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: of the networks,
+            see `networks.AutoregressiveNetwork`. Weight-normalized ones are started by
+            `layers.initialize_weight_normalization(model, x)`.
         seed: integer seed of the noise, and of random orders.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 

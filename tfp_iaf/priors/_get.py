@@ -14,8 +14,8 @@ def get(prior, dtype=None):
     """The `Prior` that a model's `prior=` means.
 
     Args:
-        prior: None for the standard normal; a `Prior`; a `tfd.Distribution`, or a function without arguments that returns one, for
-            `Fixed`; or what `keras.saving.serialize_keras_object` made of a prior.
+        prior: None for the standard normal; a `Prior`; a `tfd.Distribution`, or a function without arguments that returns one,
+            for `Fixed`; or what `keras.saving.serialize_keras_object` made of a prior.
         dtype: dtype or policy of the priors made here.
 
     Raises:
@@ -32,6 +32,5 @@ def get(prior, dtype=None):
         return prior
     if isinstance(prior, tfp.distributions.Distribution) or (callable(prior) and not isinstance(prior, type)):
         return Fixed(prior, dtype=dtype, name="prior")
-    raise ValueError(
-        f"prior must be a priors.Prior, a tfd.Distribution, or a function that returns one, got {' '.join(repr(prior).split())[:80]}."
-    )
+    given = " ".join(repr(prior).split())[:80]
+    raise ValueError(f"prior must be a priors.Prior, a tfd.Distribution, or a function that returns one, got {given}.")

@@ -3,25 +3,26 @@
 import math
 import numbers
 
-import keras
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
-from tfp_iaf.layers import density_dtype
+from tfp_iaf.layers import TrackedLayer, density_dtype
 from tfp_iaf.noise import seed_pair
 
 __all__ = ["Prior"]
 
 
-class Prior(keras.layers.Layer):
+class Prior(TrackedLayer):
     """p(z), or p(z | condition): `prior.log_prob(z)` and `prior.sample(n, seed)`.
 
     How to write one: make weights in `build(latent_shape)`, which the model calls with the shape of one latent, and define
-    `log_prob` and `sample`. Register the class with `keras.saving.register_keras_serializable()`, and extend `get_config` if its
-    constructor takes arguments. Weights made with `self.add_weight(..., autocast=False)` keep their precision in models of half
-    precision. `sample` starts with `self.check_sample_arguments`, which takes integers and pairs as seeds.
+    `log_prob` and `sample`. Register the class with `keras.saving.register_keras_serializable()`, and extend `get_config` if
+    its constructor takes arguments. Weights made with `self.add_weight(..., autocast=False)` keep their precision in models of
+    half precision. `sample` starts with `self.check_sample_arguments`, which takes integers and pairs as seeds.
 
-    Attributes: `latent_shape`, the shape of one latent once built; `density_dtype`, float64 under that policy, otherwise float32.
+    Attributes:
+        latent_shape: the shape of one latent, once built.
+        density_dtype: "float64" under that policy, otherwise "float32".
 
     Args:
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`; the dtype is that of the model.
@@ -53,7 +54,7 @@ class Prior(keras.layers.Layer):
         self.latent_shape = tuple(integer("A size of the latent", size) for size in latent_shape)
 
     def log_prob(self, z, condition=None):
-        """log p(z), `[..., *latent_shape]` -> `[...]`; `condition`, of z's leading axes, is what the model is conditioned on."""
+        """log p(z), `[..., *latent_shape]` -> `[...]`; `condition` is what conditional models have for each z."""
         raise NotImplementedError(f"{type(self).__name__} has no log_prob: define it.")
 
     def sample(self, n, seed, temperature=1.0, condition=None):

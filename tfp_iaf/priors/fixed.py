@@ -21,14 +21,14 @@ class Fixed(Prior):
 
     Args:
         distribution_fn: a function without arguments that returns the distribution; decorate it with
-            `@keras.saving.register_keras_serializable()` to save the model. A `tfd.Distribution` serves as well, in models that are
-            not written to `.keras` files.
+            `@keras.saving.register_keras_serializable()` to save the model. A `tfd.Distribution` serves as well, in models that
+            are not written to `.keras` files.
         **kwargs: `name`, `dtype` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: for something else; for a distribution that reads trainable variables, which nobody would train or save; when
-            built, for one of another batch_shape than [], of another event_shape than the latent's, or of another dtype than the
-            layer's; when saved, unless the function is registered; when sampled, for another temperature than 1.
+        ValueError: for something else, and for a distribution that reads trainable variables, which nobody would train or save.
+            When built: for a batch_shape other than [], an event_shape other than the latent's, a dtype other than the layer's.
+            When saved: unless the function is registered. When sampled: for another temperature than 1.
 
     >>> prior = Fixed(lambda: tfd.MultivariateNormalDiag(tf.zeros([3]), 2.0 * tf.ones([3])))
     >>> prior.build((3,))
@@ -79,9 +79,10 @@ class Fixed(Prior):
                 "A tfd.Distribution as prior cannot be written into a file: pass a function that returns it, decorated with "
                 "@keras.saving.register_keras_serializable(), or save the weights alone."
             )
-        if keras.saving.get_registered_object(keras.saving.get_registered_name(function)) is not function:
+        name = keras.saving.get_registered_name(function)
+        if keras.saving.get_registered_object(name) is not function:
             raise ValueError(
-                f"The prior's function {getattr(function, '__name__', function)!r} cannot be written into a file: decorate it with "
+                f"The prior's function {name!r} cannot be written into a file: decorate it with "
                 "@keras.saving.register_keras_serializable(), or save the weights alone."
             )
         return {**super().get_config(), "distribution_fn": keras.saving.serialize_keras_object(function)}
@@ -107,6 +108,6 @@ def _check_reads_no_trainable_variables(distribution):
     names = sorted({variable.name for variable in tape.watched_variables()})
     if names:
         raise ValueError(
-            f"The prior reads trainable variables ({', '.join(names[:3])}), which nobody would train or save: make them fixed, or "
-            "write a priors.Prior with weights of its own."
+            f"The prior reads trainable variables ({', '.join(names[:3])}), which nobody would train or save: make them "
+            "fixed, or write a priors.Prior with weights of its own."
         )
