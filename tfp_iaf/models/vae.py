@@ -78,7 +78,7 @@ class VAE(ElboModel):
         self.encoder = encoder
         self.posterior = posterior
         self.decoder = decoder
-        self.prior = priors.get(prior, dtype=self.dtype_policy)
+        self.prior = priors.get(prior, dtype=self.dtype_policy.name)
         self._memory.decoder_is_opaque = False
 
     def build(self, input_shape):
