@@ -3,7 +3,6 @@
 from tfp_iaf._arguments import integer
 from tfp_iaf.bijectors import InverseAutoregressiveFlow, ReverseOrder
 from tfp_iaf.bijectors import maps as elementwise
-from tfp_iaf.layers._checkpointed import Checkpointed
 from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["AutoregressiveChain"]
@@ -61,7 +60,6 @@ class AutoregressiveChain(Posterior):
         super().build(features_shape)
         for network in self.networks:
             network.build((None, *self.event_shape))
-        self._checkpointed = Checkpointed(self)
 
     def get_config(self):
         return {

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 
 from tfp_iaf._arguments import integer
-from tfp_iaf.layers._checkpointed import Checkpointed
-from tfp_iaf.networks._masked_network import widths_of
+from tfp_iaf._arguments import widths
 from tfp_iaf.posteriors._conv_steps import conv_networks, conv_steps
 from tfp_iaf.posteriors.base import Posterior
 
@@ -67,7 +66,7 @@ class ConvIAF(Posterior):
     ):
         super().__init__(latent_shape, seed=seed, **kwargs)
         self.num_steps = integer("num_steps", num_steps)
-        filters = widths_of("filters", filters)
+        filters = widths("filters", filters)
         if context_channels is None:
             context_channels = filters[0] if filters else self.event_shape[-1]
         self.context_channels = integer("context_channels", context_channels, at_least=0)
@@ -109,7 +108,6 @@ class ConvIAF(Posterior):
         super().build(features_shape)
         for network in self.networks:
             network.build((None, *self.event_shape))
-        self._checkpointed = Checkpointed(self)
 
     def get_config(self):
         config = super().get_config()

@@ -4,8 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.layers._checkpointed import Checkpointed
-from tfp_iaf.layers._weight_normalized import weight_normalized
+from tfp_iaf.layers import linear_layer
 from tfp_iaf.layers.channel_log_scale import ChannelLogScale
 from tfp_iaf.models.hierarchical._latent_layer import LatentLayer, depth_to_space
 from tfp_iaf.posteriors._noise import gaussian_log_prob
@@ -49,7 +48,7 @@ class LatentLadder(keras.layers.Layer):
         self.recompute = recompute
         self.takes_levels = takes_levels
         common = {"weight_norm": weight_norm, "dtype": self.dtype_policy}
-        self.read_image = weight_normalized(
+        self.read_image = linear_layer(
             keras.layers.Conv2D, filters, 2 * patch_size + 1, patch_size, "same", name="read_image", **common
         )
         self.latent_layers = []
@@ -71,7 +70,7 @@ class LatentLadder(keras.layers.Layer):
                         **common,
                     )
                 )
-        self.write_image = weight_normalized(
+        self.write_image = linear_layer(
             keras.layers.Conv2D, image_shape[-1] * patch_size**2, 3, 1, "same", initial_scale=0.1, name="write_image", **common
         )
         # In full precision: the likelihood's parameters are.
@@ -88,7 +87,6 @@ class LatentLadder(keras.layers.Layer):
             self.log_scale.build((None, *self.image_shape))
         # What comes down into the highest layer, the same at every pixel.
         self.top = self.add_weight(name="top", shape=(self.filters,), initializer="zeros")
-        self._checkpointed = Checkpointed(self)
 
     def up_and_down(self, x, num_samples, draw, training=False):
         """Up from the image and down again.

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfp_iaf import scales
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.layers._weight_normalized import weight_normalized
+from tfp_iaf.layers import linear_layer
 from tfp_iaf.posteriors._conv_steps import conv_networks, conv_steps
 from tfp_iaf.posteriors._noise import gaussian_log_prob
 
@@ -88,24 +88,24 @@ class LatentLayer(keras.layers.Layer):
         self._down_sizes = [channels, channels, filters] + ([channels, channels, context] if bidirectional else [])
         common = {"weight_norm": weight_norm, "dtype": self.dtype_policy}
         # Statistics start near those of N(0, 1).
-        self.up_first = weight_normalized(
+        self.up_first = linear_layer(
             keras.layers.Conv2D, sum(self._up_sizes), 3, stride, "same", initial_scale=0.1, name="up_first", **common
         )
-        self.down_first = weight_normalized(
+        self.down_first = linear_layer(
             keras.layers.Conv2D, sum(self._down_sizes), 3, 1, "same", initial_scale=0.1, name="down_first", **common
         )
-        self.down_second = weight_normalized(
+        self.down_second = linear_layer(
             keras.layers.Conv2D, filters * stride**2, 3, 1, "same", name="down_second", **common
         )
         self.up_second = self.up_shortcut = self.down_shortcut = None
         if not is_top:
-            self.up_second = weight_normalized(keras.layers.Conv2D, filters, 3, 1, "same", name="up_second", **common)
+            self.up_second = linear_layer(keras.layers.Conv2D, filters, 3, 1, "same", name="up_second", **common)
             if stride > 1:
-                self.up_shortcut = weight_normalized(
+                self.up_shortcut = linear_layer(
                     keras.layers.Conv2D, filters, stride, stride, "same", name="up_shortcut", **common
                 )
         if stride > 1:
-            self.down_shortcut = weight_normalized(keras.layers.Conv2D, filters * stride**2, 1, name="down_shortcut", **common)
+            self.down_shortcut = linear_layer(keras.layers.Conv2D, filters * stride**2, 1, name="down_shortcut", **common)
 
     def build(self, input_shape=None):
         del input_shape  # All sizes are known.

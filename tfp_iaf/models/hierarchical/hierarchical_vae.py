@@ -13,7 +13,7 @@ from tfp_iaf.bijectors import maps as elementwise
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.models.hierarchical._latent_ladder import LatentLadder
 from tfp_iaf.models.hierarchical._latent_layer import POSTERIORS
-from tfp_iaf.networks._masked_network import widths_of
+from tfp_iaf._arguments import widths
 from tfp_iaf.posteriors._noise import standard_normal
 from tfp_iaf.posteriors._seeded_layer import SeededLayer
 
@@ -123,7 +123,7 @@ class HierarchicalVAE(ElboModel):
         self.inference = inference
         self.posterior = posterior
         self.num_steps = integer("num_steps", num_steps)
-        self.flow_filters = (self.filters,) if flow_filters is None else widths_of("flow_filters", flow_filters)
+        self.flow_filters = (self.filters,) if flow_filters is None else widths("flow_filters", flow_filters)
         self.bijector_fn = bijector_fn
         self.free_bits = float(free_bits)
         self.soft_free_bits = soft_free_bits
