@@ -102,7 +102,11 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
 
     @classmethod
     def _parameter_properties(cls, dtype):
-        return {"context": tfp.util.ParameterProperties(event_ndims=lambda flow: len(flow.network.event_shape))}
+        # TFP asks with the number of the event's axes, and without.
+        def event_ndims(flow, x_event_ndims=None):
+            return len(flow.network.event_shape) if x_event_ndims is None else x_event_ndims
+
+        return {"context": tfp.util.ParameterProperties(event_ndims=event_ndims)}
 
     @property
     def _type_spec(self):
