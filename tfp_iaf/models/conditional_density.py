@@ -138,4 +138,4 @@ class ConditionalDensity(ElboModel):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = {name: value for name, value in config.items() if name != "num_samples"}
-        return cls(**_parts.deserialize_parts(config, ("encoder", "posterior"), custom_objects))
+        return cls(**_parts.deserialize_parts(config, ("encoder",), custom_objects))
