@@ -18,7 +18,7 @@ class Checkpoints(keras.callbacks.Callback):
     Args:
         folder: where `latest.weights.h5`, `best.weights.h5` (by `val_elbo`; averaged, where the optimizer keeps an average),
             `history.json` and, if given, `settings.json` go.
-        steps_per_epoch: optimizer steps an epoch.
+        steps_per_epoch: optimizer steps per epoch.
         settings: a dict for JSON, of what must not change between a run and its continuation; None checks nothing.
     """
 

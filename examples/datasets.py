@@ -28,8 +28,8 @@ def batches(x, batch_size, seed, first_step=0):
     """Endless shuffled batches of full size; batch t is the same whatever `first_step` a run starts or resumes from."""
     num_examples = len(x)
     batch_size = min(batch_size, num_examples)
-    steps_a_pass = num_examples // batch_size
-    first_pass, skipped = divmod(first_step, steps_a_pass)
+    steps_per_pass = num_examples // batch_size
+    first_pass, skipped = divmod(first_step, steps_per_pass)
 
     def shuffled(index):
         order = tf.random.experimental.stateless_shuffle(tf.range(num_examples), seed=[seed, index])

@@ -7,9 +7,24 @@ a Keras 3 model. Here: the two moons, each a class that the flow is conditioned 
     python examples/fit_density.py --out=density.png
 """
 
+# ruff: noqa: E402
+
 import json
 import pathlib
 import sys
+
+import command_line
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", "runs/density.png", "Picture to write; the figures go beside it as .json.")
+flags.DEFINE_integer("epochs", 60, "Passes over the data.", lower_bound=1)
+flags.DEFINE_integer("num_steps", 4, "Autoregressive steps.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of data, weights and batches.", lower_bound=0)
+flags.DEFINE_bool("smoke", False, "A run of seconds.")
+
+if __name__ == "__main__":
+    command_line.parse()  # The imports below take seconds.
 
 import keras
 import matplotlib
@@ -20,18 +35,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
-from absl import app, flags
 from provenance import provenance
 from sklearn.datasets import make_moons
 
 import tfp_iaf
-
-FLAGS = flags.FLAGS
-flags.DEFINE_string("out", "runs/density.png", "Picture to write; the figures go beside it as .json.")
-flags.DEFINE_integer("epochs", 60, "Passes over the data.", lower_bound=1)
-flags.DEFINE_integer("num_steps", 4, "Autoregressive steps.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Seed of data, weights and batches.", lower_bound=0)
-flags.DEFINE_bool("smoke", False, "A run of seconds.")
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -71,9 +78,7 @@ def moons(seed):
     return x.astype(np.float32), labels.astype(np.int32)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+def main(_):
     if FLAGS.smoke:
         FLAGS.epochs = 2
     out = pathlib.Path(FLAGS.out)

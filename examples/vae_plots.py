@@ -11,7 +11,7 @@ import tfp_iaf
 
 
 def plot_curves(histories, path, bits_of=None):
-    """Training and validation bound against optimizer steps, one colour a run; `histories` is name -> rows.
+    """Training and validation bound against optimizer steps, one colour per run; `histories` is name -> rows.
 
     In nats, or with `bits_of`, the shape of an image, in bits per dimension.
     """
