@@ -51,7 +51,7 @@ def mnist_resnet(posterior):
         "full_covariance": lambda: tfp_iaf.FullCovariance(32),
         "iaf": lambda: tfp_iaf.IAF(32, num_steps=2, hidden_units=(320, 320)),
     }[posterior]()
-    return tfp_iaf.VAE(layers.mnist_encoder(), layer, layers.mnist_decoder())
+    return tfp_iaf.VAE(tfp_iaf.layers.mnist_encoder(), layer, tfp_iaf.layers.mnist_decoder())
 
 
 def cifar_small(posterior, inference):
