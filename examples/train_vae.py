@@ -104,9 +104,9 @@ def make_model(posterior, data_shape):
     optimizer = {
         "adam": lambda rate: keras.optimizers.Adam(rate),
         "adamax": lambda rate: keras.optimizers.Adamax(rate),
-        # The published small-MLP runs sum the loss over the batch and add 1e-8 outside of the root. Here the loss is a mean, whose
-        # gradients are smaller by the batch size, and Keras adds epsilon inside of the root. No value makes the two equal; with
-        # this one epsilon is negligible in both wherever a gradient of the summed loss exceeds about 1e-3.
+        # The published small-MLP runs sum the loss over the batch and add 1e-8 outside of the root. Here the loss is a mean, so
+        # its gradients are smaller by the batch size, and Keras adds epsilon inside of the root. No value makes the two equal;
+        # with this one epsilon is negligible in both wherever a gradient of the summed loss exceeds about 1e-3.
         "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, rho=0.99, centered=True, epsilon=1e-12),
     }[FLAGS.optimizer](FLAGS.learning_rate)
     model.compile(optimizer, jit_compile=FLAGS.jit_compile)

@@ -205,7 +205,7 @@ def _reduce_log_weights(reduce, model, x, *, num_samples, batch_size, max_rows, 
                 progress.add(1)
         results.append(reduce(np.concatenate(chunks)[:num_samples, :num_rows].astype(np.float64)))
     if not results:
-        raise ValueError("x must hold at least one example, got a dataset without any.")
+        raise ValueError("x must hold at least one example, got none.")
     return np.concatenate(results, axis=-1)
 
 
@@ -231,68 +231,40 @@ def _log_weights(model, num_samples, jit_compile):
 
 def _batches(model, x, batch_size):
     """(an iterator of checked batches, tuples of arrays x or x and condition; their number, None if unknown)."""
-    if isinstance(x, tf.data.Dataset):
-        return _batches_of_dataset(model, x, batch_size)
-    parts = x if isinstance(x, tuple) else (x,)
-    arrays = [np.asarray(part) for part in parts]
-    if arrays[0].ndim < 2 or not len(arrays[0]):
-        raise ValueError(f"x must hold at least one example along its first axis, got shape {arrays[0].shape}.")
-    if len({len(array) if array.ndim else None for array in arrays}) > 1:
-        raise ValueError(
-            f"x and condition must have one row per example each, got shapes {', '.join(str(array.shape) for array in arrays)}."
-        )
-    _prepare(model, [array.shape[1:] for array in arrays])
-    model.check_data(x)
-    num_rows = len(arrays[0])
-    starts = range(0, num_rows, batch_size)
+    is_dataset = isinstance(x, tf.data.Dataset)
+    if is_dataset:
+        _check_dataset(x)
+    with _BUILDING:
+        model.build_for(x)
+    if is_dataset:
+        dataset = x.rebatch(batch_size)
+        num_batches = int(dataset.cardinality())
+        batches = (_tuple(model.check_data(_data_of(element))) for element in dataset.as_numpy_iterator())
+        return batches, num_batches if num_batches >= 0 else None
+    arrays = _tuple(model.check_data(x))
+    starts = range(0, len(arrays[0]), batch_size)
     return (tuple(array[start : start + batch_size] for array in arrays) for start in starts), len(starts)
 
 
-def _batches_of_dataset(model, dataset, batch_size):
-    parts = _parts(dataset.element_spec)
-    if not all(isinstance(part, tf.TensorSpec) for part in parts):
-        raise ValueError(
-            f"The dataset's elements must be x, (x,) or ((x, condition),) of dense tensors, got {dataset.element_spec}."
-        )
+def _check_dataset(dataset):
+    spec = _data_of(dataset.element_spec)
+    if not all(isinstance(part, tf.TensorSpec) and part.shape.rank for part in _tuple(spec)):
+        raise ValueError(f"The dataset must give batches, dense tensors x or ((x, condition),): call .batch(...); got {spec}.")
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("The dataset repeats without end: evaluate it before .repeat(), or .take() a number of batches.")
-    if any(not part.shape.rank for part in parts) or (model.built and parts[0].shape.rank <= len(model.data_shape)):
-        raise ValueError(f"The dataset must give batches of known rank: call .batch(...) on it, got {dataset.element_spec}.")
-    dataset = dataset.rebatch(batch_size)
-    num_batches = int(dataset.cardinality())
-
-    def batches():
-        for element in dataset.as_numpy_iterator():
-            batch = _parts(element)
-            _prepare(model, [part.shape[1:] for part in batch])
-            model.check_data(batch if len(batch) > 1 else batch[0])
-            yield batch
-
-    return batches(), num_batches if num_batches >= 0 else None
 
 
-def _parts(element):
-    """(x,) or (x, condition) of a dataset's element."""
-    if isinstance(element, tuple) and len(element) == 1:
-        element = element[0]
-        return element if isinstance(element, tuple) else (element,)
-    if isinstance(element, tuple):
+def _data_of(element):
+    """x or (x, condition) of a dataset's element x, (x,) or ((x, condition),)."""
+    if not isinstance(element, tuple):
+        return element
+    if len(element) > 1:
         raise ValueError(
-            f"The dataset's elements are tuples of {len(element)}, which Keras takes for (x, targets): give x alone, or "
+            f"The dataset's elements are tuples of {len(element)}, which Keras takes for x and targets: give x alone, or "
             "((x, condition),), such as by .map(lambda x, condition: ((x, condition),))."
         )
-    return (element,)
+    return element[0]
 
 
-def _prepare(model, shapes):
-    """Builds the model for examples of these shapes, of x or of x and condition, and checks that it takes a condition or not."""
-    if len(shapes) > 2:
-        raise ValueError(f"A tuple of data is (x, condition), got {len(shapes)} parts; give a list of examples as an array.")
-    with _BUILDING:
-        if not model.built:
-            input_shapes = [(None, *shape) for shape in shapes]
-            model.build(input_shapes if len(shapes) > 1 else input_shapes[0])
-    if len(shapes) == 1 and model.condition_shape is not None:
-        raise ValueError(f"The model is conditional: give (x, condition), with conditions of shape {model.condition_shape}.")
-    if len(shapes) == 2 and model.condition_shape is None:
-        raise ValueError("The model takes no condition: give x alone, not a tuple.")
+def _tuple(x):
+    return x if isinstance(x, tuple) else (x,)

@@ -110,11 +110,23 @@ def _signatures(model):
         try:
             traced.get_concrete_function()
         except NotImplementedError:
+            if _is_answered(function, specs):
+                raise  # The model can do it, only not in a graph: TensorFlow says so by the same class of error.
             continue
         signatures[name] = traced
     if not signatures:
         raise ValueError(f"{type(model).__name__} answers none of {', '.join(endpoints)}: it implements none of their methods.")
     return signatures
+
+
+def _is_answered(function, specs):
+    """Whether a call of one row outside of graphs gives an answer."""
+    row = {spec.name: tf.ones([size or 1 for size in spec.shape], spec.dtype) for spec in specs}
+    try:
+        function(row)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _condition_spec(model):
@@ -157,31 +169,38 @@ def _elbo_endpoints(model):
 
     def mean_of(parameters):
         try:
-            return {"mean": model.likelihood.mean(parameters)}
+            return {} if model.likelihood is None else {"mean": model.likelihood.mean(parameters)}
         except NotImplementedError:
             return {}
 
+    def checked(inputs, outputs):
+        return _nan_unless(model.is_valid(data(inputs)), outputs)
+
     def encode(inputs):
         z, log_q = model.posterior_sample(data(inputs), seed=inputs["seed"])
-        return _nan_unless_valid(model, inputs, {**named(z), "log_q": log_q})
+        return checked(inputs, {**named(z), "log_q": log_q})
 
     def decode(inputs):
         parameters = model.decode(latents_of(inputs), **conditioned(inputs))
         return {"parameters": parameters, **mean_of(parameters)}
 
     def sample(inputs):
-        z, parameters = model.prior_sample(inputs["num_samples"], inputs["seed"], **conditioned(inputs))
+        num_samples = inputs["num_samples"]
+        if "condition" in inputs:
+            inputs = {**inputs, "condition": model.condition_rows(inputs["condition"], num_samples)}
+        z = model.prior_sample(num_samples, inputs["seed"], **conditioned(inputs))
+        parameters = model.decode(z, **conditioned(inputs))
         return {**named(z), **(mean_of(parameters) or {"parameters": parameters})}
 
     def elbo(inputs):
         terms = model.elbo_terms(data(inputs), seed=inputs["seed"], training=False)
         kl, reconstruction = terms["kl"][0], terms["reconstruction"][0]
         outputs = {"elbo": objectives.elbo(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
-        return _nan_unless_valid(model, inputs, outputs)
+        return checked(inputs, outputs)
 
     def posterior_log_prob(inputs):
         log_prob = model.posterior_log_prob(data(inputs), latents_of(inputs))
-        return _nan_unless_valid(model, inputs, {"log_prob": log_prob})
+        return checked(inputs, {"log_prob": log_prob})
 
     def log_likelihood(inputs):
         x, num_samples = inputs["x"], inputs["num_samples"]
@@ -198,7 +217,7 @@ def _elbo_endpoints(model):
         start = tf.fill(tf.shape(x)[:1], tf.constant(-math.inf, x.dtype))
         _, log_sum = tf.while_loop(lambda index, _: index < num_samples, add_sample, (0, start))
         log_mean = log_sum - tf.math.log(tf.cast(num_samples, x.dtype))
-        return _nan_unless_valid(model, inputs, {"log_likelihood": log_mean})
+        return checked(inputs, {"log_likelihood": log_mean})
 
     endpoints = {"elbo": (elbo, [x, seed]), "log_likelihood": (log_likelihood, [x, num_samples, seed])}
     if latents is not None:
@@ -219,7 +238,7 @@ def _density_endpoints(model):
 
     def log_prob(inputs):
         log_prob = model.log_prob(inputs["y"], inputs["condition"])
-        return {"log_prob": _nan_unless(_is_finite(inputs["y"]) & _is_finite(inputs["condition"]), log_prob)}
+        return _nan_unless(model.is_valid((inputs["y"], inputs["condition"])), {"log_prob": log_prob})
 
     def sample(inputs):
         return {"y": model.sample(inputs["num_samples"], inputs["seed"], condition=inputs["condition"])}
@@ -227,19 +246,11 @@ def _density_endpoints(model):
     return {"log_prob": (log_prob, [y]), "sample": (sample, [num_samples, seed])}
 
 
-def _nan_unless_valid(model, inputs, outputs):
-    """The outputs, with NaN in the rows of examples that the model's likelihood cannot score."""
-    valid = model.likelihood.is_valid(inputs["x"])
-    if "condition" in inputs:
-        valid &= _is_finite(inputs["condition"])
-    return {name: _nan_unless(valid, value) for name, value in outputs.items()}
+def _nan_unless(valid, outputs):
+    """The outputs `[B, ...]`, with NaN in the rows that are not valid, `[B]`."""
 
+    def masked(value):
+        rows = tf.reshape(valid, tf.concat([tf.shape(valid), tf.ones([value.shape.rank - 1], tf.int32)], axis=0))
+        return tf.where(rows, value, tf.constant(math.nan, value.dtype))
 
-def _nan_unless(valid, value):
-    valid = tf.reshape(valid, tf.concat([tf.shape(valid), tf.ones([value.shape.rank - 1], tf.int32)], axis=0))
-    return tf.where(valid, value, tf.constant(math.nan, value.dtype))
-
-
-def _is_finite(rows):
-    """Whether all entries of each row `[B, ...]` are finite, `[B]`."""
-    return tf.reduce_all(tf.math.is_finite(rows), axis=list(range(1, rows.shape.rank)))
+    return tf.nest.map_structure(masked, outputs)
