@@ -86,11 +86,13 @@ def fit(
 def evaluate(model, x, *, importance_samples, elbo_samples=16, importance_images=None, max_rows=4096):
     """Bound and log-likelihood of x in nats, each with the standard error of its mean over the examples.
 
-    With `importance_images` log p(x) is that of so many examples, spread over x, and their bound stands beside it.
+    With `importance_images` log p(x) is that of so many examples, spread over x, and their bound stands beside it. x may be a
+    tuple (x, condition).
     """
     elbo = tfp_iaf.evaluation.elbo(model, x, num_samples=elbo_samples, max_rows=max_rows)
-    rows = slice(None) if importance_images is None else spread(len(x), importance_images)
-    log_likelihood = tfp_iaf.evaluation.log_likelihood(model, x[rows], importance_samples, max_rows=max_rows)
+    rows = np.arange(len(elbo)) if importance_images is None else spread(len(elbo), importance_images)
+    chosen = tuple(part[rows] for part in x) if isinstance(x, tuple) else x[rows]
+    log_likelihood = tfp_iaf.evaluation.log_likelihood(model, chosen, importance_samples, max_rows=max_rows)
     results = {"elbo": _summary(elbo), "log_likelihood": _summary(log_likelihood)}
     if len(log_likelihood) < len(elbo):
         results["log_likelihood"]["examples"] = len(log_likelihood)
