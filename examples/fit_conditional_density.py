@@ -1,4 +1,4 @@
-"""Regression with full densities: p(y given c) of two curved branches, fitted by maximum likelihood and compared with the truth.
+"""Regression with full densities: p(y given c) of two curved branches, fitted by maximum likelihood, beside the truth.
 
 The density is known. With c uniform on [-1, 1] and two entries of y,
 
