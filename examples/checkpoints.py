@@ -39,7 +39,7 @@ class Checkpoints(keras.callbacks.Callback):
             if self.settings is not None:
                 self._write("settings.json", json.dumps(self.settings, indent=1))
             return 0
-        self._check_settings()
+        self.check()
         model.optimizer.build(model.trainable_variables)
         try:
             model.load_weights(latest)
@@ -50,7 +50,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.history = [row for row in rows if row["step"] <= done]
         return done // self.steps_per_epoch
 
-    def _check_settings(self):
+    def check(self):
+        """Raises a ValueError in one line if the checkpoint was written with other settings."""
         path = self.folder / "settings.json"
         if self.settings is None or not path.exists():
             return

@@ -115,7 +115,7 @@ def make_model(posterior, data_shape):
 
 def kept_settings(splits):
     """What must be the same when a run is continued: every flag of this file but those that may change, and the data."""
-    named = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
+    named = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     kept = {name: value for name, value in named.items() if name not in NOT_OF_THE_CHECKPOINT}
     return {**kept, "training_images": len(splits["x_train"])}
 

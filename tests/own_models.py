@@ -46,7 +46,7 @@ class LinearGaussian(ElboModel):
     def log_prob(x):
         """log p(x), in closed form."""
         covariance = LOADINGS @ LOADINGS.T + SCALE**2 * np.eye(3)
-        return tfd.MultivariateNormalFullCovariance(np.zeros(3), covariance).log_prob(x).numpy()
+        return tfd.MultivariateNormalTriL(np.zeros(3), np.linalg.cholesky(covariance)).log_prob(x).numpy()
 
 
 class WholeLinearGaussian(LinearGaussian):
