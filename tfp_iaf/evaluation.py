@@ -44,7 +44,8 @@ def log_likelihood(
     small. The effective sample size shows this: if it is far below S for many examples, take more samples, or train a more
     flexible posterior.
 
-    A conditional model is evaluated at (x, condition), and gives log p(x|condition).
+    A conditional model is evaluated at (x, condition), and gives log p(x|condition). A `models.ConditionalDensity` has no
+    latents: its estimate is exact for any number of samples.
 
     The first call compiles one function for all batches and samples, and later calls of the same sizes use it again. It is
     kept with the model. `max_rows` bounds the memory: so many rows pass the decoder at a time.
@@ -178,10 +179,7 @@ def mean_and_standard_error(values):
 def _reduce_log_weights(reduce, model, x, *, num_samples, batch_size, max_rows, seed, verbose, jit_compile):
     """`reduce` of the log importance weights, float64 `[S, B]`, batch by batch, joined along the last axis."""
     if not isinstance(model, ElboModel):
-        raise TypeError(
-            f"The evaluation takes a models.ElboModel, such as a VAE, got {type(model).__name__}: a density without latents "
-            "needs no sampling, so take the mean of its own log_prob."
-        )
+        raise TypeError(f"The evaluation takes a models.ElboModel, such as a VAE, got {type(model).__name__}.")
     for name, value in (("num_samples", num_samples), ("batch_size", batch_size), ("max_rows", max_rows)):
         integer(name, value)
     seed = noise.seed_pair(seed)
