@@ -32,7 +32,7 @@ def test_the_tracer_sees_the_files_of_the_package_alone():
     from tfp_iaf import masks
 
     def call():
-        masks.input_order("right-to-left", 3)
+        masks.input_degrees(3, "right-to-left")
         sorted([2, 1], key=lambda value: value)
 
     assert set(hot_path.files_of_calls(call)) <= {"masks.py", "_arguments.py"}
