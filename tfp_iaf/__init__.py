@@ -3,7 +3,20 @@
 Data flows one way: masks -> networks -> bijectors -> posteriors -> models -> evaluation and serving.
 """
 
-from tfp_iaf import bijectors, callbacks, evaluation, layers, likelihoods, masks, models, networks, objectives, posteriors, priors, serving
+from tfp_iaf import (
+    bijectors,
+    callbacks,
+    evaluation,
+    layers,
+    likelihoods,
+    masks,
+    models,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+    serving,
+)
 from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, InverseAutoregressiveFlow, LinearCholeskyIAF, ReverseOrder
 from tfp_iaf.callbacks import KLWarmUp
 from tfp_iaf.models import VAE, HierarchicalVAE

@@ -1,8 +1,10 @@
 """Checks of arguments that many rooms share."""
 
+import math
+import numbers
 import operator
 
-__all__ = ["integer"]
+__all__ = ["integer", "positive"]
 
 
 def integer(name, value, at_least=1):
@@ -19,3 +21,15 @@ def integer(name, value, at_least=1):
     if number is None or isinstance(value, bool) or number < at_least:
         raise ValueError(f"{name} must be {kind}, got {value!r}.")
     return number
+
+
+def positive(name, value):
+    """The value as a float; a ValueError unless it is a finite real number above zero.
+
+    >>> positive("temperature", 1)
+    1.0
+    """
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_real or not 0.0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive number, got {value!r}.")
+    return float(value)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf.bijectors.inverses import sequential
-from tfp_iaf.bijectors.inverses import fixed_point
+from tfp_iaf.bijectors.inverses import fixed_point, sequential
 
 SIZE = 12
 # Reads the entry before.

@@ -4,8 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_iaf import VAE
-from tfp_iaf.layers import ResidualBlock, mnist_decoder, mnist_encoder
-from tfp_iaf.layers import WeightNormalization, initialize_weight_normalization
+from tfp_iaf.layers import ResidualBlock, WeightNormalization, initialize_weight_normalization, mnist_decoder, mnist_encoder
 from tfp_iaf.posteriors import DiagonalGaussian
 
 CASES = {

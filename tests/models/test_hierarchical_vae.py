@@ -8,8 +8,8 @@ import tensorflow as tf
 from tests import properties
 from tests.strategies import mirrored_strategy
 from tfp_iaf import evaluation, objectives, serving
-from tfp_iaf.models import HierarchicalVAE
 from tfp_iaf.layers import initialize_weight_normalization
+from tfp_iaf.models import HierarchicalVAE
 
 INFERENCES = ["bidirectional", "bottom-up"]
 POSTERIORS = ["diagonal", "linear", "iaf"]

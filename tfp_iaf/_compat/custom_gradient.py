@@ -12,7 +12,8 @@ def custom_gradient(function):
     """As `tf.custom_gradient`, but a graph that has one can be freed.
 
     While a graph is traced, TensorFlow registers the gradient under a new name for good, and with it keeps the graph and all
-    variables it reads. Here the graph keeps the gradient, and the registry a weak reference.
+    variables that it reads. Here the graph keeps the gradient, and the registry a weak reference. The name is read off the
+    operation that carries the gradient, so threads that trace at once do not meet.
 
     >>> cube = custom_gradient(lambda x: (x**3, lambda upstream: 3.0 * x**2 * upstream))
     >>> x = tf.Variable(2.0)
@@ -24,19 +25,17 @@ def custom_gradient(function):
     traced = tf.custom_gradient(function)
 
     def call(*args):
-        if tf.executing_eagerly():
-            return traced(*args)
-        registry = ops.gradient_registry._registry
-        before = set(registry)
         outputs = traced(*args)
-        for name in set(registry) - before:
-            _weaken(registry[name], tf.nest.flatten(outputs)[0].graph)
+        if not tf.executing_eagerly():
+            operation = tf.nest.flatten(outputs)[0].op
+            _weaken(operation.get_attr("_gradient_op_type").decode(), operation.graph)
         return outputs
 
     return call
 
 
-def _weaken(entry, graph):
+def _weaken(name, graph):
+    entry = ops.gradient_registry._registry[name]
     ((key, gradient),) = ((key, value) for key, value in entry.items() if callable(value))
     graph.add_to_collection("tfp_iaf_gradients", gradient)
     reference = weakref.ref(gradient)

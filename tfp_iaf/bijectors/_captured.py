@@ -4,10 +4,12 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ["tensor_or_reference"]
+from tfp_iaf import _compat
+
+__all__ = ["captured"]
 
 
-def tensor_or_reference(value, dtype, owner):
+def captured(value, dtype, owner):
     """The value as a tensor; a `tf.Variable`, `keras.Variable` or `tfp.util.DeferredTensor` as something that TFP tracks.
 
     Args:
@@ -18,11 +20,11 @@ def tensor_or_reference(value, dtype, owner):
     Raises:
         ValueError: for another dtype.
 
-    >>> tensor_or_reference(tf.Variable([1.0, 2.0]), tf.float32, "flow").name
+    >>> captured(tf.Variable([1.0, 2.0]), tf.float32, "flow").name
     'Variable:0'
     """
     if isinstance(value, keras.Variable):
-        value = value._value
+        value = _compat.tf_variable(value)
     is_reference = isinstance(value, tf.Variable | tfp.util.DeferredTensor)
     if dtype is not None and (is_reference or tf.is_tensor(value)) and value.dtype != dtype:
         raise ValueError(

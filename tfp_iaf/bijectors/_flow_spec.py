@@ -63,8 +63,8 @@ class FlowSpec(tf.TypeSpec):
         return flow
 
     def _serialize(self):
-        # What specs are compared and hashed by: Keras layers and callables by identity (the spec keeps them alive).
-        settings = tuple((name, id(value) if callable(value) else value) for name, value in self._settings)
+        # What specs are compared and hashed by: Keras layers, maps and inverses by identity (the spec keeps them alive).
+        settings = tuple((name, value if isinstance(value, str | bool) else id(value)) for name, value in self._settings)
         return (id(self._flow_type), id(self._network), settings, self._context_spec, self._variable_specs)
 
     # TensorFlow derives the next three from `_serialize`, which does not lead back to the network here.

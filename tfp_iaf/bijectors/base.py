@@ -1,28 +1,56 @@
-"""What every transformation of a posterior's chain is: a TFP bijector whose work is done by two pure functions."""
-
-import abc
+"""What every flow is: a TFP bijector whose work is done by two pure functions."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-__all__ = ["Step"]
+from tfp_iaf import _compat
+
+__all__ = ["FlowBijector"]
 
 
-class Step(tfp.bijectors.Bijector):
-    """A `tfb.Bijector` defined by `forward_and_log_det` and `inverse_and_log_det`.
+class FlowBijector(_compat.FreshBijector):
+    """A `tfb.Bijector` defined by `forward_and_log_det` and, where there is one, `inverse_and_log_det`.
 
-    Both return the value together with log|det dz/dy|. Keras layers call them directly: they bypass TFP's bijector cache,
-    which keeps every traced graph alive. TFP calls `forward`, `inverse` and their log-determinants as ever; those store
-    the log_det that came with the value where TFP looks for it, so that nothing is evaluated twice.
+    ```none
+    forward_and_log_det(y) = z, log|det dz/dy|
+    inverse_and_log_det(z) = y, log|det dz/dy| at that y        (of the forward direction, too)
+    ```
+
+    Posteriors call these two: they leave nothing behind in TFP. TFP's methods (`forward`, `inverse`,
+    `forward_log_det_jacobian`, ...) work as ever, and evaluate nothing twice: the log_det that came with a value answers for it.
+    Values after an update of the bijector's variables are fresh.
+
+    How to write one: pass `tfb.Bijector`'s arguments to `super().__init__` (`forward_min_event_ndims`, `dtype`, `parameters`,
+    `name`, ...), define `forward_and_log_det`, and return `tfp.util.ParameterProperties` of arguments with a batch shape from the
+    class method `_parameter_properties`. Without `inverse_and_log_det` the methods `inverse` and `log_prob` of a given z raise
+    NotImplementedError. A flow whose log_det is a sum over the event's entries may define `forward_and_log_derivatives` as well:
+    then a KL divergence splits by entry. Instances are distinct, whatever their parameters.
+
+    >>> import tensorflow_probability as tfp
+    >>> class Double(FlowBijector):
+    ...     def __init__(self, name="double"):
+    ...         super().__init__(forward_min_event_ndims=1, parameters=dict(locals()), name=name)
+    ...     @classmethod
+    ...     def _parameter_properties(cls, dtype):
+    ...         return {}
+    ...     def forward_and_log_det(self, y):
+    ...         return 2.0 * y, tf.fill(tf.shape(y)[:-1], y.shape[-1] * tf.math.log(2.0))
+    >>> q = tfp.distributions.TransformedDistribution(tfp.distributions.MultivariateNormalDiag(tf.zeros([3])), Double())
+    >>> z, log_q = q.experimental_sample_and_log_prob(5)
+    >>> z.shape, log_q.shape
+    (TensorShape([5, 3]), TensorShape([5]))
     """
 
-    @abc.abstractmethod
     def forward_and_log_det(self, y):
         """(z, log|det dz/dy|) at y."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward_and_log_det: define it.")
 
-    @abc.abstractmethod
     def inverse_and_log_det(self, z):
-        """(y, log|det dz/dy|), the latter of the forward direction, at y."""
+        """(y, log|det dz/dy| of the forward direction, at y)."""
+        raise NotImplementedError(f"{self.name} has no inverse: its density is known at its own samples only.")
+
+    def forward_and_log_derivatives(self, y):
+        """(z, log dz_i/dy_i of every entry), whose sum over the event is the log_det."""
+        raise NotImplementedError(f"The log_det of {self.name} is no sum over the event's entries.")
 
     def forward(self, x, name="forward", **kwargs):
         return super().forward(self._with_right_dtype(x), name=name, **kwargs)
@@ -47,12 +75,12 @@ class Step(tfp.bijectors.Bijector):
 
     def _forward(self, y):
         z, log_det = self.forward_and_log_det(y)
-        _remember(self._cache.forward_attributes(y), y, log_det)
+        self._remember_log_det("forward", y, log_det)
         return z
 
     def _inverse(self, z):
         y, log_det = self.inverse_and_log_det(z)
-        _remember(self._cache.inverse_attributes(z), z, log_det)
+        self._remember_log_det("inverse", z, log_det)
         return y
 
     def _forward_log_det_jacobian(self, y):
@@ -61,9 +89,3 @@ class Step(tfp.bijectors.Bijector):
 
     def _inverse_log_det_jacobian(self, z):
         return -self.inverse_and_log_det(z)[1]
-
-
-def _remember(attributes, x, log_det):
-    # A tensor of a tf.cond's or a loop's body is of no use outside.
-    if getattr(x, "graph", None) is getattr(log_det, "graph", None):
-        attributes["ildj"] = -log_det

@@ -5,13 +5,13 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf.bijectors._captured import tensor_or_reference
-from tfp_iaf.bijectors.base import Step
+from tfp_iaf.bijectors._captured import captured
+from tfp_iaf.bijectors.base import FlowBijector
 
 __all__ = ["LinearCholeskyIAF"]
 
 
-class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
+class LinearCholeskyIAF(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     """z = L y with L unit lower triangular: forward one product, inverse one triangular solve, log|det dz/dy| = 0.
 
     Applied to a diagonal Gaussian sample y it gives a Gaussian of full covariance L diag(sigma^2) L', of the density of y.
@@ -40,7 +40,7 @@ class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
     def __init__(self, off_diagonal, validate_args=False, name="linear_cholesky_iaf"):
         parameters = dict(locals())
         with tf.name_scope(name) as name:
-            self._off_diagonal = tensor_or_reference(off_diagonal, None, "LinearCholeskyIAF")
+            self._off_diagonal = captured(off_diagonal, None, "LinearCholeskyIAF")
             self._event_size = _event_size(self._off_diagonal.shape)
             if not self._off_diagonal.dtype.is_floating:
                 raise ValueError(f"off_diagonal must be floating-point, got dtype {self._off_diagonal.dtype.name}.")
@@ -55,6 +55,10 @@ class LinearCholeskyIAF(Step, tfp.bijectors.AutoCompositeTensorBijector):
     @classmethod
     def _parameter_properties(cls, dtype):
         return {"off_diagonal": tfp.util.ParameterProperties(event_ndims=1)}
+
+    @property
+    def is_constant_jacobian(self):
+        return True
 
     @property
     def off_diagonal(self):

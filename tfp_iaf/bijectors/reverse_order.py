@@ -1,19 +1,20 @@
-"""Reversal of an event's order, between the steps of a chain."""
+"""Reversal of an event's order, between the flows of a chain."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import integer
-from tfp_iaf.bijectors.base import Step
+from tfp_iaf.bijectors.base import FlowBijector
 
 __all__ = ["ReverseOrder"]
 
 
-class ReverseOrder(Step, tfp.bijectors.AutoCompositeTensorBijector):
+class ReverseOrder(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     """z = y with all event axes reversed: its own inverse, log|det dz/dy| = 0.
 
-    With it between two left-to-right steps, each entry precedes in the one what it follows in the other. (`tfb.Permute`
-    does the same for vectors, but a distribution that contains it cannot be sliced.)
+    Between two flows with the same input order it gives the second one the opposite order: entries that could not depend on each
+    other in the first flow can in the second. The posteriors alternate the input orders of their networks instead, which costs
+    nothing. (`tfb.Permute` does the same for vectors, but a distribution that contains it cannot be sliced.)
 
     Args:
         event_ndims: number of trailing axes that form the event; 3 for H x W x C reverses raster and channel order.

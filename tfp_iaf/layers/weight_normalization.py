@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf.layers.masked_dense import MaskedDense
 from tfp_iaf.layers._precision import density_dtype
+from tfp_iaf.layers.masked_dense import MaskedDense
 
 __all__ = ["WeightNormalization", "initialize"]
 

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from tfp_iaf import objectives
 from tfp_iaf._arguments import integer
-from tfp_iaf.models import _data_checks as data_checks
-from tfp_iaf.likelihoods import _functions as likelihoods
 from tfp_iaf.layers import density_dtype
+from tfp_iaf.likelihoods import _functions as likelihoods
+from tfp_iaf.models import _data_checks as data_checks
 
 __all__ = ["ElboModel"]
 

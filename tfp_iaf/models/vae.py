@@ -4,9 +4,9 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf.layers import density_dtype
 from tfp_iaf.likelihoods import _functions as likelihoods
 from tfp_iaf.models.elbo_model import ElboModel
-from tfp_iaf.layers import density_dtype
 from tfp_iaf.posteriors import Posterior
 
 __all__ = ["VAE"]

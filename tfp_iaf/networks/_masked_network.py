@@ -10,8 +10,8 @@ import tensorflow as tf
 from tfp_iaf import masks
 from tfp_iaf._arguments import integer
 from tfp_iaf.layers._checkpointed import Checkpointed
-from tfp_iaf.networks.base import Network
 from tfp_iaf.layers.weight_normalization import WeightNormalization
+from tfp_iaf.networks.base import Network
 
 __all__ = ["OUTPUT_STDDEV", "LinearMap", "MaskedNetwork", "widths_of"]
 
@@ -34,6 +34,7 @@ class LinearMap(NamedTuple):
     bias: tf.Tensor | None
     in_degrees: np.ndarray
     out_degrees: np.ndarray
+    context_kernel: tf.Tensor | None = None
 
 
 class MaskedNetwork(Network):
@@ -140,8 +141,13 @@ class MaskedNetwork(Network):
         """The `LinearMap` of every layer, from the event to the parameters."""
         layers = [*self.hidden_layers, self.output_layer]
         return [
-            LinearMap(layer.kernel, None if layer.bias is None else tf.convert_to_tensor(layer.bias), *degrees)
-            for layer, degrees in zip(layers, itertools.pairwise(self._degrees))
+            LinearMap(
+                layer.kernel,
+                None if layer.bias is None else tf.convert_to_tensor(layer.bias),
+                *degrees,
+                tf.convert_to_tensor(self.context_kernel) if i == 0 and self.context_kernel is not None else None,
+            )
+            for i, (layer, degrees) in enumerate(zip(layers, itertools.pairwise(self._degrees)))
         ]
 
     def call(self, y, context=None):

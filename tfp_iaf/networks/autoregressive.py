@@ -3,8 +3,8 @@
 import keras
 
 from tfp_iaf import masks
-from tfp_iaf.networks._inputs import vector_shape
 from tfp_iaf.layers.masked_dense import MaskedDense
+from tfp_iaf.networks._inputs import vector_shape
 from tfp_iaf.networks._masked_network import MaskedNetwork, widths_of
 
 __all__ = ["AutoregressiveNetwork"]

@@ -25,6 +25,14 @@ class Network(keras.layers.Layer):
         self.event_shape = tuple(integer("event_shape", size) for size in event_shape)
         self.context_size = None if context_size is None else integer("context_size", context_size)
 
+    inverses = ("blocks", "fixed_point", "sequential")
+
+    @property
+    def tf_variables(self):
+        from tfp_iaf import _compat
+
+        return _compat.tf_variables(self)
+
     @property
     def context_shape(self):
         """The context's trailing axes, or None."""

@@ -118,7 +118,9 @@ class RecurrentAutoregressiveNetwork(Network):
         """The state before the first entry, of so many rows: a structure of tensors `[B, units]`."""
         return self.recurrence.cell.get_initial_state(batch_size=batch_size)
 
-    def step(self, previous, context, state):
+    inverses = ("recurrent", "fixed_point", "sequential")
+
+    def advance(self, previous, context, state):
         """(parameters `[B, P]` of the next entry in the order, the next state), for entry-by-entry evaluation.
 
         Args:

@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._arguments import integer
 from tfp_iaf import scales
+from tfp_iaf._arguments import integer
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.posteriors._noise import gaussian_log_prob, standard_normal
 from tfp_iaf.posteriors._seeded_layer import SeededLayer

@@ -1,1 +1,47 @@
-"""."""
+"""How the inverse of an autoregressive flow is found: chosen by name, all exact.
+
+| name | evaluations of the network | for | gradients |
+|---|---|---|---|
+| "blocks" | as one to three | masked dense networks in float32 or float64 | implicit, first order |
+| "recurrent" | as one | recurrent networks | any order |
+| "fixed_point" | usually 8 to 16, at most D | every network | implicit, first order |
+| "sequential" | D | every network; the reference | any order |
+"""
+
+from tfp_iaf.bijectors.inverses.base import Equation, Inverse
+from tfp_iaf.bijectors.inverses.blocks import Blocks
+from tfp_iaf.bijectors.inverses.fixed_point import FixedPoint
+from tfp_iaf.bijectors.inverses.recurrent import Recurrent
+from tfp_iaf.bijectors.inverses.sequential import Sequential
+
+__all__ = ["Blocks", "Equation", "FixedPoint", "Inverse", "Recurrent", "Sequential", "get"]
+
+_NAMED = {"blocks": Blocks, "fixed_point": FixedPoint, "recurrent": Recurrent, "sequential": Sequential}
+
+
+def get(inverse, network):
+    """The `Inverse` that an `inverse=` argument means for this network.
+
+    Args:
+        inverse: an `Inverse`, a name, or "auto" for the first of the network's `inverses` that serves it as it is.
+        network: a `networks.Network`.
+
+    Raises:
+        ValueError: for an unknown name, and for an inverse that the network does not support.
+
+    >>> from tfp_iaf.networks import AutoregressiveNetwork
+    >>> type(get("auto", AutoregressiveNetwork(params=2, event_shape=3))).__name__
+    'Blocks'
+    """
+    if isinstance(inverse, Inverse):
+        return inverse
+    if not isinstance(inverse, str) or inverse not in ("auto", *_NAMED):
+        raise ValueError(f"Unknown inverse {inverse!r}: expected auto, {', '.join(_NAMED)}, or an inverses.Inverse.")
+    if inverse == "auto":
+        return next(_NAMED[name]() for name in network.inverses if _NAMED[name].serves(network))
+    if inverse not in network.inverses or not _NAMED[inverse].serves(network):
+        raise ValueError(
+            f"inverse={inverse!r} does not serve this {type(network).__name__}, which computes in {network.compute_dtype}: "
+            f"choose auto or one of {', '.join(name for name in network.inverses if _NAMED[name].serves(network))}."
+        )
+    return _NAMED[inverse]()

@@ -1,24 +1,25 @@
-"""What every exact inverse of an autoregressive step solves, and the gradient of its solution."""
+"""What every inverse of an autoregressive flow solves, and the gradient of its solution."""
 
+import abc
 import contextlib
 
 import keras
 import tensorflow as tf
 
-from tfp_iaf._compat.custom_gradient import custom_gradient
+from tfp_iaf import _compat
 
-__all__ = ["Equation", "solution"]
+__all__ = ["Equation", "ImplicitInverse", "Inverse", "Linearization"]
 
 
 class Equation:
-    """y = g(y), where g_i(y) = f^-1(z_i; params_i(y_<i, context)): its solution is the y with f(y; params(y)) = z.
+    """y = g(y), where g_i(y) = f^-1(z_i; parameters_i(y_<i, context)): its solution is the y with f(y; parameters(y)) = z.
 
     Args:
-        network: the Keras layer that gives the parameters.
-        elementwise_map: f, an `elementwise.ElementwiseMap`.
-        z: `[..., D]`.
-        context: `[..., C]` or None.
-        values: tensors, the values of the network's variables.
+        network: the `networks.Network` that gives the parameters.
+        elementwise_map: f, a `maps.ElementwiseMap`.
+        z: `[..., *event]`, with the full batch shape.
+        context: a tensor, or None.
+        values: tensors, the values of the network's weights.
     """
 
     def __init__(self, network, elementwise_map, z, context, values):
@@ -26,22 +27,18 @@ class Equation:
         self.map = elementwise_map
         self.z = z
         self.context = context
-        self._values = values
+        self.values = values
 
     @contextlib.contextmanager
     def weights(self):
-        """Inside, the network's variables have the equation's values."""
-        with keras.StatelessScope(state_mapping=zip(self.network.weights, self._values)):
+        """Inside, the network's weights have the equation's values."""
+        with keras.StatelessScope(state_mapping=zip(self.network.weights, self.values)):
             yield
 
     def parameters_at(self, y):
+        """The network's parameters at y, in y's dtype."""
         with self.weights():
             return tf.cast(self.network(y, context=self.context), y.dtype)
-
-    def evaluate(self, y):
-        """(parameters, pre-activations of the hidden layers) at y."""
-        with self.weights():
-            return self.network.evaluate(y, context=self.context)
 
     def image(self, parameters):
         """(g, log|det dz/dy|) at the y whose parameters these are."""
@@ -49,48 +46,75 @@ class Equation:
         return y, tf.reduce_sum(log_derivative, axis=range(-len(self.network.event_shape), 0))
 
 
-def solution(method, network, elementwise_map, z, context, values):
-    """(y, log|det dz/dy|) with implicit gradients.
+class Inverse(abc.ABC):
+    """Finds the y with f(y; network(y, context)) = z: what a user writes to bring an inverse of their own.
+
+    A subclass defines `__call__`. Gradients are those of what it computes; see `ImplicitInverse` for searches.
+    """
+
+    @classmethod
+    def serves(cls, network):
+        """Whether this inverse works for a network of a kind that lists it, as the network is set up."""
+        del network
+        return True
+
+    @abc.abstractmethod
+    def __call__(self, equation):
+        """(y, log|det dz/dy| at y) of an `Equation`."""
+
+
+class ImplicitInverse(Inverse):
+    """An inverse by search, with implicit gradients.
 
     With J = dg/dy at the solution, strictly triangular, the gradient v with respect to y becomes u = v + J'u with respect to g:
-    the method solves that as it solves the equation, and ordinary differentiation of g does the rest. So gradients do not
-    depend on how the solution was found, nothing of the way there is kept, and the loops are never differentiated.
-
-    Args:
-        method: a module with `solve(equation)`, `evaluate(equation, y)` and `adjoint(equation, linearization, upstream)`:
-            `fixed_point` or `incremental`.
-        network, elementwise_map, z, context, values: as in `Equation`; z has the full batch shape.
+    `adjoint` solves that as `solve` solves the equation, and ordinary differentiation of g does the rest. So gradients do not
+    depend on how the solution was found, nothing of the way there is kept, and no loop is differentiated.
     """
-    num_contexts = 0 if context is None else 1
 
-    def equation_of(z, *others):
-        return Equation(network, elementwise_map, z, others[0] if num_contexts else None, others[num_contexts:])
+    @abc.abstractmethod
+    def solve(self, equation):
+        """(y, log|det dz/dy|) with y = g(y)."""
 
-    @custom_gradient
-    def solved(*inputs):
-        equation = equation_of(*inputs)
-        y, log_det = method.solve(equation)
+    @abc.abstractmethod
+    def adjoint(self, equation, linearization, upstream):
+        """u with u = upstream + J'u, of y's shape, at a `Linearization`."""
 
-        def gradient(by_y, by_log_det):
-            linearization = Linearization(method, equation, y, inputs)
-            upstream = by_y + linearization.gradient(linearization.log_det, y, by_log_det)
-            u = method.adjoint(equation, linearization, upstream)
-            outputs = [linearization.image, linearization.log_det]
-            return [_once(value) for value in linearization.gradient(outputs, inputs, [u, by_log_det])]
+    def evaluate(self, equation, y):
+        """(parameters at y, whatever else `adjoint` needs to know of the network there)."""
+        return equation.parameters_at(y), None
 
-        return (y, log_det), gradient
+    def __call__(self, equation):
+        num_contexts = 0 if equation.context is None else 1
 
-    return solved(z, *([] if context is None else [context]), *values)
+        def with_inputs(z, *others):
+            context = others[0] if num_contexts else None
+            return Equation(equation.network, equation.map, z, context, others[num_contexts:])
+
+        @_compat.custom_gradient
+        def solved(*inputs):
+            own = with_inputs(*inputs)
+            y, log_det = self.solve(own)
+
+            def gradient(by_y, by_log_det):
+                linearization = Linearization(self, own, y, inputs)
+                upstream = by_y + linearization.gradient(linearization.log_det, y, by_log_det)
+                u = self.adjoint(own, linearization, upstream)
+                outputs = [linearization.image, linearization.log_det]
+                return [_once(value) for value in linearization.gradient(outputs, inputs, [u, by_log_det])]
+
+            return (y, log_det), gradient
+
+        return solved(equation.z, *([equation.context] if num_contexts else []), *equation.values)
 
 
 class Linearization:
     """g and log|det dz/dy| near a solution y, recorded for differentiation."""
 
-    def __init__(self, method, equation, y, inputs):
+    def __init__(self, inverse, equation, y, inputs):
         self._y = y
         with tf.GradientTape(persistent=True) as self._tape:
             self._tape.watch([y, *inputs])
-            self.parameters, self.pre_activations = method.evaluate(equation, y)
+            self.parameters, self.details = inverse.evaluate(equation, y)
             self.image, self.log_det = equation.image(self.parameters)
 
     def gradient(self, outputs, sources, upstream):
@@ -101,10 +125,10 @@ class Linearization:
         return self.gradient(self.image, self._y, u)
 
     def parameter_slopes(self):
-        """dg_i / d parameters_i, `[..., D, P]`."""
+        """dg_i / d parameters_i, `[..., *event, P]`."""
         return self.gradient(self.image, self.parameters, tf.ones_like(self.image))
 
 
 def _once(value):
-    message = "An iterative inverse has first derivatives only; inverse='sequential' has higher ones."
+    message = "An inverse by search has first derivatives only; inverse='sequential' has higher ones."
     return tf.raw_ops.PreventGradient(input=value, message=message)

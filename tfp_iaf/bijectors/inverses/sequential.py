@@ -2,19 +2,26 @@
 
 import tensorflow as tf
 
-__all__ = ["iterate"]
+from tfp_iaf.bijectors.inverses.base import Inverse
+
+__all__ = ["Sequential"]
 
 
-def iterate(step, z, degrees):
-    """Evaluates y <- step(y) D times, each time taking one more entry in the input order; the others stay zero.
+class Sequential(Inverse):
+    """Evaluates y <- g(y) D times, each time taking one more entry in the input order; the others stay zero.
 
-    Gradients of any order go through the loop. Arguments and result as in `fixed_point.iterate`.
+    Gradients of any order go through the loop.
     """
-    degrees = tf.constant(degrees, tf.int32)
 
-    def body(position, y):
-        return position + 1, tf.where(tf.equal(degrees, position), step(y), y)
+    def __call__(self, equation):
+        degrees = tf.constant(equation.network.degrees, tf.int32)
 
-    size = degrees.shape.num_elements()
-    _, y = tf.while_loop(lambda position, _: position <= size, body, (1, tf.zeros_like(z)), maximum_iterations=size)
-    return y
+        def body(position, y):
+            image, _ = equation.map.inverse(equation.z, equation.parameters_at(y))
+            return position + 1, tf.where(tf.equal(degrees, position), image, y)
+
+        size = degrees.shape.num_elements()
+        start = (1, tf.zeros_like(equation.z))
+        _, y = tf.while_loop(lambda position, _: position <= size, body, start, maximum_iterations=size)
+        _, log_det = equation.image(equation.parameters_at(y))
+        return y, log_det

@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
-from tfp_iaf.layers.channel_log_scale import ChannelLogScale
-from tfp_iaf.models.hierarchical._latent_layer import LatentLayer, depth_to_space
-from tfp_iaf.layers._weight_normalized import weight_normalized
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.layers._checkpointed import Checkpointed
+from tfp_iaf.layers._weight_normalized import weight_normalized
+from tfp_iaf.layers.channel_log_scale import ChannelLogScale
+from tfp_iaf.models.hierarchical._latent_layer import LatentLayer, depth_to_space
 from tfp_iaf.posteriors._noise import gaussian_log_prob
 
 __all__ = ["LatentLadder"]

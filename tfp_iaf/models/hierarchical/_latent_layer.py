@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import scales
-from tfp_iaf.layers._weight_normalized import weight_normalized
 from tfp_iaf.layers import density_dtype
+from tfp_iaf.layers._weight_normalized import weight_normalized
 from tfp_iaf.posteriors._conv_steps import conv_networks, conv_steps
 from tfp_iaf.posteriors._noise import gaussian_log_prob
 

@@ -1,0 +1,19 @@
+"""Bijectors that pass into and out of `tf.function`, loops and datasets."""
+
+import tensorflow as tf
+
+__all__ = ["CompositeBijector"]
+
+
+class CompositeBijector(tf.__internal__.CompositeTensor):
+    """A mix-in for `tfb.Bijector`s whose `_type_spec` property says what their components are.
+
+    TensorFlow takes an object for a composite tensor by this base class alone. Where TensorFlow or TFP want one without
+    variables (`Dataset.map`, results of loops), they ask for `_convert_variables_to_tensors`, which rebuilds the bijector on the
+    variables' values.
+    """
+
+    def _convert_variables_to_tensors(self):
+        spec = self._type_spec
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, spec._to_components(self))
+        return spec._from_components(tensors)
