@@ -140,7 +140,9 @@ class WeightNormalization(keras.layers.Wrapper):
     def _initialize_from(self, products):
         """Sets g and b so that the outputs to these x . v have the asked mean and standard deviation."""
         if not tf.executing_eagerly():
-            raise ValueError(f"initialize_weight_normalization must reach the layer {self.name} eagerly: it was called inside a tf.function.")
+            raise ValueError(
+                f"initialize_weight_normalization must reach the layer {self.name} eagerly: it was called inside a tf.function."
+            )
         resolution = np.finfo(tf.as_dtype(products.dtype).as_numpy_dtype).eps if products.dtype != tf.bfloat16 else 2.0**-7
         products = tf.cast(products, tf.float64).numpy()
         if not np.isfinite(products).all():
@@ -192,7 +194,9 @@ def initialize_weight_normalization(model, *inputs, **kwargs):
     array([1., 1., 1.], dtype=float32)
     """
     if not tf.executing_eagerly():
-        raise ValueError("initialize_weight_normalization must be called eagerly, not inside a tf.function: it assigns weights once.")
+        raise ValueError(
+            "initialize_weight_normalization must be called eagerly, not inside a tf.function: it assigns weights once."
+        )
     if hasattr(model, "check_data"):
         model.check_data(inputs[0])
     if not model.built:
