@@ -4,7 +4,9 @@ import math
 import numbers
 import operator
 
-__all__ = ["integer", "positive"]
+import numpy as np
+
+__all__ = ["integer", "positive", "widths"]
 
 
 def integer(name, value, at_least=1):
@@ -33,3 +35,14 @@ def positive(name, value):
     if not is_real or not 0.0 < value < math.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}.")
     return float(value)
+
+
+def widths(name, values):
+    """A tuple of positive integers of a sequence of them, or of None.
+
+    >>> widths("hidden_units", [64, 64])
+    (64, 64)
+    """
+    if values is not None and not np.iterable(values):
+        raise ValueError(f"{name} must be a sequence of widths, such as (64, 64), got {values!r}.")
+    return tuple(integer(f"A width in {name}", width) for width in (() if values is None else values))

@@ -14,7 +14,17 @@ import numpy as np
 
 from tfp_iaf._arguments import integer
 
-__all__ = ["KernelBlock", "conv_mask", "degree_mask", "fixed_order", "hidden_degrees", "input_degrees", "kernel_blocks"]
+__all__ = [
+    "KernelBlocks",
+    "conv_mask",
+    "degree_mask",
+    "fixed_hidden_degrees",
+    "fixed_order",
+    "hidden_degrees",
+    "input_degrees",
+    "is_monotone",
+    "kernel_blocks",
+]
 
 
 def input_degrees(event_size, input_order="left-to-right", seed=None):
@@ -99,6 +109,49 @@ def hidden_degrees(num_units, event_size, with_context=False):
     return lowest + np.arange(num_units) * (event_size - lowest) // num_units
 
 
+def fixed_hidden_degrees(hidden_units, event_size, choice="equal", with_context=False, seed=None):
+    """(the degrees of each hidden layer, the choice in a form that gives them again: a name, or for drawn or given ones lists).
+
+    Args:
+        hidden_units: widths of the hidden layers.
+        event_size: D.
+        choice: "equal" for those of the function `hidden_degrees`; "random" for sorted draws, each from the lowest
+            degree of the layer before to D - 1; or for each layer a list of integers from 0 to D - 1.
+        with_context: as in `hidden_degrees`.
+        seed: integer, used with "random" only; None draws afresh.
+
+    Returns:
+        A list of int arrays, and a name or a list of lists.
+
+    Raises:
+        ValueError: for an unknown name, and for lists that do not fit the widths or the event.
+
+    >>> degrees, choice = fixed_hidden_degrees((4, 2), 3, [[1, 2, 1, 2], [1, 2]])
+    >>> [layer.tolist() for layer in degrees] == choice
+    True
+    """
+    if isinstance(choice, str):
+        if choice == "equal":
+            return [hidden_degrees(width, event_size, with_context) for width in hidden_units], choice
+        if choice != "random":
+            raise ValueError(f"Unknown hidden_degrees {choice!r}: expected 'equal', 'random', or a list for each layer.")
+        rng = np.random.default_rng(None if seed is None else [seed, 1])
+        lowest, layers = 0 if with_context or event_size == 1 else 1, []
+        for width in hidden_units:
+            layers.append(np.sort(rng.integers(lowest, event_size, size=width)))
+            lowest = layers[-1][0]
+        return layers, [layer.tolist() for layer in layers]
+    layers = [np.asarray(layer) for layer in choice]
+    if [layer.shape for layer in layers] != [(width,) for width in hidden_units]:
+        raise ValueError(
+            f"hidden_degrees must have one degree for each unit of the layers {list(hidden_units)}, got lists of shapes "
+            f"{[layer.shape for layer in layers]}."
+        )
+    if not all(np.issubdtype(layer.dtype, np.integer) and ((0 <= layer) & (layer < event_size)).all() for layer in layers):
+        raise ValueError(f"hidden_degrees must be integers from 0 to {event_size - 1}, got {choice}.")
+    return layers, [layer.tolist() for layer in layers]
+
+
 def degree_mask(in_degrees, out_degrees, strict=False):
     """Which inputs each output may read: `mask[i, j]` is out_degrees[j] >= in_degrees[i], or > if `strict`.
 
@@ -118,80 +171,90 @@ def degree_mask(in_degrees, out_degrees, strict=False):
 
 
 def conv_mask(kernel_size, in_degrees, out_degrees, strict=False):
-    """Mask of a convolution in raster order, without the rows below the pixel's own, which it would forbid whole.
+    """Mask of a convolution in raster order over the pixels of an image, or in the order of time over a series.
 
-    A pixel reads all channels of the pixels above and to the left, and of its own those that `degree_mask` allows; of a
-    kernel of height h and width w, h // 2 rows lie above, w // 2 columns to the left.
+    A pixel reads all channels of the pixels above and to the left, and of its own those that `degree_mask` allows. The rows
+    of the kernel below the pixel's own, which the order forbids whole, are left out: of a kernel of height h and width w,
+    h // 2 rows lie above, and w // 2 columns to the left. A moment of a series reads the k - 1 moments before it, and of its
+    own as a pixel does.
 
     Args:
-        kernel_size: (h, w).
+        kernel_size: (h, w) for images, (k,) for series.
         in_degrees, out_degrees, strict: of the channels, as in `degree_mask`.
 
     Returns:
-        A boolean array `[h // 2 + 1, w, I, O]`.
+        A boolean array `[h // 2 + 1, w, I, O]` or `[k, I, O]`.
 
     Source: van den Oord et al. 2016 ("Pixel recurrent neural networks"), section 3.4; Kingma et al. 2016, section 4.2.
 
     >>> conv_mask((3, 3), [1], [1], strict=True)[..., 0, 0].astype(int)
     array([[1, 1, 1],
            [1, 0, 0]])
+    >>> conv_mask((3,), [1], [1], strict=True)[..., 0, 0].astype(int)
+    array([1, 1, 0])
     """
+    own = degree_mask(in_degrees, out_degrees, strict)
+    if len(kernel_size) == 1:
+        mask = np.ones([*kernel_size, *own.shape], bool)
+        mask[-1] = own
+        return mask
     height, width = kernel_size
-    mask = np.ones([height // 2 + 1, width, len(in_degrees), len(out_degrees)], bool)
-    mask[-1, width // 2] = degree_mask(in_degrees, out_degrees, strict)
+    mask = np.ones([height // 2 + 1, width, *own.shape], bool)
+    mask[-1, width // 2] = own
     mask[-1, width // 2 + 1 :] = False
     return mask
 
 
-class KernelBlock(NamedTuple):
-    """The rows `rows[0]:rows[1]` and columns `columns[0]:columns[1]` of a kernel."""
+def is_monotone(degrees):
+    """Whether the degrees never fall, or never rise.
 
-    rows: tuple
-    columns: tuple
+    >>> is_monotone([1, 2, 2]), is_monotone([3, 1]), is_monotone([1, 3, 2])
+    (True, True, False)
+    """
+    changes = np.diff(degrees)
+    return bool((changes >= 0).all() or (changes <= 0).all())
+
+
+class KernelBlocks(NamedTuple):
+    """A grid of blocks over a kernel: the sizes of its blocks of rows, and of its blocks of columns."""
+
+    row_sizes: list
+    column_sizes: list
 
 
 def kernel_blocks(in_degrees, out_degrees, num_blocks, strict=False):
-    """Blocks that cover the allowed entries of a kernel whose inputs and outputs are sorted by degree.
+    """Cuts a kernel so that about half of the blocks have no allowed entry, and most others no forbidden one.
 
-    With both sorted, the allowed entries form a staircase. The second half of the columns may read all that the first half
-    reads, a rectangle, and a smaller staircase beyond it; so on within each half. Of a square kernel, n squares on the
-    staircase and n - 1 rectangles hold (n + 1) / 2n of the entries, and only the squares have masked ones.
+    The degrees rise or fall along both axes, so that the forbidden entries lie on one side of a boundary from corner to
+    corner. The columns are cut into blocks of equal size, and the rows where the boundary crosses those cuts. Of a square
+    kernel cut into n x n blocks, n lie on the boundary, n (n - 1) / 2 have no forbidden entry, and the others no allowed one.
 
     Args:
-        in_degrees, out_degrees: sorted.
-        num_blocks: n, at most the number of outputs.
+        in_degrees, out_degrees: integers that never fall, or never rise.
+        num_blocks: n, the number of blocks of columns, at most the number of outputs.
         strict: as in `degree_mask`.
 
     Returns:
-        A list of `KernelBlock`, disjoint, and empty where nothing is allowed.
+        `KernelBlocks`.
 
     Raises:
-        ValueError: if `num_blocks` does not fit, or the degrees are not sorted.
+        ValueError: if `num_blocks` does not fit, or the degrees neither rise nor fall.
 
-    >>> for block in kernel_blocks([1, 2, 3, 4], [1, 2, 3, 4], num_blocks=2):
-    ...     print(block)
-    KernelBlock(rows=(0, 2), columns=(0, 2))
-    KernelBlock(rows=(0, 2), columns=(2, 4))
-    KernelBlock(rows=(2, 4), columns=(2, 4))
+    >>> kernel_blocks([1, 2, 3, 4], [1, 2, 3, 4], num_blocks=2)
+    KernelBlocks(row_sizes=[2, 2], column_sizes=[2, 2])
     """
     in_degrees, out_degrees = np.asarray(in_degrees), np.asarray(out_degrees)
-    num_outputs = len(out_degrees)
+    num_inputs, num_outputs = len(in_degrees), len(out_degrees)
     if integer("num_blocks", num_blocks) > num_outputs:
         raise ValueError(f"num_blocks must be at most the number of outputs, {num_outputs}, got {num_blocks}.")
-    if (np.diff(in_degrees) < 0).any() or (np.diff(out_degrees) < 0).any():
-        raise ValueError("kernel_blocks needs sorted degrees.")
-    edges = [k * num_outputs // num_blocks for k in range(num_blocks + 1)]
-    # The number of inputs that each output reads: always the first ones.
-    reads = [int(n) for n in np.searchsorted(in_degrees, out_degrees, "left" if strict else "right")]
-
-    def cover(first, last, row):
-        """The blocks of the columns edges[first]:edges[last], from this row on."""
-        columns = edges[first], edges[last]
-        if last - first == 1:
-            return [KernelBlock((row, reads[columns[1] - 1]), columns)]
-        middle = (first + last) // 2
-        shared = reads[edges[middle] - 1]
-        rectangle = KernelBlock((row, shared), (edges[middle], columns[1]))
-        return [*cover(first, middle, row), rectangle, *cover(middle, last, shared)]
-
-    return [block for block in cover(0, num_blocks, 0) if block.rows[0] < block.rows[1]]
+    if not (is_monotone(in_degrees) and is_monotone(out_degrees)):
+        raise ValueError("num_blocks must be 1 for degrees that neither rise nor fall all along.")
+    # Sorted first; the sizes are turned round where degrees fall.
+    cuts = np.arange(num_blocks + 1) * num_outputs // num_blocks
+    highest = np.sort(out_degrees)[cuts[1:] - 1]
+    reads = np.searchsorted(np.sort(in_degrees), highest, "left" if strict else "right")
+    row_sizes, column_sizes = np.diff(np.unique([0, *reads, num_inputs])).tolist(), np.diff(cuts).tolist()
+    return KernelBlocks(
+        row_sizes[::-1] if in_degrees[0] > in_degrees[-1] else row_sizes,
+        column_sizes[::-1] if out_degrees[0] > out_degrees[-1] else column_sizes,
+    )

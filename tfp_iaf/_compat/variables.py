@@ -1,6 +1,8 @@
-"""The TensorFlow variables below Keras variables."""
+"""Keras variables: the TensorFlow variables below them, and whether something stands in their place."""
 
-__all__ = ["tf_variable", "tf_variables"]
+from keras.src.backend.common import stateless_scope
+
+__all__ = ["in_stateless_scope", "tf_variable", "tf_variables"]
 
 
 def tf_variable(variable):
@@ -21,3 +23,8 @@ def tf_variables(layer):
     [(3, 2), (2,)]
     """
     return tuple(tf_variable(weight) for weight in layer.weights)
+
+
+def in_stateless_scope():
+    """Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not."""
+    return stateless_scope.in_stateless_scope()

@@ -1,25 +1,25 @@
 """Keras layers with weights that know nothing of flows."""
 
-from tfp_iaf.layers._checkpointed import Checkpointed
 from tfp_iaf.layers._precision import density_dtype
-from tfp_iaf.layers._weight_normalized import weight_normalized
 from tfp_iaf.layers.channel_log_scale import ChannelLogScale
+from tfp_iaf.layers.linear_layer import linear_layer
 from tfp_iaf.layers.masked_conv import MaskedConv
 from tfp_iaf.layers.masked_dense import MaskedDense
-from tfp_iaf.layers.residual_block import ResidualBlock, mnist_decoder, mnist_encoder
-from tfp_iaf.layers.weight_normalization import WeightNormalization
-from tfp_iaf.layers.weight_normalization import initialize as initialize_weight_normalization
+from tfp_iaf.layers.mnist_resnet import mnist_decoder, mnist_encoder
+from tfp_iaf.layers.residual_block import ResidualBlock
+from tfp_iaf.layers.tracked_layer import TrackedLayer
+from tfp_iaf.layers.weight_normalization import WeightNormalization, initialize_weight_normalization
 
 __all__ = [
     "ChannelLogScale",
-    "Checkpointed",
     "MaskedConv",
     "MaskedDense",
     "ResidualBlock",
+    "TrackedLayer",
     "WeightNormalization",
     "density_dtype",
     "initialize_weight_normalization",
+    "linear_layer",
     "mnist_decoder",
     "mnist_encoder",
-    "weight_normalized",
 ]

@@ -1,34 +1,35 @@
-"""What the masked linear layers share: degrees, arguments, a bias, and inputs of any number of leading axes."""
+"""What the masked linear layers share: degrees, arguments and weights. How they multiply stands in their own files."""
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 __all__ = ["MaskedLayer"]
 
 
 class MaskedLayer(keras.layers.Layer):
-    """`product(x, kernel * mask) + bias`; a subclass defines `product` and, in `build`, its kernels.
+    """A linear layer with one kernel and a mask; a subclass sets `_mask` in its constructor and defines `call`.
 
     Args:
         in_degrees: [I] integers, the degrees of the inputs' last axis.
         out_degrees: [O] integers, the degrees of the outputs' last axis.
-        strict, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: see `MaskedDense`.
+        strict: see `MaskedDense`.
+        use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,
+            bias_constraint: as in `keras.layers.Dense`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
     """
-
-    # The number of axes that `product` takes, the batch included.
-    product_ndims = 2
 
     def __init__(
         self,
         in_degrees,
         out_degrees,
-        strict,
-        use_bias,
-        kernel_initializer,
-        bias_initializer,
-        kernel_regularizer,
+        strict=False,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -39,33 +40,35 @@ class MaskedLayer(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
 
     def build(self, input_shape=None):
         del input_shape  # The degrees say it.
+        # Neither weight is cast by Keras, but where it is used: an inverse may read it inside a layer of another precision.
+        self._kernel = self.add_weight(
+            name="kernel",
+            shape=self._mask.shape,
+            initializer=self._initial_kernel,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            autocast=False,
+        )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_variable(name="bias", shape=(len(self.out_degrees),), initializer=self.bias_initializer)
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(len(self.out_degrees),),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                autocast=False,
+            )
 
-    def add_variable(self, **kwargs):
-        """A weight that is cast where it is used: an inverse may read it inside a layer of another precision."""
-        return self.add_weight(autocast=False, **kwargs)
-
-    def product(self, x):
-        """The product of `x`, `[B, ..., I]` with `product_ndims` axes, with the masked kernel."""
-        raise NotImplementedError
-
-    def call(self, x):
-        x = tf.convert_to_tensor(x)
-        rows = x
-        if x.shape.rank != self.product_ndims:
-            # One leading axis: with more, TensorFlow would repeat the kernel for each leading index.
-            axes = tf.shape(x)[1 - self.product_ndims : -1]
-            rows = tf.reshape(x, tf.concat([[-1], axes, [len(self.in_degrees)]], axis=0))
-        outputs = self.product(tf.ensure_shape(rows, [None] * (self.product_ndims - 1) + [len(self.in_degrees)]))
-        if x.shape.rank != self.product_ndims:
-            outputs = tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [len(self.out_degrees)]], axis=0))
-            outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(len(self.out_degrees)))
-        return outputs if self.bias is None else outputs + tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype)
+    def _initial_kernel(self, shape, dtype=None):
+        # Forbidden entries start at zero and get no gradient: regularizers and weight decay then leave them out.
+        return self.kernel_initializer(shape, dtype=dtype) * keras.ops.cast(self._mask, dtype)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], len(self.out_degrees))
@@ -80,4 +83,7 @@ class MaskedLayer(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }

@@ -7,7 +7,7 @@ __all__ = ["ChannelLogScale"]
 
 @keras.saving.register_keras_serializable("tfp_iaf")
 class ChannelLogScale(keras.layers.Layer):
-    """Appends one learned log-scale a channel to a decoder's locations: the end of a decoder for "discretized_logistic".
+    """Appends one learned log-scale per channel to a decoder's locations: the end of a decoder for "discretized_logistic".
 
     Input shape: `[B, ..., C]`, for images `[B, H, W, C]`. Output shape: `[B, ..., 2 C]`, the input and then the log-scales,
     the same at every place. They are the likelihood's unconstrained parameters and start at 0.

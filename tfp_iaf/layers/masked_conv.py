@@ -16,21 +16,25 @@ class MaskedConv(MaskedLayer):
     """`conv(x, kernel * mask) + bias` with `mask = masks.conv_mask(kernel_size, in_degrees, out_degrees, strict)`.
 
     The output has the input's height and width. A pixel reads the pixels before it in raster order, and of its own the
-    channels that the degrees allow. The mask acts in the forward pass, as in `MaskedDense`. The rows of the kernel that the
-    order forbids whole are neither kept nor multiplied: of three, two are left.
+    channels that the degrees allow; a moment of a series reads the moments before it likewise. The mask acts in the forward
+    pass, as in `MaskedDense`. The rows of the kernel that the order forbids whole are neither kept nor multiplied: of three,
+    two are left.
 
     Args:
         in_degrees: [I] integers, the degrees of the input's channels.
         out_degrees: [O] integers, the degrees of the output's channels.
         strict: whether a channel reads, of its own pixel, only channels of lower degree, or also of its own.
-        kernel_size: h, or (h, w), of the kernel before its rows are cropped.
-        reverse: whether raster order runs backwards, from the last row's end.
-        use_bias, kernel_initializer, bias_initializer, kernel_regularizer: as in `keras.layers.Conv2D`.
+        kernel_size: for images h, or (h, w), of the kernel before its rows are cropped; for series (k,), a moment and the
+            k - 1 before it.
+        reverse: whether the order runs backwards, from the end of the last row.
+        use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,
+            bias_constraint: as in `keras.layers.Conv2D`.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
-    Input shape: `[..., H, W, I]`. Output shape: `[..., H, W, O]`.
+    Input shape: `[..., H, W, I]`, or `[..., T, I]` with a `kernel_size` (k,). Output shape: `[..., H, W, O]`, `[..., T, O]`.
 
     Raises:
-        ValueError: if `kernel_size` is neither a positive integer nor two.
+        ValueError: if `kernel_size` is neither a positive integer nor one or two of them.
 
     Source: Kingma et al. 2016, section 4.2; van den Oord et al. 2016, section 3.4.
 
@@ -40,69 +44,47 @@ class MaskedConv(MaskedLayer):
            [2., 4., 3.]], dtype=float32)
     """
 
-    product_ndims = 4
-
-    def __init__(
-        self,
-        in_degrees,
-        out_degrees,
-        strict=False,
-        kernel_size=3,
-        reverse=False,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        **kwargs,
-    ):
-        super().__init__(
-            in_degrees,
-            out_degrees,
-            strict,
-            use_bias,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            **kwargs,
-        )
-        self.kernel_size = kernel_size_of(kernel_size)
+    def __init__(self, in_degrees, out_degrees, strict=False, kernel_size=3, reverse=False, **kwargs):
+        super().__init__(in_degrees=in_degrees, out_degrees=out_degrees, strict=strict, **kwargs)
+        sizes = tuple(kernel_size) if np.iterable(kernel_size) else (kernel_size, kernel_size)
+        if len(sizes) not in (1, 2):
+            raise ValueError(f"kernel_size must be a positive integer or one or two of them, got {kernel_size!r}.")
+        self.kernel_size = tuple(integer("kernel_size", size) for size in sizes)
         self.reverse = reverse
         mask = masks.conv_mask(self.kernel_size, self.in_degrees, self.out_degrees, strict)
-        height, width = self.kernel_size
-        rows, columns = [height // 2, 0], [width // 2, (width - 1) // 2]
+        if len(sizes) == 1:
+            rows, columns = [0, 0], [self.kernel_size[0] - 1, 0]
+        else:
+            height, width = self.kernel_size
+            rows, columns = [height // 2, 0], [width // 2, (width - 1) // 2]
         if reverse:
-            mask, rows, columns = mask[::-1, ::-1], rows[::-1], columns[::-1]
+            mask, rows, columns = np.flip(mask, axis=tuple(range(len(sizes)))), rows[::-1], columns[::-1]
         self._mask = mask.astype(np.float32)
         self._padding = [[0, 0], rows, columns, [0, 0]]
 
-    def build(self, input_shape=None):
-        self._kernel = self.add_variable(
-            name="kernel", shape=self._mask.shape, initializer=self._initial_kernel, regularizer=self.kernel_regularizer
-        )
-        super().build(input_shape)
-
-    def _initial_kernel(self, shape, dtype=None):
-        # Forbidden entries start at zero and get no gradient: regularizers and weight decay then leave them out.
-        return self.kernel_initializer(shape, dtype=dtype) * keras.ops.cast(self._mask, dtype)
-
     @property
     def kernel(self):
-        """The masked kernel, `[h // 2 + 1, w, I, O]`."""
+        """The masked kernel, `[h // 2 + 1, w, I, O]` or `[k, I, O]`."""
         kernel = tf.convert_to_tensor(self._kernel)
         return kernel * tf.constant(self._mask, kernel.dtype)
 
-    def product(self, x):
-        # Padded beforehand: the gradient of a convolution that pads one side takes half as long again on a CPU.
+    def call(self, x):
+        x = tf.convert_to_tensor(x)
+        num_axes, num_outputs = len(self.kernel_size), len(self.out_degrees)
         kernel = tf.cast(self.kernel, x.dtype)
-        return tf.nn.conv2d(tf.pad(x, self._padding), kernel, strides=1, padding="VALID")
+        if num_axes == 1:
+            # A series is an image of one row.
+            kernel = kernel[tf.newaxis]
+        images = x
+        if x.shape.rank != 4 or num_axes == 1:
+            size = [1, tf.shape(x)[-2]] if num_axes == 1 else tf.unstack(tf.shape(x)[-3:-1])
+            images = tf.reshape(x, [-1, *size, len(self.in_degrees)])
+        # Padded beforehand: the gradient of a convolution that pads one side takes half as long again on a CPU.
+        outputs = tf.nn.conv2d(tf.pad(images, self._padding), kernel, strides=1, padding="VALID")
+        if x.shape.rank != 4 or num_axes == 1:
+            outputs = tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [num_outputs]], axis=0))
+            outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(num_outputs))
+        return outputs if self.bias is None else outputs + tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype)
 
     def get_config(self):
         return {**super().get_config(), "kernel_size": list(self.kernel_size), "reverse": self.reverse}
-
-
-def kernel_size_of(value):
-    """(h, w) of h or (h, w)."""
-    sizes = tuple(value) if np.iterable(value) else (value, value)
-    if len(sizes) != 2:
-        raise ValueError(f"kernel_size must be a positive integer or two of them, got {value!r}.")
-    return tuple(integer("kernel_size", size) for size in sizes)

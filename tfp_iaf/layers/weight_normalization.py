@@ -11,16 +11,16 @@ import tensorflow as tf
 from tfp_iaf.layers._precision import density_dtype
 from tfp_iaf.layers.masked_dense import MaskedDense
 
-__all__ = ["WeightNormalization", "initialize"]
+__all__ = ["WeightNormalization", "initialize_weight_normalization"]
 
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-# The layers that `initialize` has reached so far, by id; None outside of it.
+# The layers that `initialize_weight_normalization` has reached so far, by id; None outside of it.
 _reached = contextvars.ContextVar("reached", default=None)
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
 class WeightNormalization(keras.layers.Wrapper):
-    """A linear layer with kernel w = g v / ||v|| and bias b, both g and b one number an output unit.
+    """A linear layer with kernel w = g v / ||v|| and bias b, both g and b one number per output unit.
 
     ```none
     out = g (x . v) / ||v|| + b
@@ -28,7 +28,7 @@ class WeightNormalization(keras.layers.Wrapper):
 
     v is the wrapped layer's kernel and ||v|| its Euclidean norm over all that feeds a unit; of a masked layer, over the
     allowed entries. The layer starts with g = initial_scale ||v|| and b = initial_mean: with 1 and 0, as the wrapped layer
-    alone would. `initialize` sets both from a batch of data instead. A unit that reads nothing (masked, v = 0) gives b, with
+    alone would. `initialize_weight_normalization` sets both from a batch of data instead. A unit that reads nothing (masked, v = 0) gives b, with
     finite gradients.
 
     Of a convolution the kernel is scaled, of a dense layer the output: whichever is smaller.
@@ -36,15 +36,15 @@ class WeightNormalization(keras.layers.Wrapper):
     Args:
         layer: a `keras.layers.Dense`, `Conv1D` to `Conv3D`, one of their transposes, `layers.MaskedDense` or
             `layers.MaskedConv`, made with `use_bias=False` and without activation.
-        initial_mean: mean of the outputs after `initialize`, and the bias before.
-        initial_scale: standard deviation of the outputs after `initialize`, at least 0; before, it multiplies the kernel.
+        initial_mean: mean of the outputs after `initialize_weight_normalization`, and the bias before.
+        initial_scale: standard deviation of the outputs after `initialize_weight_normalization`, at least 0; before, it multiplies the kernel.
         **kwargs: `name`, `dtype` of `keras.layers.Layer`; the dtype is the wrapped layer's unless given.
 
     Input and output shapes: those of the wrapped layer.
 
     Raises:
         ValueError: for a layer with a bias, an activation, a kernel that starts at zero (it has no direction, and would never
-            get a gradient), channels first or without a kernel of one column an output unit (depthwise, separable), and for
+            get a gradient), channels first or without a kernel of one column per output unit (depthwise, separable), and for
             an `initial_mean` or `initial_scale` out of range.
 
     Source: Salimans and Kingma 2016, equation 2.
@@ -99,7 +99,7 @@ class WeightNormalization(keras.layers.Wrapper):
     def _squared_norm(self):
         # bfloat16 is too coarse to sum in.
         dtype = density_dtype(self)
-        if isinstance(self.layer, MaskedDense):  # Its `kernel` is put together from blocks with every call.
+        if isinstance(self.layer, MaskedDense):  # It leaves out the blocks that its mask forbids.
             return self.layer.squared_norms(dtype)
         kernel = tf.cast(tf.convert_to_tensor(self.layer.kernel), dtype)
         unit_axis = kernel.shape.rank + self._unit_axis
@@ -140,11 +140,11 @@ class WeightNormalization(keras.layers.Wrapper):
     def _initialize_from(self, products):
         """Sets g and b so that the outputs to these x . v have the asked mean and standard deviation."""
         if not tf.executing_eagerly():
-            raise ValueError(f"initialize must reach the layer {self.name} eagerly: it was called inside a tf.function.")
+            raise ValueError(f"initialize_weight_normalization must reach the layer {self.name} eagerly: it was called inside a tf.function.")
         resolution = np.finfo(tf.as_dtype(products.dtype).as_numpy_dtype).eps if products.dtype != tf.bfloat16 else 2.0**-7
         products = tf.cast(products, tf.float64).numpy()
         if not np.isfinite(products).all():
-            raise ValueError(f"The data reach the layer {self.name} with NaN or infinite values: initialize needs finite data.")
+            raise ValueError(f"The data reach the layer {self.name} with NaN or infinite values: it needs finite data.")
         t = products.reshape([-1, products.shape[-1]]) * self._inverse_norm().numpy()
         mean, std = t.mean(axis=0), t.std(axis=0)
         # A unit that does not vary beyond rounding cannot be scaled to vary.
@@ -160,7 +160,7 @@ class WeightNormalization(keras.layers.Wrapper):
         return {**super().get_config(), "initial_mean": self.initial_mean, "initial_scale": self.initial_scale}
 
 
-def initialize(model, *inputs, **kwargs):
+def initialize_weight_normalization(model, *inputs, **kwargs):
     """Runs a model once and sets gain and bias of its `WeightNormalization` layers from what they see.
 
     ```none
@@ -187,12 +187,12 @@ def initialize(model, *inputs, **kwargs):
 
     >>> model = keras.Sequential([WeightNormalization(keras.layers.Dense(units, use_bias=False)) for units in (8, 3)])
     >>> x = np.random.default_rng(0).normal(5.0, 10.0, size=[100, 4])
-    >>> layers = initialize(model, x)
+    >>> layers = initialize_weight_normalization(model, x)
     >>> np.abs(np.std(model(x), axis=0)).round(3)
     array([1., 1., 1.], dtype=float32)
     """
     if not tf.executing_eagerly():
-        raise ValueError("initialize must be called eagerly, not inside a tf.function: it assigns weights once.")
+        raise ValueError("initialize_weight_normalization must be called eagerly, not inside a tf.function: it assigns weights once.")
     if hasattr(model, "check_data"):
         model.check_data(inputs[0])
     if not model.built:

@@ -1,58 +1,179 @@
-"""What all autoregressive networks share: their sizes, and that they check what they are called with."""
+"""The contract of all autoregressive networks, and the checks of what they are called with."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
-from tfp_iaf.networks._inputs import check_inputs
+from tfp_iaf.layers import TrackedLayer
 
 __all__ = ["Network"]
 
 
-class Network(keras.layers.Layer):
-    """A Keras layer (y, context) -> parameters `[..., *event_shape, P]`.
+class Network(TrackedLayer):
+    """A Keras layer (y, context) -> parameters `[..., *event_shape, P]`, autoregressive in y.
+
+    ```none
+    network(y, context)[..., i, :] depends on y[..., j] only for entries j with degrees[j] < degrees[i], and on all of context
+    ```
+
+    Every flow that takes a network takes every subclass of this class. A subclass
+
+    - passes `params`, `event_shape`, `context_size` and `**kwargs` on to `super().__init__`;
+    - sets `self.degrees`, integers of the event's shape: the place of each entry in the order;
+    - makes its layers in `__init__` and builds them in `build(self, input_shape=None)`, as in any Keras layer;
+    - defines `call(self, y, context=None)`, whose leading dimensions broadcast;
+    - adds its own arguments in `get_config`, and is registered with `keras.saving.register_keras_serializable`, so that models
+      with it can be saved.
+
+    Calls are checked here: a wrong shape or dtype, a missing or an unexpected context, and batches that do not broadcast raise
+    a ValueError of one line.
+
+    Attributes:
+        params, event_shape, context_size: as given.
+        context_shape: the context's trailing axes, (*event_shape[:-1], context_size), or None.
+        degrees: an int array of the event's shape.
+        inverses: names of the inverses of `bijectors.InverseAutoregressiveFlow` that serve the network, the best first. Every
+            network has "fixed_point" and "sequential".
+        tf_variables: the `tf.Variable`s below its weights, once it is built.
 
     Args:
-        params: P.
-        event_shape: a tuple.
-        context_size: size of the context's last axis, or None. Its axes before that are the event's.
+        params: P, the number of parameters of each entry.
+        event_shape: a size, or a tuple of sizes.
+        context_size: C, the size of the context's last axis, or None for a network without context. The axes before it are those of
+            the event: a vector of C numbers for a vector, C feature maps for an image.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
+
+    Input shape: y `[..., *event_shape]`, context `[..., *context_shape]`; their leading dimensions broadcast.
+    Output shape: `[..., *event_shape, P]`.
+
+    Raises:
+        ValueError: for sizes that are no positive integers, degrees that are no integers of the event's shape.
+
+    Here the location of each entry is a multiple of the entry before it:
+
+    >>> class Multiple(Network):
+    ...     def __init__(self, event_shape, **kwargs):
+    ...         super().__init__(params=1, event_shape=event_shape, **kwargs)
+    ...         self.degrees = np.arange(1, self.event_shape[0] + 1)
+    ...
+    ...     def build(self, input_shape=None):
+    ...         self.factor = self.add_weight(name="factor", shape=(), initializer="ones")
+    ...
+    ...     def call(self, y, context=None):
+    ...         before = keras.ops.pad(y[..., :-1], [(0, 0)] * (len(y.shape) - 1) + [(1, 0)])
+    ...         return (self.factor * before)[..., None]
+    >>> Multiple(3)(np.array([[1.0, 2.0, 3.0]], "float32")).numpy()[..., 0]
+    array([[0., 1., 2.]], dtype=float32)
     """
 
-    def __init__(self, params, event_shape, context_size, **kwargs):
+    inverses = ("fixed_point", "sequential")
+
+    def __init__(self, params, event_shape, context_size=None, **kwargs):
         super().__init__(**kwargs)
         self.params = integer("params", params)
-        self.event_shape = tuple(integer("event_shape", size) for size in event_shape)
+        self.event_shape = None
+        if event_shape is not None:  # None for a subclass that finds it when it is built.
+            sizes = tuple(event_shape) if np.iterable(event_shape) else (event_shape,)
+            self.event_shape = tuple(integer("event_shape", size) for size in sizes)
         self.context_size = None if context_size is None else integer("context_size", context_size)
-
-    inverses = ("blocks", "fixed_point", "sequential")
-
-    @property
-    def tf_variables(self):
-        from tfp_iaf import _compat
-
-        return _compat.tf_variables(self)
 
     @property
     def context_shape(self):
-        """The context's trailing axes, or None."""
-        return None if self.context_size is None else (*self.event_shape[:-1], self.context_size)
+        if self.context_size is None:
+            return None
+        return (*(() if self.event_shape is None else self.event_shape[:-1]), self.context_size)
 
-    def __call__(self, y, context=None, **kwargs):
+    @property
+    def degrees(self):
+        try:
+            return self.__dict__["_degrees_of_entries"]
+        except KeyError:
+            # Keras looks for attributes that do not exist yet.
+            raise AttributeError(f"{self.name} has no degrees: a Network sets self.degrees, integers of the event's shape.") from None
+
+    @degrees.setter
+    def degrees(self, degrees):
+        degrees = np.asarray(degrees)
+        if not np.issubdtype(degrees.dtype, np.integer) or degrees.shape != self.event_shape:
+            raise ValueError(
+                f"degrees must be integers of the event's shape {self.event_shape}, got {degrees.dtype} of shape {degrees.shape}."
+            )
+        self.__dict__["_degrees_of_entries"] = degrees
+
+    def __call__(self, y, context=None, conditional_input=None, **kwargs):
+        """The parameters `[..., *event_shape, P]`; `conditional_input` is TFP's word for the context."""
+        if conditional_input is not None:
+            if context is not None:
+                raise ValueError(f"{self.name} got context and conditional_input, which are two names of one: pass one of them.")
+            context = conditional_input
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
         self.check_inputs(y, context)
-        return super().__call__(y, context=context, **kwargs)
+        if context is not None:
+            kwargs["context"] = context
+        return super().__call__(y, **kwargs)
 
     def compute_output_shape(self, y_shape, context_shape=None):
-        axes = -len(self.event_shape)
+        event_shape = tuple(y_shape[-1:]) if self.event_shape is None else self.event_shape
+        axes = -len(event_shape)
         leading = tf.TensorShape(y_shape[:axes])
         if context_shape is not None:
             leading = tf.broadcast_static_shape(leading, tf.TensorShape(context_shape[:axes]))
-        return (*leading, *self.event_shape, self.params)
+        return (*leading, *event_shape, self.params)
 
     def check_inputs(self, y, context):
-        """Raises a ValueError unless `y` and `context` fit the network."""
-        check_inputs(self, y, context)
+        """Raises a ValueError unless `y` and `context` fit the network, and each other.
+
+        Args:
+            y: the event.
+            context: the context, or None.
+        """
+        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(getattr(y, "dtype", "float32"))):
+            raise ValueError(f"{self.name} expects floating-point events, got dtype {y.dtype}; cast them to {self.dtype}.")
+        batch = self._batch_shape("an event", y, self.event_shape or (None,))
+        if context is None and self.context_size is None:
+            return
+        if self.context_size is None:
+            raise ValueError(
+                f"{self.name} was built without a context but got one; construct it for a context of size {_shape(context)[-1]} "
+                "to use it."
+            )
+        if context is None:
+            raise ValueError(
+                f"{self.name} was built for a context of size {self.context_size} but got none: context, or in TFP's words "
+                f"`conditional_input` must be passed as a named argument, of shape {_format(self.context_shape)}."
+            )
+        context_batch = self._batch_shape("a context", context, self.context_shape)
+        if batch is None or context_batch is None:
+            return
+        for size, context_size in zip(reversed(batch), reversed(context_batch)):
+            if size != context_size and not {size, context_size} & {None, 1}:
+                raise ValueError(
+                    f"{self.name} got events with batch shape {tuple(batch)} and a context with batch shape "
+                    f"{tuple(context_batch)}, which do not broadcast: give both the same, or 1 where one is to be repeated."
+                )
+
+    def _batch_shape(self, what, value, expected):
+        """The static leading dimensions of a value that has the expected axes, or None where their number is unknown."""
+        shape = _shape(value)
+        if shape.rank is None:
+            return None
+        if shape.rank < len(expected) or not shape[-len(expected) :].is_compatible_with(expected):
+            raise ValueError(f"{self.name} expects {what} of shape {_format(expected)}, got {tuple(shape)}.")
+        return shape.as_list()[: -len(expected)]
 
     def get_config(self):
-        return {**super().get_config(), "params": self.params, "event_shape": list(self.event_shape)}
+        return {
+            **super().get_config(),
+            "params": self.params,
+            "event_shape": None if self.event_shape is None else list(self.event_shape),
+            "context_size": self.context_size,
+        }
+
+
+def _shape(value):
+    return tf.TensorShape(value.shape if hasattr(value, "shape") else np.shape(value))
+
+
+def _format(expected):
+    return f"[..., {', '.join('?' if size is None else str(size) for size in expected)}]"

@@ -6,8 +6,6 @@ import tensorflow as tf
 
 from tfp_iaf import masks
 from tfp_iaf._arguments import integer
-from tfp_iaf.layers._checkpointed import Checkpointed
-from tfp_iaf.networks._inputs import vector_shape
 from tfp_iaf.networks._masked_network import OUTPUT_STDDEV
 from tfp_iaf.networks.base import Network
 
@@ -27,8 +25,8 @@ class RecurrentAutoregressiveNetwork(Network):
     ```
 
     The cell is Keras's LSTM or GRU, or a stack of them. The number of weights does not depend on D, and the last layer starts
-    near zero. Both directions of a flow take D steps one after the other, each a product with the cell's weights: the
-    parallel direction is not parallel here, but inverting costs no more (`bijectors.InverseAutoregressiveFlow`).
+    near zero. Both directions of a flow visit the D entries one after the other, each with a product with the cell's weights:
+    the parallel direction is not parallel here, but inverting costs no more (`bijectors.InverseAutoregressiveFlow`).
 
     Args:
         params: number of parameters P of each entry.
@@ -54,10 +52,14 @@ class RecurrentAutoregressiveNetwork(Network):
     TensorShape([3, 8, 2])
     """
 
+    inverses = ("recurrent", "fixed_point", "sequential")
+
     def __init__(
         self, params, event_shape, units, cell="lstm", context_size=None, input_order="left-to-right", seed=None, **kwargs
     ):
-        super().__init__(params, vector_shape("RecurrentAutoregressiveNetwork", event_shape), context_size, **kwargs)
+        super().__init__(params=params, event_shape=event_shape, context_size=context_size, **kwargs)
+        if self.event_shape is None or len(self.event_shape) != 1:
+            raise ValueError(f"RecurrentAutoregressiveNetwork acts on vectors: expected event_shape (D,), got {event_shape!r}.")
         self.degrees, self.input_order = masks.fixed_order(self.event_size, input_order, seed)
         sizes = tuple(units) if np.iterable(units) else (units,)
         self.units = tuple(integer("units", size) for size in sizes)
@@ -88,7 +90,6 @@ class RecurrentAutoregressiveNetwork(Network):
         del input_shape  # All sizes are known.
         self.recurrence.build((None, self.event_size, 1 + (self.context_size or 0)))
         self.output_layer.build((None, self.units[-1]))
-        self._checkpointed = Checkpointed(self)
 
     def call(self, y, context=None):
         y = tf.convert_to_tensor(y)
@@ -118,15 +119,13 @@ class RecurrentAutoregressiveNetwork(Network):
         """The state before the first entry, of so many rows: a structure of tensors `[B, units]`."""
         return self.recurrence.cell.get_initial_state(batch_size=batch_size)
 
-    inverses = ("recurrent", "fixed_point", "sequential")
-
     def advance(self, previous, context, state):
         """(parameters `[B, P]` of the next entry in the order, the next state), for entry-by-entry evaluation.
 
         Args:
             previous: `[B, 1]`, the entry before; zero for the first.
             context: `[B, C]` or None.
-            state: what the step before returned; `initial_state` for the first.
+            state: what the call before returned; `initial_state` for the first.
         """
         inputs = previous if context is None else tf.concat([previous, context], axis=-1)
         outputs, state = self.recurrence.cell(inputs, state)
@@ -137,7 +136,6 @@ class RecurrentAutoregressiveNetwork(Network):
             **super().get_config(),
             "units": list(self.units),
             "cell": self.cell,
-            "context_size": self.context_size,
             "input_order": self.input_order,
         }
 

@@ -1,0 +1,29 @@
+"""Linear layers with or without weight normalization."""
+
+import keras
+
+from tfp_iaf.layers.weight_normalization import WeightNormalization
+
+__all__ = ["linear_layer"]
+
+
+def linear_layer(layer_type, *args, weight_norm=True, initial_scale=1.0, name=None, **kwargs):
+    """`layer_type(*args, **kwargs)`, a linear Keras layer with a bias, which is weight-normalized unless `weight_norm` is false.
+
+    At first its outputs are of the order of `initial_scale` times its inputs.
+
+    Args:
+        layer_type: a class of linear Keras layers, such as `keras.layers.Dense`.
+        *args, **kwargs: its arguments; not `use_bias`, `kernel_initializer`.
+        weight_norm: whether the layer is wrapped in `WeightNormalization`.
+        initial_scale: scale of the outputs at first.
+        name: name of the layer.
+
+    >>> linear_layer(keras.layers.Dense, 3, name="features").name
+    'features'
+    """
+    if not weight_norm:
+        # Keras's default, scaled.
+        initializer = keras.initializers.VarianceScaling(initial_scale**2, mode="fan_avg", distribution="uniform")
+        return layer_type(*args, kernel_initializer=initializer, name=name, **kwargs)
+    return WeightNormalization(layer_type(*args, use_bias=False, **kwargs), initial_scale=initial_scale, name=name)
