@@ -29,12 +29,12 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
     "spline":    z = rational-quadratic spline of y      the identity outside [-5, 5], see `maps.Spline`
     ```
 
-    Log-scales and gates are bounded, see `tfp_iaf.scales`. An event of one entry (D = 1) gets an affine or gated map that does not
-    depend on y: a Gaussian stays a Gaussian. Use "spline" there.
+    Log-scales and gates are bounded, see `tfp_iaf.scales`. An event of one entry (D = 1) gets an affine or gated map that
+    does not depend on y: a Gaussian stays a Gaussian. Use "spline" there.
 
     The Jacobian is triangular in the network's input order. A sample and its log-density need one network evaluation: the
-    log_det that `forward` found is what `forward_log_det_jacobian` returns. The bijector owns no weights: it lists the network's
-    as `trainable_variables`.
+    log_det that `forward` found is what `forward_log_det_jacobian` returns. The bijector owns no weights: it lists the
+    network's as `trainable_variables`.
 
     Args:
         network: a `networks.Network`, which says what an event is: a vector `[D]` (`AutoregressiveNetwork`,

@@ -28,8 +28,8 @@ class WeightNormalization(keras.layers.Wrapper):
 
     v is the wrapped layer's kernel and ||v|| its Euclidean norm over all that feeds a unit; of a masked layer, over the
     allowed entries. The layer starts with g = initial_scale ||v|| and b = initial_mean: with 1 and 0, as the wrapped layer
-    alone would. `initialize_weight_normalization` sets both from a batch of data instead. A unit that reads nothing (masked, v = 0) gives b, with
-    finite gradients.
+    alone would. `initialize_weight_normalization` sets both from a batch of data instead. A unit that reads nothing (masked,
+    v = 0) gives b, with finite gradients.
 
     Of a convolution the kernel is scaled, of a dense layer the output: whichever is smaller.
 
@@ -37,7 +37,8 @@ class WeightNormalization(keras.layers.Wrapper):
         layer: a `keras.layers.Dense`, `Conv1D` to `Conv3D`, one of their transposes, `layers.MaskedDense` or
             `layers.MaskedConv`, made with `use_bias=False` and without activation.
         initial_mean: mean of the outputs after `initialize_weight_normalization`, and the bias before.
-        initial_scale: standard deviation of the outputs after `initialize_weight_normalization`, at least 0; before, it multiplies the kernel.
+        initial_scale: standard deviation of the outputs after `initialize_weight_normalization`, at least 0; before, it
+            multiplies the kernel.
         **kwargs: `name`, `dtype` of `keras.layers.Layer`; the dtype is the wrapped layer's unless given.
 
     Input and output shapes: those of the wrapped layer.

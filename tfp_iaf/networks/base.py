@@ -40,8 +40,8 @@ class Network(TrackedLayer):
     Args:
         params: P, the number of parameters of each entry.
         event_shape: a size, or a tuple of sizes.
-        context_size: C, the size of the context's last axis, or None for a network without context. The axes before it are those of
-            the event: a vector of C numbers for a vector, C feature maps for an image.
+        context_size: C, the size of the context's last axis, or None for a network without context. The axes before it are
+            those of the event: a vector of C numbers for a vector, C feature maps for an image.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input shape: y `[..., *event_shape]`, context `[..., *context_shape]`; their leading dimensions broadcast.
@@ -100,7 +100,8 @@ class Network(TrackedLayer):
         degrees = np.asarray(degrees)
         if not np.issubdtype(degrees.dtype, np.integer) or degrees.shape != self.event_shape:
             raise ValueError(
-                f"degrees must be integers of the event's shape {self.event_shape}, got {degrees.dtype} of shape {degrees.shape}."
+                f"degrees must be integers of the event's shape {self.event_shape}, got {degrees.dtype} of shape "
+                f"{degrees.shape}."
             )
         self.__dict__["_degrees_of_entries"] = degrees
 
@@ -140,8 +141,8 @@ class Network(TrackedLayer):
             return
         if self.context_size is None:
             raise ValueError(
-                f"{self.name} was built without a context but got one; construct it for a context of size {_shape(context)[-1]} "
-                "to use it."
+                f"{self.name} was built without a context but got one; construct it for a context of size "
+                f"{_shape(context)[-1]} to use it."
             )
         if context is None:
             raise ValueError(
