@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 from tests import properties
 from tests.models.hierarchical.models import images, make, make_small
 from tests.strategies import mirrored_strategy
-from tfp_iaf import evaluation, likelihoods, serving
+from tfp_iaf import evaluation, likelihoods, objectives, serving
 from tfp_iaf.layers import initialize_weight_normalization
 from tfp_iaf.models import HierarchicalVAE
 
@@ -90,6 +90,15 @@ def test_soft_free_bits_follow_the_kl():
     outputs = model(images(5))
     np.testing.assert_allclose(model.compute_loss(y_pred=outputs, training=False), -tf.reduce_mean(outputs["elbo"]), rtol=1e-5)
     np.testing.assert_array_equal(model.free_bits_weights, after)
+
+
+def test_free_bits_have_no_gradient_below_the_minimum():
+    kl = tf.constant([[[0.1, 2.0], [0.3, 4.0]]])
+    with tf.GradientTape() as tape:
+        tape.watch(kl)
+        value = objectives.free_bits(kl, 0.5)
+    np.testing.assert_allclose(value, 3.5)
+    np.testing.assert_allclose(tape.gradient(value, kl), [[[0.0, 0.5], [0.0, 0.5]]])
 
 
 # As a Keras model
