@@ -318,3 +318,123 @@ def test_a_decoder_of_the_wrong_shape_is_refused(likelihood):
     model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(5), likelihood=likelihood)
     with pytest.raises(ValueError, match=r"does not fit data of shape|must be even"):
         model.build((None, 3))
+
+
+@keras.saving.register_keras_serializable("tests.vae")
+class ClassPrior(priors.Prior):
+    """N(loc of the class, I)."""
+
+    def build(self, latent_shape):
+        super().build(latent_shape)
+        self.locs = self.add_weight(name="locs", shape=(2, *self.latent_shape), initializer="zeros", autocast=False)
+
+    def log_prob(self, z, condition=None):
+        return tfd.MultivariateNormalDiag(condition @ self.locs, tf.ones([3])).log_prob(z)
+
+    def sample(self, n, seed, temperature=1.0, condition=None):
+        return condition @ self.locs + temperature * tf.random.stateless_normal([n, 3], seed)
+
+
+def labels(images):
+    """One-hot: whether the bright line is a row."""
+    is_row = (images.sum(axis=2) == 4).any(axis=1)
+    return np.stack([is_row, ~is_row], axis=-1).astype(np.float32)
+
+
+def conditional_model(prior=None):
+    keras.utils.set_random_seed(0)
+    x, z, label = keras.Input((4, 4)), keras.Input((3,)), keras.Input((2,))
+    joined = keras.layers.Concatenate()
+    hidden = keras.layers.Dense(24, "elu")(joined([keras.layers.Flatten()(x), label]))
+    outputs = keras.layers.Dense(16)(keras.layers.Dense(24, "elu")(joined([z, label])))
+    return VAE(
+        keras.Model([x, label], hidden),
+        IAF(3, hidden_units=(16,), seed=1),
+        keras.Model([z, label], keras.layers.Reshape((4, 4))(outputs)),
+        prior=prior,
+    )
+
+
+def test_a_class_conditional_model(tmp_path):
+    model, x = conditional_model(prior=ClassPrior()), data(256)
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+    history = model.fit((x, labels(x)), batch_size=64, epochs=60, verbose=0).history
+    assert history["elbo"][-1] > history["elbo"][0] + 3.0
+    # Samples are of the class that was asked for: a line of four, along the right axis.
+    for label in np.eye(2):
+        samples = np.asarray(model.sample(64, seed=0, condition=label))
+        assert samples.shape == (64, 4, 4)
+        across, along = samples.mean(axis=2).max(axis=1), samples.mean(axis=1).max(axis=1)
+        is_row = across > along
+        assert (is_row == bool(label[0])).mean() > 0.9
+    np.testing.assert_array_equal(
+        model.sample(4, seed=7, condition=labels(x[:4])), model.sample(4, seed=(0, 7), condition=labels(x[:4]))
+    )
+    assert np.abs(model.prior.locs.numpy()).max() > 0.0
+    assert model.reconstruct((x, labels(x)), seed=1).shape == x.shape
+    z = model.encode_mean((x, labels(x)))
+    np.testing.assert_array_equal(z, model.encode_mean((x, labels(x))))
+    assert model.mean(z, labels(x)).shape == x.shape
+    assert model.posterior_log_prob((x, labels(x)), z).shape == (256,)
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(restored((x, labels(x)))["elbo"], model((x, labels(x)))["elbo"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: model.sample(3, seed=0), "takes a condition: pass condition="),
+        (lambda model: model.sample(3, seed=0, condition=np.eye(2)), r"condition must have shape \[3, 2\]"),
+        (lambda model: model.sample(3, seed=0, condition=[0.0, np.nan]), "condition holds NaN"),
+        (lambda model: make_built().sample(3, seed=0, condition=[0.0, 1.0]), "takes no condition"),
+        (lambda model: make().fit((data(), labels(data())), verbose=0), "encoder must take the list"),
+    ],
+)
+def test_conditions_that_do_not_fit(call, message):
+    model = conditional_model()
+    model.build(((None, 4, 4), (None, 2)))
+    with pytest.raises(ValueError, match=message) as error:
+        call(model)
+    assert "\n" not in str(error.value)
+
+
+def make_built():
+    model = make()
+    model.build((None, 4, 4))
+    return model
+
+
+def test_seeds_counts_and_temperatures():
+    model = make_built()
+    np.testing.assert_array_equal(model.sample(5, 42), model.sample(5, (0, 42)))
+    assert np.abs(model.sample(5, 42) - model.sample(5, 43)).max() > 0
+    x = data()[:3]
+    for method in (model.reconstruct, lambda x, seed: model.posterior_sample(x, seed)[0]):
+        np.testing.assert_array_equal(method(x, 42), method(x, [0, 42]))
+    for arguments, message in (
+        ((1.9, 0), "num_samples must be a positive integer"),
+        ((0, 0), "num_samples must be a positive integer"),
+        ((2**32 + 3, 0), "num_samples must be at most"),
+        ((3, [1.5, 2.5]), "seed must be"),
+        ((3, 2**40), "seed must be"),
+        ((3, 0, -1.0), "temperature must be a positive number"),
+        ((3, 0, 0.0), "temperature must be a positive number"),
+        ((3, 0, float("inf")), "temperature must be a positive number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.sample(*arguments)
+
+
+def test_a_learned_prior_is_trained_and_saved(tmp_path):
+    model = make(prior=priors.GaussianMixture(3, seed=0))
+    model.build((None, 4, 4))
+    before = [weight.numpy() for weight in model.prior.trainable_weights]
+    assert len(before) == 3
+    model.fit(data(), batch_size=32, epochs=2, verbose=0)
+    for weight, start in zip(model.prior.trainable_weights, before):
+        assert np.abs(weight.numpy() - start).max() > 0
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(restored.sample(4, 1), model.sample(4, 1))
+    np.testing.assert_array_equal(restored(data())["elbo"], model(data())["elbo"])
