@@ -88,7 +88,7 @@ def test_bad_degrees(degrees):
 
     with pytest.raises(ValueError, match=r"degrees must be integers of the event's shape \(3,\), got"):
         Bad()
-    with pytest.raises(AttributeError, match=r"set self\.degrees"):
+    with pytest.raises(AttributeError, match=r"sets self\.degrees"):
         _ = Network(1, 3).degrees
 
 

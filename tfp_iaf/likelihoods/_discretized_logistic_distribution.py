@@ -3,14 +3,14 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ["DiscretizedLogistic"]
+__all__ = ["DiscretizedLogisticDistribution"]
 
 tfd = tfp.distributions
 
 NUM_LEVELS = 256
 
 
-class DiscretizedLogistic(tfd.Distribution):
+class DiscretizedLogisticDistribution(tfd.Distribution):
     """A logistic variable on [0, 1], rounded down to one of 256 bins; the outer bins take the tails.
 
     ```none
@@ -34,7 +34,7 @@ class DiscretizedLogistic(tfd.Distribution):
 
     Source: Kingma et al. 2016, the likelihood of the CIFAR-10 model.
 
-    >>> distribution = DiscretizedLogistic(loc=0.5, log_scale=-3.0)
+    >>> distribution = DiscretizedLogisticDistribution(loc=0.5, log_scale=-3.0)
     >>> levels = tf.range(256.0)
     >>> round(float(tf.reduce_sum(distribution.prob(levels))), 4)
     1.0
@@ -42,7 +42,7 @@ class DiscretizedLogistic(tfd.Distribution):
     (127.5, 128.0)
     """
 
-    def __init__(self, loc, log_scale, validate_args=False, allow_nan_stats=True, name="DiscretizedLogistic"):
+    def __init__(self, loc, log_scale, validate_args=False, allow_nan_stats=True, name="DiscretizedLogisticDistribution"):
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             self._loc = tf.convert_to_tensor(loc, dtype_hint=tf.float32, name="loc")

@@ -1,90 +1,130 @@
-"""What all models share: training on the evidence lower bound, with the data checked beforehand."""
+"""The contract of models that are trained on the evidence lower bound."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfp_iaf import objectives
-from tfp_iaf._arguments import integer
-from tfp_iaf.layers import density_dtype
-from tfp_iaf.likelihoods import _functions as likelihoods
-from tfp_iaf.models import _data_checks as data_checks
+from tfp_iaf import likelihoods, objectives
+from tfp_iaf._arguments import integer, positive
+from tfp_iaf.models._checked_model import CheckedModel, Untracked
+from tfp_iaf.noise import seed_pair
 
 __all__ = ["ElboModel"]
 
 
-class ElboModel(keras.Model):
-    """A Keras model trained on the bound of each example.
+class ElboModel(CheckedModel):
+    """A Keras model trained on a lower bound of log p(x), or of log p(x | condition).
 
     ```none
-    elbo(x) = reconstruction - kl        (nats an example)
+    elbo(x) = reconstruction - kl        (nats per example)
     loss    = -mean over the batch of (reconstruction - kl_weight * kl_objective) + regularization losses
     ```
 
-    `compile` it with an optimizer and no loss; `fit(x)` and `evaluate(x)` take data without targets, as an array or a
-    `tf.data.Dataset` of batches. Metrics: `loss`, `elbo`, `kl`, `reconstruction`, the last three without `kl_weight`.
-    `model(x)` and `predict(x)` return those three for each example. Floating, integer and boolean data are cast to
-    `density_dtype`.
+    `compile` it with an optimizer and no loss. `fit(x)`, `evaluate(x)` and `predict(x)` take an array, a tensor, a DataFrame, a
+    list, a `tf.data.Dataset` of batches, a generator or a `keras.utils.PyDataset`, all with the same checks. A conditional
+    model takes `(x, condition)` in place of x: a list is data, a tuple is (x, condition). Datasets and generators give x,
+    `(x,)` or, with weights, `(x, None, weights)`; of a conditional model `((x, condition),)`.
 
-    A subclass has the methods below that only raise, and sets `data_shape` when it is built. Its latents z are a tensor or a
-    list of tensors, described by `latent_specs`.
+    Metrics: `loss`, `elbo`, `kl`, `reconstruction`, the last three without `kl_weight`. In `evaluate` and in `val_loss` the
+    loss is -elbo plus regularization losses, whatever `kl_weight` is. `kl_weight` is 1 unless `KLWarmUp` moves it, and no file
+    holds it.
+
+    A subclass writes `elbo_terms`; then `fit`, files and `evaluation` work. The other methods that only raise serve
+    `reconstruct`, `sample` and `serving.export`, which leaves out what the model cannot answer. Each method that takes x begins
+    with `self.as_input(x)`.
 
     Args:
-        likelihood: what `likelihoods.get` takes.
-        num_samples: posterior samples an example in training and evaluation.
+        likelihood: what `likelihoods.get` takes; None for a model that has none.
+        num_samples: posterior samples per example in training and evaluation.
         **kwargs: `name`, `dtype` of `keras.Model`.
+
+    Attributes:
+        data_shape, condition_shape: of one example, None until the model is built; `condition_shape` stays None in
+            a model without a condition.
+
+    >>> import tensorflow_probability as tfp
+    >>> class FactorAnalysis(ElboModel):
+    ...     def __init__(self):
+    ...         super().__init__(likelihood="normal")
+    ...         self.encoder, self.decoder = keras.layers.Dense(2), keras.layers.Dense(6)
+    ...
+    ...     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+    ...         x = self.as_input(x)
+    ...         q = tfp.distributions.MultivariateNormalDiag(self.encoder(x), tf.ones([2]))
+    ...         z = q.sample(num_samples, seed=seed)
+    ...         log_p = self.log_likelihood_of(x, self.decoder(tf.reshape(z, [-1, 2])), num_samples)
+    ...         prior = tfp.distributions.MultivariateNormalDiag(tf.zeros([2]))
+    ...         return {"reconstruction": log_p, "kl": q.log_prob(z) - prior.log_prob(z)}
+    >>> model = FactorAnalysis()
+    >>> model.compile("adam")
+    >>> sorted(model.fit(np.eye(3), verbose=0).history)
+    ['elbo', 'kl', 'loss', 'reconstruction']
     """
 
-    def __init__(self, likelihood, num_samples=1, **kwargs):
-        super().__init__(**kwargs)
+    metric_names = ("elbo", "kl", "reconstruction")
+
+    def __init__(self, likelihood=None, num_samples=1, **kwargs):
+        super().__init__(None if likelihood is None else likelihoods.get(likelihood), **kwargs)
         self.num_samples = integer("num_samples", num_samples)
-        self.likelihood = likelihoods.get(likelihood)
-        # A weight, so that a warm-up under way is saved with the model; see `KLWarmUp`.
-        self.kl_weight = self.add_weight(
-            shape=(), initializer="ones", trainable=False, autocast=False, dtype=self.density_dtype, name="kl_weight"
-        )
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("elbo", "kl", "reconstruction")}
-        self.data_shape = None
+        weight = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="kl_weight")
+        self._unsaved = Untracked(kl_weight=weight)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in self.metric_names}
 
     @property
-    def density_dtype(self):
-        """The dtype of data, latents and log-probabilities: float32, or float64 under that policy."""
-        return density_dtype(self)
+    def kl_weight(self):
+        """The weight of the KL in the training loss, a variable that no file holds: 1 outside a `KLWarmUp`."""
+        return self._unsaved.kl_weight
+
+    # What a subclass writes.
 
     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
         """A dict of `kl` log q(z|x) - log p(z), and `reconstruction` log p(x|z), `[S, B]` each, at S samples of q(z|x)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must write elbo_terms(x, num_samples, seed, training).")
 
     def latent_specs(self):
         """A `tf.TensorSpec` of z, `[B, ...]`, or a list of them, with the names that served models give them."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no latents that it could name.")
 
     def posterior_sample(self, x, seed=None):
-        """(z, log q(z|x) `[B]`) of one sample for each example; `seed` is an int32 tensor of shape [2]."""
-        raise NotImplementedError
+        """(z, log q(z|x) `[B]`) of one sample for each example; `seed` is an integer or a pair."""
+        raise NotImplementedError(f"{type(self).__name__} has no posterior to sample.")
 
     def posterior_log_prob(self, x, z):
-        """log q(z|x) of given latents, `[B]`, through the inverse of every step."""
-        raise NotImplementedError
+        """log q(z|x) of given latents, `[B]`, through the inverse of every flow."""
+        raise NotImplementedError(f"{type(self).__name__} has no posterior density of given latents.")
 
-    def prior_sample(self, num_samples, seed, temperature=1.0):
-        """(z, the likelihood's parameters there) of `num_samples` draws of the prior, its scales times `temperature`."""
-        raise NotImplementedError
+    def prior_sample(self, num_samples, seed, temperature=1.0, condition=None):
+        """z of `num_samples` draws of the prior, its base noise times `temperature`."""
+        raise NotImplementedError(f"{type(self).__name__} has no prior to sample.")
 
-    def decode(self, z, training=False):
+    def decode(self, z, condition=None, training=False):
         """The likelihood's parameters at z, in `density_dtype`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no decoder.")
+
+    # What follows from it.
+
+    def mean(self, z, condition=None):
+        """E[x given z], `[B, ...]`; NotImplementedError if the likelihood has no mean."""
+        return self.likelihood.mean(self.decode(z, condition))
 
     def reconstruct(self, x, seed=None):
-        """The mean of p(x|z) at one z ~ q(z|x) for each x, `[B, ...]`."""
-        return self.likelihood(self.decode(self.posterior_sample(x, seed)[0])).mean()
+        """E[x given z] at one z ~ q(z|x) for each x, `[B, ...]`; `seed` is an integer or a pair."""
+        x = self.as_input(x)
+        return self.mean(self.posterior_sample(x, seed)[0], self.split(x)[1])
 
-    def sample(self, num_samples, seed, temperature=1.0):
-        """The mean of p(x|z) at `num_samples` draws of the prior; arguments as of `prior_sample`."""
-        return self.likelihood(self.prior_sample(num_samples, seed, temperature)[1]).mean()
+    def sample(self, num_samples, seed, temperature=1.0, condition=None):
+        """E[x given z] at `num_samples` draws of the prior, `[N, ...]`.
+
+        Args:
+            num_samples: N.
+            seed: an integer or a pair; equal seeds give equal samples.
+            temperature: positive factor of the prior's base noise; below 1, samples closer to the mode.
+            condition: of a conditional model, `[N, ...]`, or one that all samples share.
+        """
+        condition = self.condition_rows(condition, num_samples)
+        return self.mean(self.prior_sample(num_samples, seed, temperature, condition), condition)
 
     def kl_objective(self, y_pred, sample_weight, training):
-        """The KL term of the loss, a scalar, of the `call`'s outputs and the examples' weights `[B]`."""
+        """The KL term of the training loss, a scalar, of `call`'s outputs and the examples' weights `[B]`."""
         del training
         return tf.reduce_mean(y_pred["kl"] * sample_weight)
 
@@ -95,91 +135,56 @@ class ElboModel(keras.Model):
 
     def log_likelihood_of(self, x, parameters, num_samples):
         """log p(x|z) of x `[B, ...]` with the likelihood's parameters at S samples, `[S * B, ...]`, as `[S, B]`."""
-        repeated = tf.tile(x, tf.concat([[num_samples], tf.ones([len(x.shape) - 1], tf.int32)], axis=0))
-        return tf.reshape(self.likelihood(parameters).log_prob(repeated), [num_samples, tf.shape(x)[0]])
+        distribution = self.likelihood.distribution(parameters)
+        return tf.reshape(distribution.log_prob(self.repeated(x, num_samples)), [num_samples, tf.shape(x)[0]])
 
-    def as_input(self, x):
-        """x as a tensor of `density_dtype`."""
-        x = keras.ops.cast(x, self.density_dtype)
-        self._check_shape(x.shape)
-        return x
+    @staticmethod
+    def repeated(x, num_samples):
+        """x `[B, ...]` for each of S samples, `[S * B, ...]`; None stays None."""
+        return None if x is None else tf.tile(x, tf.concat([[num_samples], tf.ones([len(x.shape) - 1], tf.int32)], axis=0))
 
-    def _check_shape(self, shape):
-        if self.built and not tf.TensorShape(shape).is_compatible_with([None, *self.data_shape]):
-            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {tuple(shape[1:])}.")
+    @staticmethod
+    def checked_draw(num_samples, seed, temperature):
+        """(num_samples, seed as a pair, temperature), checked where they are not tensors of a graph."""
+        if not tf.is_tensor(num_samples):
+            num_samples = integer("num_samples", num_samples)
+            if num_samples > 2**31 - 1:
+                raise ValueError(f"num_samples must be at most 2^31 - 1, got {num_samples}.")
+        if not tf.is_tensor(temperature):
+            temperature = positive("temperature", temperature)
+        return num_samples, seed_pair(seed), temperature
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         del x, y
-        reconstruction = y_pred["reconstruction"]
-        if sample_weight is None:
-            weight = tf.ones_like(reconstruction)
-        else:
-            weight = tf.reshape(tf.cast(sample_weight, reconstruction.dtype), tf.shape(reconstruction))
+        example = y_pred[self.metric_names[0]]
+        weight = tf.ones_like(example)
+        if sample_weight is not None:
+            weight = tf.reshape(tf.cast(sample_weight, example.dtype), tf.shape(example))
         for name, tracker in self.trackers.items():
             tracker.update_state(y_pred[name], sample_weight=weight)
-        kl = self.kl_objective(y_pred, weight, training)
-        bound = objectives.elbo(tf.reduce_mean(reconstruction * weight), kl, tf.cast(self.kl_weight, kl.dtype))
+        bound = self.objective(y_pred, weight, training)
         loss = -bound + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
         # tf.distribute adds up the replicas' gradients.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
-        if isinstance(x, tf.data.Dataset):
-            kwargs.setdefault("shuffle", False)  # Keras warns of its own default.
-        validation_data = _with_targets(self._checked_data(validation_data))
-        return self._run(super().fit, x, y, *args, validation_data=validation_data, **kwargs)
+    def objective(self, y_pred, sample_weight, training):
+        """What training raises, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""
+        if not training:
+            return tf.reduce_mean(y_pred["elbo"] * sample_weight)
+        kl = self.kl_objective(y_pred, sample_weight, training)
+        reconstruction = tf.reduce_mean(y_pred["reconstruction"] * sample_weight)
+        return objectives.elbo(reconstruction, kl, tf.cast(self.kl_weight, kl.dtype))
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        return self._run(super().evaluate, x, y, *args, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        return self._run(super().predict, x, *args, **kwargs)
-
-    def _run(self, method, x, *args, **kwargs):
-        if kwargs.get("sample_weight") is not None and args and args[0] is None:
-            args = (np.zeros(len(x)), *args[1:])  # Without targets Keras drops the weights.
+    def fit(self, x=None, y=None, *args, **kwargs):
+        # A weight that an interrupted warm-up left behind would stay for ever.
+        self.kl_weight.assign(1.0)
         try:
-            return method(self._checked_data(x), *args, **kwargs)
-        except tf.errors.InvalidArgumentError as error:
-            data_checks.reraise(error)
-            raise
-
-    def save(self, filepath, *args, **kwargs):
-        self.get_config()  # What cannot be written is found before the file is begun.
-        super().save(filepath, *args, **kwargs)
-
-    def check_data(self, x):
-        """Raises a ValueError if x has the wrong shape, holds NaN, or values that the likelihood gives no probability."""
-        self._check_shape(x.shape)
-        data_checks.check_array(x, **self._data_limits())
-
-    def _data_limits(self):
-        return {
-            "binary": self.likelihood is likelihoods.bernoulli,
-            "levels": self.likelihood is likelihoods.discretized_logistic,
-        }
-
-    def _checked_data(self, x):
-        if isinstance(x, tf.data.Dataset):
-            spec = x.element_spec[0] if isinstance(x.element_spec, tuple) else x.element_spec
-            if isinstance(spec, tf.TensorSpec):
-                self._check_shape(spec.shape)
-            return data_checks.checked_dataset(x, **self._data_limits())
-        array = x[0] if isinstance(x, tuple | list) and x else x
-        if isinstance(array, np.ndarray) or tf.is_tensor(array):
-            self.check_data(array)
-        return x
+            return super().fit(x, y, *args, **kwargs)
+        finally:
+            self.kl_weight.assign(1.0)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "likelihood": likelihoods.serialize(self.likelihood),
-            "num_samples": self.num_samples,
-        }
-
-
-def _with_targets(data):
-    """(x, None, weights) with targets of zeros: without any Keras drops the weights."""
-    if isinstance(data, tuple) and len(data) == 3 and data[1] is None:
-        return data[0], np.zeros(len(data[0])), data[2]
-    return data
+        config = {**super().get_config(), "num_samples": self.num_samples}
+        if self.likelihood is not None:
+            config["likelihood"] = likelihoods.serialize(self.likelihood)
+        return config

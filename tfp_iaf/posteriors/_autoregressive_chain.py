@@ -1,70 +1,95 @@
-"""What posteriors made of autoregressive steps share: a network for each step, and reversals in between."""
+"""The chain of inverse autoregressive flows: what `IAF`, `ConvIAF` and `RecurrentIAF` share."""
 
+import numpy as np
+
+from tfp_iaf import masks
 from tfp_iaf._arguments import integer
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, ReverseOrder
-from tfp_iaf.bijectors import maps as elementwise
+from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses, maps
 from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["AutoregressiveChain"]
 
+_REVERSED = {"left-to-right": "right-to-left", "right-to-left": "left-to-right"}
+
 
 class AutoregressiveChain(Posterior):
-    """q(z|x) of a chain of K inverse autoregressive steps on a diagonal Gaussian sample: formulas in `IAF`.
+    """q(z|x) of a chain of K inverse autoregressive flows on a diagonal Gaussian sample: formulas in `IAF`.
 
-    A subclass makes `self.networks` in its constructor, by `make_networks`.
+    Each flow has a network of its own. The networks' orders alternate, so that every entry of z may depend on every other.
 
     Args:
-        latent_size: D.
-        num_steps: K, the number of steps.
-        context_size: C, read off the features by a dense layer; None for D, 0 for no context.
-        bijector_fn: "affine", "gated", "location", "spline" (8 bins).
-        seed: integer seed of the noise.
-        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
+        network_type: class of the networks.
+        network_arguments: a dict of the networks' further arguments.
+        num_flows: K.
+        context_size: C, read off the features; 0 for no context.
+        bijector_fn: what `bijectors.maps.get` takes.
+        inverse: what `bijectors.InverseAutoregressiveFlow` takes.
+        input_order: "left-to-right" or "right-to-left", a permutation of 1..D, "random", or a list of K of these.
+        **kwargs: `latent_size` or `latent_shape`, `seed`, and those of `keras.layers.Layer`.
 
     Call arguments, shapes and errors: see `Posterior`.
     """
 
-    def __init__(self, latent_size, num_steps, context_size, bijector_fn, seed, **kwargs):
-        super().__init__(latent_size, seed=seed, **kwargs)
-        self.num_steps = integer("num_steps", num_steps)
-        self.context_size = self.latent_size if context_size is None else integer("context_size", context_size, at_least=0)
-        self.bijector_fn = bijector_fn
+    # What the networks call the size of their context.
+    context_argument = "context_size"
 
-    def make_networks(self, network_type, **kwargs):
-        """One network of this type for each step; `kwargs` are the type's own arguments."""
-        return [
+    def __init__(self, network_type, network_arguments, num_flows, context_size, bijector_fn, inverse, input_order, **kwargs):
+        super().__init__(**kwargs)
+        self.num_flows = integer("num_flows", num_flows)
+        self.context_size = integer(self.context_argument, context_size, at_least=0)
+        self.map = maps.get(bijector_fn)
+        self.inverse = inverse
+        self.input_order, orders = self._orders(input_order)
+        self._network_arguments = tuple(network_arguments)
+        self.networks = [
             network_type(
-                params=elementwise.params_of(self.bijector_fn),
+                params=self.map.params,
                 event_shape=self.event_shape,
-                context_size=self.context_size or None,
+                input_order=order,
                 dtype=self.dtype_policy,
-                name=f"step_{k + 1}",
-                **kwargs,
+                name=f"flow_{k + 1}",
+                **{self.context_argument: self.context_size or None},
+                **network_arguments,
             )
-            for k in range(self.num_steps)
+            for k, order in enumerate(orders)
         ]
+        inverses.get(inverse, self.networks[0])  # An unknown one is refused here.
+
+    def _orders(self, input_order):
+        """(the order as the config keeps it, the order of each network)."""
+        size, count = int(np.prod(self.event_shape)), self.num_flows
+        if isinstance(input_order, list | tuple) and any(isinstance(order, str) or np.iterable(order) for order in input_order):
+            if len(input_order) != count:
+                raise ValueError(
+                    f"input_order must be one order, or one for each of the {count} flows, got {len(input_order)}."
+                )
+            return list(input_order), list(input_order)
+        if isinstance(input_order, str) and input_order == "random":
+            seeds = [None if self.seed is None else self.seed + k for k in range(count)]
+            orders = [masks.fixed_order(size, "random", seed)[1] for seed in seeds]
+            return orders, orders
+        degrees, order = masks.fixed_order(size, input_order)
+        reverse = _REVERSED[order] if isinstance(order, str) else (size + 1 - degrees).tolist()
+        return order, [(order, reverse)[k % 2] for k in range(count)]
 
     @property
     def flow_size(self):
         return self.context_size
 
-    def steps(self, flow_inputs):
-        chain = []
-        for network in self.networks:
-            if chain:
-                chain.append(ReverseOrder())
-            chain.append(InverseAutoregressiveFlow(network, context=flow_inputs, bijector_fn=self.bijector_fn))
-        return chain
-
-    def build(self, features_shape):
-        super().build(features_shape)
-        for network in self.networks:
-            network.build((None, *self.event_shape))
+    def flows(self, flow_inputs):
+        return [
+            InverseAutoregressiveFlow(network, context=flow_inputs, bijector_fn=self.map, inverse=self.inverse)
+            for network in self.networks
+        ]
 
     def get_config(self):
+        of_network = self.networks[0].get_config()
         return {
             **super().get_config(),
-            "num_steps": self.num_steps,
-            "context_size": self.context_size,
-            "bijector_fn": self.bijector_fn,
+            **{name: of_network[name] for name in self._network_arguments},
+            "num_flows": self.num_flows,
+            self.context_argument: self.context_size,
+            "bijector_fn": maps.serialize(self.map),
+            "inverse": self.inverse,
+            "input_order": self.input_order,
         }

@@ -1,4 +1,4 @@
-"""What all posteriors share: a Gaussian base read off the features, and a chain of steps on top of it."""
+"""What all posteriors share: a Gaussian base read off the features, and a chain of flows on top of it."""
 
 import keras
 import numpy as np
@@ -8,8 +8,7 @@ import tensorflow_probability as tfp
 from tfp_iaf import scales
 from tfp_iaf._arguments import integer
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.posteriors._noise import gaussian_log_prob, standard_normal
-from tfp_iaf.posteriors._seeded_layer import SeededLayer
+from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal
 
 __all__ = ["Posterior"]
 
@@ -21,146 +20,271 @@ class Posterior(SeededLayer):
     """A Keras layer from features to q(z|x): `z, log_q = posterior(features)`.
 
     ```none
-    loc, scale = from the features;   y = loc + scale * eps, eps ~ N(0, I);   z = step_K(... step_1(y))
-    log q(z|x) = log N(y; loc, scale^2) - sum_k log|det step_k|
+    (loc, u, c) = readers(features)                  a linear layer for (loc, u), one for the flows' inputs c
+    y = loc + scale(u) * eps, eps ~ N(0, I);         z = flow_K(... flow_1(y; c); c)
+    log q(z|x) = log N(y; loc, scale^2) - sum_k log|det flow_k|
     ```
 
-    A subclass says what the steps are in `steps(flow_inputs)`, and in `flow_size` how many numbers (over feature maps: how many
-    maps) the features have to supply for them.
+    How to write one: return the chain from `flows(flow_inputs)`, and say in `flow_size`, an attribute or a property, how many
+    numbers (per place, where the latent has places) the features supply for it. Make networks in the constructor;
+    whatever `flows` uses is built before the first call. A subclass without arguments of its own needs neither constructor nor
+    `get_config`; register it with `keras.saving.register_keras_serializable()` to save models that hold it.
 
-    Densities are computed in float32 under every policy but float64's.
-
-    The noise comes from a `keras.random.SeedGenerator` of the layer's own. Its state is saved with the weights, so a resumed
-    run draws the noise that the unbroken run would have drawn; it does not depend on `jit_compile`.
+    The readers fit the latent: a dense layer for vectors, a convolution with kernels of 3 for `[T, C]` and `[H, W, C]`.
+    Densities are computed in float32 under every policy but float64's. A layer draws in training and at inference alike; the
+    noise comes from a `keras.random.SeedGenerator` of its own. Its state is saved with the weights, so a resumed run draws
+    the noise that the unbroken run would have drawn, and does not depend on `jit_compile`.
 
     Args:
-        latent_size: D, the size of z.
+        latent_size: D, for a vector z. This or `latent_shape`.
         seed: integer seed of the noise; None draws one.
+        latent_shape: (D,), (T, C) or (H, W, C), the shape of z.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
-    Call arguments: features `[B, F]`; `num_samples` S (None for one sample and no sample axis); `seed`, an int32 tensor
-    of shape [2] for noise that does not come from the layer's own generator.
-    Returns: z `[B, D]` and log_q `[B]`, or `[S, B, D]` and `[S, B]`.
+    Call arguments:
+        features: `[B, F]`, `[B, T, F]` or `[B, H, W, F]`, with the places of the latent.
+        num_samples: S; None for one sample and no sample axis.
+        seed: an integer or a pair, for noise that does not come from the layer's own generator.
+        sample: False for the z at the base's mean (eps = 0) instead of a draw.
+        value: a given z, `[..., B, *latent_shape]`, to score instead of a draw.
+
+    Returns:
+        z `[B, *latent_shape]` and log_q `[B]`, with `num_samples` `[S, B, *latent_shape]` and `[S, B]`; with `value` only its
+        log_q, `[..., B]`.
 
     Raises:
-        ValueError: if the features are not `[B, F]`, or a size is no positive integer.
+        ValueError: if the features or the value do not fit, or an argument is out of range.
+        NotImplementedError: with `value`, if a flow of the chain has no inverse.
+
+    Source: Rezende and Mohamed 2015, section 4; Kingma et al. 2016, algorithm 1.
+
+    >>> from tfp_iaf.bijectors import LinearCholeskyIAF
+    >>> class Skewed(Posterior):
+    ...     flow_size = 1
+    ...     def flows(self, flow_inputs):
+    ...         return [LinearCholeskyIAF(flow_inputs)]
+    >>> posterior = Skewed(latent_size=2)
+    >>> z, log_q = posterior(keras.ops.ones([5, 8]), num_samples=3)
+    >>> z.shape, log_q.shape
+    (TensorShape([3, 5, 2]), TensorShape([3, 5]))
+    >>> bool(np.allclose(posterior(keras.ops.ones([5, 8]), value=z), log_q, atol=1e-4))
+    True
     """
 
-    # The initializer of the kernel that reads the steps' inputs off the features.
+    # The initializer of the kernel that reads the flows' inputs off the features.
     flow_initializer = "glorot_uniform"
+    # How many numbers (per place) the features supply to the flows.
+    flow_size = 0
 
-    def __init__(self, latent_size, seed=None, **kwargs):
-        super().__init__(seed, **kwargs)
-        self.event_shape = self.event_shape_of(latent_size)
+    def __init__(self, latent_size=None, seed=None, *, latent_shape=None, **kwargs):
+        # Inputs are cast in `read`: a given z keeps its precision under a policy of half precision.
+        super().__init__(seed, **{"autocast": False, **kwargs})
+        self.event_shape = _event_shape(latent_size, latent_shape)
+        self.density_dtype = density_dtype(self)
+        self._event_axes = tuple(range(-len(self.event_shape), 0))
         self.base_layer = self.reader(2 * self.event_shape[-1], name="base")
         self.flow_layer = None
-
-    def event_shape_of(self, latent_size):
-        """The shape of z, of the constructor's first argument."""
-        return (integer("latent_size", latent_size),)
+        self._was_called_on_symbols = False
 
     @property
     def latent_size(self):
         return self.event_shape[-1]
 
-    def reader(self, size, **kwargs):
-        """A layer that reads `size` numbers off the features."""
-        return keras.layers.Dense(size, dtype=self.dtype_policy, **kwargs)
+    def flows(self, flow_inputs):
+        """The chain: a list of `bijectors.FlowBijector`s in the order they act on y.
 
-    @property
-    def flow_size(self):
-        """How many numbers a row of features supplies to the steps."""
-        return 0
-
-    def steps(self, flow_inputs):
-        """The bijectors of the chain, in the order they act on y; `flow_inputs` is `[B, flow_size]`, None if that is 0."""
+        Args:
+            flow_inputs: `[..., flow_size]`, `[..., T, flow_size]` or `[..., H, W, flow_size]`; None if `flow_size` is 0.
+        """
         del flow_inputs
         return []
+
+    def base_scale(self, loc, unconstrained):
+        """The base's scale, of what the features say."""
+        del loc
+        return scales.softplus_scale(unconstrained)
+
+    def reader(self, size, **kwargs):
+        """A layer that reads `size` numbers (per place) off the features."""
+        kwargs["dtype"] = self.dtype_policy
+        convolution = {1: None, 2: keras.layers.Conv1D, 3: keras.layers.Conv2D}[len(self.event_shape)]
+        return convolution(size, 3, padding="same", **kwargs) if convolution else keras.layers.Dense(size, **kwargs)
 
     def build(self, features_shape):
         self.base_layer.build(features_shape)
         if self.flow_size:
             self.flow_layer = self.reader(self.flow_size, kernel_initializer=self.flow_initializer, name="flow")
             self.flow_layer.build(features_shape)
+        self.build_flows()
 
-    def __call__(self, features, *args, **kwargs):
-        # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
-        self._check_features(features)
-        if kwargs.get("num_samples") is not None and not tf.is_tensor(kwargs["num_samples"]):
-            integer("num_samples", kwargs["num_samples"])
-        return super().__call__(features, *args, **kwargs)
+    def build_flows(self):
+        """Builds what the flows use, without the layers that read the features."""
+        inputs = tf.zeros([1, *self.event_shape[:-1], self.flow_size], self.density_dtype) if self.flow_size else None
+        for flow in self.flows(inputs):
+            if not callable(getattr(flow, "forward_and_log_det", None)):
+                raise ValueError(f"{self.name}.flows must return bijectors.FlowBijectors, got {type(flow).__name__}.")
 
-    def call(self, features, num_samples=None, seed=None):
-        loc, scale, steps = self._base_and_steps(features)
-        shape = tf.shape(loc)
-        if num_samples is not None:
-            shape = tf.concat([[num_samples], shape], axis=0)
-        noise = standard_normal(shape, self.next_seed(seed), loc.dtype)
+    @property
+    def parameter_sizes(self):
+        """Sizes of the last axis of what `draw` and `score` take: of loc, the unconstrained scale, and the flows' inputs."""
+        return self.latent_size, self.latent_size, self.flow_size
+
+    def read(self, features):
+        """(loc, unconstrained scale, flows' inputs or None) of the features: the parameters of `draw` and `score`."""
+        features = keras.ops.cast(features, self.compute_dtype)
+        loc, unconstrained = tf.split(self.base_layer(features), 2, axis=-1)
+        return loc, unconstrained, None if self.flow_layer is None else self.flow_layer(features)
+
+    def draw(self, parameters, noise, by_entry=False):
+        """(z, log q(z|x)) at this standard normal noise.
+
+        Args:
+            parameters: what `read` returns; of any floating dtype, the last axes as in `parameter_sizes`.
+            noise: `[..., *latent_shape]`, whose leading axes broadcast with those of the parameters.
+            by_entry: whether log q comes per entry, `[..., *latent_shape]`, in place of its sum; every flow then needs
+                `forward_and_log_derivatives`.
+        """
+        loc, scale, flows = self._base_and_flows(parameters)
         z = loc + scale * noise
-        log_q = self._base_log_prob(noise, scale)
-        for step in steps:
-            z, log_det = step.forward_and_log_det(z)
+        log_q = gaussian_log_prob(noise, scale)
+        if by_entry:
+            for flow in flows:
+                z, log_derivatives = flow.forward_and_log_derivatives(z)
+                log_q -= log_derivatives
+            return z, log_q
+        log_q = tf.reduce_sum(log_q, axis=self._event_axes)
+        for flow in flows:
+            z, log_det = flow.forward_and_log_det(z)
             log_q -= log_det
         return z, log_q
+
+    def score(self, parameters, z):
+        """log q(z|x) of a given z `[..., *latent_shape]`, through the inverse of every flow; `parameters` as in `draw`."""
+        loc, scale, flows = self._base_and_flows(parameters)
+        y, log_prob = tf.cast(z, self.density_dtype), 0.0
+        for flow in reversed(flows):
+            y, log_det = flow.inverse_and_log_det(y)
+            log_prob -= log_det
+        return log_prob + tf.reduce_sum(gaussian_log_prob((y - loc) / scale, scale), axis=self._event_axes)
+
+    def __call__(self, features, *args, num_samples=None, seed=None, sample=True, value=None, **kwargs):
+        # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
+        self._check_features(features)
+        if seed is not None and not keras.utils.is_keras_tensor(seed):
+            kwargs["seed"] = seed_pair(seed)
+        if num_samples is not None:
+            is_count = tf.is_tensor(num_samples) or (type(num_samples) is int and num_samples >= 1)
+            kwargs["num_samples"] = num_samples if is_count else integer("num_samples", num_samples)
+        if not sample:
+            kwargs["sample"] = False
+        if value is None:
+            self._was_called_on_symbols |= keras.utils.is_keras_tensor(features)
+            return super().__call__(features, *args, **kwargs)
+        if kwargs:
+            raise ValueError(f"{self.name} scores the given value: leave out {', '.join(kwargs)}, or leave out value.")
+        self._check_value(features, value)
+        if keras.utils.is_keras_tensor(features) and not self._was_called_on_symbols:
+            # Keras takes the number of outputs of a layer's first symbolic call for that of every other.
+            super().__call__(features)
+        try:
+            return super().__call__(features, *args, value=value)
+        except NotImplementedError:
+            raise NotImplementedError(
+                f"{self.name} cannot score a given z, since a flow of its chain has no inverse; log_q of its own samples comes "
+                "with them."
+            ) from None
+
+    def call(self, features, num_samples=None, seed=None, sample=True, value=None):
+        parameters = self.read(features)
+        if value is not None:
+            return self.score(parameters, value)
+        shape = tf.shape(parameters[0])
+        if num_samples is not None:
+            shape = tf.concat([[num_samples], shape], axis=0)
+        if sample:
+            return self.draw(parameters, standard_normal(shape, self.next_seed(seed), self.density_dtype))
+        return self.draw(parameters, tf.zeros(shape, self.density_dtype))
+
+    def log_prob(self, features, z):
+        """log q(z|x) of given z, `[..., B, *latent_shape]` -> `[..., B]`: the same as `posterior(features, value=z)`."""
+        return self(features, value=z)
 
     def distribution(self, features):
         """q(z|x) as a `tfd.Distribution`: batch_shape [B], the latent's event_shape, features captured.
 
-        A `tfd.TransformedDistribution` of the base Gaussian and a `tfb.Chain` of the steps (for a chain without steps the
-        base, itself such a distribution in TFP).
+        A `tfd.TransformedDistribution` of the base Gaussian and a `tfb.Chain` of the flows (for a chain without flows the base,
+        for vectors itself such a distribution in TFP).
         """
-        self._build_for(features)
-        loc, scale, steps = self._base_and_steps(features)
-        base = tfd.MultivariateNormalDiag(loc, scale)
-        if len(self.event_shape) > 1:
-            base = tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=len(self.event_shape))
-        return tfd.TransformedDistribution(base, tfb.Chain(steps[::-1])) if steps else base
-
-    def log_prob(self, features, z):
-        """log q(z|x) of given z, `[..., B, D]` -> `[..., B]`, through the inverse of every step."""
-        self._build_for(features)
-        z = tf.convert_to_tensor(z)
-        if z.shape[-len(self.event_shape) :] != self.event_shape:
-            raise ValueError(
-                f"{self.name} expects z of shape [..., {str(list(self.event_shape))[1:-1]}], got {tuple(z.shape)}."
-            )
-        loc, scale, steps = self._base_and_steps(features)
-        y = tf.cast(z, loc.dtype)
-        log_prob = 0.0
-        for step in steps[::-1]:
-            y, log_det = step.inverse_and_log_det(y)
-            log_prob -= log_det
-        return log_prob + self._base_log_prob((y - loc) / scale, scale)
-
-    def _base_log_prob(self, noise, scale):
-        return tf.reduce_sum(gaussian_log_prob(noise, scale), axis=range(-len(self.event_shape), 0))
-
-    def check_features_shape(self, shape):
-        """Raises a ValueError unless features of this shape fit."""
-        if len(shape) != 2:
-            raise ValueError(f"{self.name} expects features of shape [batch, size], got {shape}.")
-
-    def _check_features(self, features):
-        self.check_features_shape(tuple(features.shape) if hasattr(features, "shape") else np.shape(features))
-
-    def _build_for(self, features):
+        if keras.utils.is_keras_tensor(features):
+            raise ValueError("distribution takes arrays or tensors: in a functional model use posterior(features, value=z).")
         self._check_features(features)
         if not self.built:
             self.build(np.shape(features))
+        loc, scale, flows = self._base_and_flows(self.read(features))
+        base = tfd.MultivariateNormalDiag(loc, scale)
+        if len(self.event_shape) > 1:
+            base = tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=len(self.event_shape))
+        return tfd.TransformedDistribution(base, tfb.Chain(flows[::-1])) if flows else base
 
-    def _base_and_steps(self, features):
-        features = keras.ops.cast(features, self.compute_dtype)
-        loc, unconstrained = tf.split(tf.cast(self.base_layer(features), density_dtype(self)), 2, axis=-1)
-        flow_inputs = None if self.flow_layer is None else tf.cast(self.flow_layer(features), density_dtype(self))
-        return loc, scales.softplus_scale(unconstrained), self.steps(flow_inputs)
+    def compute_output_shape(self, features_shape, num_samples=None, value_shape=None):
+        """The shapes of (z, log_q), or with `value_shape` that of log_q."""
+        self.check_features_shape(tuple(features_shape))
+        batch = features_shape[:1]
+        if value_shape is not None:
+            leading = tuple(value_shape)[: -len(self.event_shape)]
+            return tuple(tf.broadcast_static_shape(tf.TensorShape(leading), tf.TensorShape(batch)))
+        leading = () if num_samples is None else (None if tf.is_tensor(num_samples) else num_samples,)
+        return (*leading, *batch, *self.event_shape), (*leading, *batch)
 
-    def compute_output_spec(self, features, num_samples=None, seed=None):
-        del seed
-        leading = (features.shape[0],) if num_samples is None else (num_samples, features.shape[0])
-        return (
-            keras.KerasTensor((*leading, *self.event_shape), dtype=density_dtype(self)),
-            keras.KerasTensor(leading, dtype=density_dtype(self)),
-        )
+    def compute_output_spec(self, features, num_samples=None, seed=None, sample=True, value=None):
+        del seed, sample  # They change no shape.
+        shapes = self.compute_output_shape(_shape_of(features), num_samples, None if value is None else _shape_of(value))
+        if value is not None:
+            return keras.KerasTensor(shapes, self.density_dtype)
+        return tuple(keras.KerasTensor(shape, self.density_dtype) for shape in shapes)
+
+    def check_features_shape(self, shape):
+        """Raises a ValueError unless features of this shape fit."""
+        places = self.event_shape[:-1]
+        fits = len(shape) == len(places) + 2 and tf.TensorShape(shape[1:-1]).is_compatible_with(places)
+        if not fits:
+            expected = ["batch", *map(str, places), "maps" if places else "size"]
+            raise ValueError(f"{self.name} expects features of shape [{', '.join(expected)}], got {tuple(shape)}.")
 
     def get_config(self):
-        return {**super().get_config(), "latent_size": self.latent_size}
+        if len(self.event_shape) == 1:
+            return {**super().get_config(), "latent_size": self.latent_size}
+        return {**super().get_config(), "latent_shape": list(self.event_shape)}
+
+    def _check_features(self, features):
+        self.check_features_shape(_shape_of(features))
+
+    def _check_value(self, features, value):
+        shape, axes = tf.TensorShape(_shape_of(value)), -len(self.event_shape)
+        batch = _shape_of(features)[0]
+        fits = shape.rank is None or (shape.rank >= -axes and shape[axes:].is_compatible_with(self.event_shape))
+        if fits and shape.rank is not None and shape.rank > -axes:
+            fits = shape[axes - 1] == batch or 1 in (shape[axes - 1], batch) or None in (shape[axes - 1], batch)
+        if not fits:
+            event = ", ".join(map(str, self.event_shape))
+            batch = "batch" if batch is None else batch
+            raise ValueError(f"{self.name} expects z of shape [..., {batch}, {event}], got {tuple(shape)}.")
+
+    def _base_and_flows(self, parameters):
+        loc, unconstrained, flow_inputs = (None if part is None else tf.cast(part, self.density_dtype) for part in parameters)
+        return loc, self.base_scale(loc, unconstrained), self.flows(flow_inputs)
+
+
+def _shape_of(value):
+    shape = value.shape if hasattr(value, "shape") else np.shape(value)
+    return shape if isinstance(shape, tf.TensorShape) and shape.rank is None else tuple(shape)
+
+
+def _event_shape(latent_size, latent_shape):
+    if (latent_size is None) == (latent_shape is None):
+        raise ValueError(f"Give latent_size or latent_shape, one of them: got {latent_size!r} and {latent_shape!r}.")
+    if latent_shape is None:
+        return (integer("latent_size", latent_size),)
+    if not np.iterable(latent_shape) or isinstance(latent_shape, str) or not 1 <= len(latent_shape) <= 3:
+        raise ValueError(f"latent_shape must be (D,), (T, C) or (H, W, C), got {latent_shape!r}.")
+    return tuple(integer("A size in latent_shape", size) for size in latent_shape)

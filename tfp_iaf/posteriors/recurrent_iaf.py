@@ -10,26 +10,20 @@ __all__ = ["RecurrentIAF"]
 
 @keras.saving.register_keras_serializable("tfp_iaf")
 class RecurrentIAF(AutoregressiveChain):
-    """q(z|x) of a chain of K inverse autoregressive steps, each with a recurrent network.
+    """q(z|x) of a chain of K inverse autoregressive flows, each with a recurrent network: formulas in `IAF`.
 
-    ```none
-    y ~ N(loc(x), diag(scale(x)^2));   c = context(x)
-    z_1 = step_1(y; c);   z_k = step_k(reverse(z_{k-1}); c);   z = z_K
-    log q(z|x) = log q(y|x) - sum_k log|det step_k|
-    ```
-
-    A step runs its cell over the D entries of the latent: the number of weights does not depend on D, and the density of a
+    A flow runs its cell over the D entries of the latent: the number of weights does not depend on D, and the density of a
     given z costs what a sample does. In return a sample takes K D products one after the other, where `IAF` takes K times
-    the few of its layers. An untrained chain is near the identity (up to reversals).
+    the few of its layers. An untrained chain is near the identity.
 
     Args:
         latent_size: D.
-        num_steps: K, the number of steps; each has a network of its own, and the order is reversed between them.
+        num_flows: K; each flow has a network of its own.
         units: size of each network's cell, or a sequence of sizes for a stack of cells.
         cell: "lstm" or "gru".
         context_size: C, read off the features by a dense layer; None for D, 0 for no context.
-        bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins).
-        seed: integer seed of the noise.
+        bijector_fn, inverse, input_order: as in `IAF`.
+        seed: integer seed of the noise, and of random orders.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments, shapes and errors: see `Posterior`.
@@ -43,11 +37,27 @@ class RecurrentIAF(AutoregressiveChain):
     """
 
     def __init__(
-        self, latent_size, num_steps=2, units=128, cell="lstm", context_size=None, bijector_fn="affine", seed=None, **kwargs
+        self,
+        latent_size,
+        num_flows=2,
+        units=128,
+        cell="lstm",
+        context_size=None,
+        bijector_fn="affine",
+        inverse="auto",
+        input_order="left-to-right",
+        seed=None,
+        **kwargs,
     ):
-        super().__init__(latent_size, num_steps, context_size, bijector_fn, seed, **kwargs)
-        self.networks = self.make_networks(RecurrentAutoregressiveNetwork, units=units, cell=cell)
-
-    def get_config(self):
-        first = self.networks[0]
-        return {**super().get_config(), "units": list(first.units), "cell": first.cell}
+        super().__init__(
+            network_type=RecurrentAutoregressiveNetwork,
+            network_arguments={"units": units, "cell": cell},
+            num_flows=num_flows,
+            context_size=latent_size if context_size is None else context_size,
+            bijector_fn=bijector_fn,
+            inverse=inverse,
+            input_order=input_order,
+            latent_size=latent_size,
+            seed=seed,
+            **kwargs,
+        )

@@ -1,1 +1,9 @@
-"""."""
+"""Keras layers for p(z): trained, saved and sampled with the model."""
+
+from tfp_iaf.priors._get import get
+from tfp_iaf.priors.base import Prior
+from tfp_iaf.priors.fixed import Fixed
+from tfp_iaf.priors.gaussian_mixture import GaussianMixture
+from tfp_iaf.priors.standard_normal import StandardNormal
+
+__all__ = ["Fixed", "GaussianMixture", "Prior", "StandardNormal", "get"]

@@ -9,18 +9,17 @@ import tensorflow as tf
 
 from tfp_iaf import objectives
 from tfp_iaf._arguments import integer
-from tfp_iaf.bijectors import maps as elementwise
+from tfp_iaf.bijectors import maps
 from tfp_iaf.models.elbo_model import ElboModel
-from tfp_iaf.models.hierarchical._latent_ladder import LatentLadder
-from tfp_iaf.models.hierarchical._latent_layer import POSTERIORS
-from tfp_iaf._arguments import widths
-from tfp_iaf.posteriors._noise import standard_normal
-from tfp_iaf.posteriors._seeded_layer import SeededLayer
+from tfp_iaf.models.hierarchical import _posterior_factories as posterior_factories
+from tfp_iaf.models.hierarchical._image_likelihood import has_log_scale, image_range
+from tfp_iaf.models.hierarchical._ladder import Ladder
+from tfp_iaf.models.hierarchical._ladder_prior import LadderPrior, noise_of_latents
+from tfp_iaf.noise import SeededLayer
 
 __all__ = ["HierarchicalVAE"]
 
 INFERENCES = ("bidirectional", "bottom-up")
-LIKELIHOODS = ("bernoulli", "discretized_logistic")
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -31,12 +30,12 @@ class HierarchicalVAE(ElboModel):
     p(x, z) = p(x|z_1 ... z_L) prod_l p(z_l | z_{l+1} ... z_L)
     q(z|x)  = prod_l q(z_l | x, z_{l+1} ... z_L)      "bidirectional": one deterministic way up, sampled on the way down
               prod_l q(z_l | x, z_1 ... z_{l-1})      "bottom-up": sampled on the way up
-    elbo(x) = log p(x|z) - sum_l (log q(z_l | ...) - log p(z_l | ...))       (nats an image)
+    elbo(x) = log p(x|z) - sum_l (log q(z_l | ...) - log p(z_l | ...))       (nats per image)
     loss    = -mean over the batch of reconstruction + kl_weight * (KL with free bits)
     ```
 
     Layer 1 is nearest to the image. `fit`, `evaluate`, metrics and files are those of `VAE`; images `[B, H, W, C]` are
-    integers 0 to 255 ("discretized_logistic", with a learned log-scale a channel) or 0 and 1 ("bernoulli").
+    integers 0 to 255 ("discretized_logistic") or 0 and 1 ("bernoulli").
 
     With `weight_norm`, call `layers.initialize_weight_normalization(model, x)` on some hundred images before training.
 
@@ -47,23 +46,28 @@ class HierarchicalVAE(ElboModel):
         latent_channels: C of each latent.
         patch_size: by how much the first convolution divides height and width; each further resolution divides by 2.
         inference: "bidirectional" or "bottom-up".
-        posterior: "diagonal"; "linear" (y plus a masked convolution of y: Gaussian, correlated); or "iaf".
-        num_steps: steps of "iaf" in each layer.
-        flow_filters: maps of the hidden layers of its networks; None for one layer of `filters`.
-        bijector_fn: its elementwise map: "affine", "gated", "location", "spline".
-        free_bits: lambda, nats a feature map of a layer; 0 for none.
+        posterior: "diagonal"; "linear" (y plus a masked convolution of y: Gaussian, correlated); "iaf"; or a factory: a
+            function latent_shape (H, W, C) -> a new `posteriors.Posterior` over such latents, such as `ConvIAF` itself.
+            Register it with Keras to save the model.
+        num_flows: flows of "iaf" in each layer; None for 1.
+        flow_filters: maps of the hidden layers of their networks; None for one layer of `filters`.
+        bijector_fn: their elementwise map, what `bijectors.maps.get` takes; None for "affine".
+        free_bits: lambda, nats per feature map of a layer (per layer, where a posterior's flows do not split by entry);
+            0 for none.
         soft_free_bits: whether lambda acts through weights that follow it (`objectives.soft_free_bits_weights`).
-        likelihood: "discretized_logistic" or "bernoulli".
-        weight_norm: whether the convolutions are weight-normalized, the flows' masked ones too.
+        likelihood: "discretized_logistic", "bernoulli", or what else `likelihoods.get` takes, if its parameters have the
+            image's shape, or twice the image's channels: then the second half is one learned number per channel.
+        weight_norm: whether the convolutions are weight-normalized, the masked ones of "linear" and "iaf" too.
         recompute: whether the activations inside a layer are computed again for the gradient instead of kept: on a CPU
             in graph mode it saved a quarter of the memory that grows with the batch. TensorFlow keeps what it has traced
             for that until the process ends.
-        num_samples: posterior samples an image in training.
+        num_samples: posterior samples per image in training.
         seed: integer seed of the noise.
         **kwargs: `name`, `dtype` of `keras.Model`.
 
     Raises:
-        ValueError: for unknown names, and images whose sizes the resolutions do not divide.
+        ValueError: for unknown names, images whose sizes the resolutions do not divide, a factory whose posteriors do not
+            fit, arguments of "iaf" beside another posterior.
 
     Source: Kingma et al. 2016, section 5.2 (first version); section 6.2 and appendices C.2, C.8 (final version).
 
@@ -71,7 +75,7 @@ class HierarchicalVAE(ElboModel):
     >>> model.compile(keras.optimizers.Adamax(2e-3))
     >>> images = np.random.default_rng(0).integers(0, 256, size=[32, 8, 8, 3], dtype="uint8")
     >>> history = model.fit(images, batch_size=16, verbose=0)
-    >>> model.sample(5, seed=[0, 1]).shape
+    >>> model.sample(5, seed=0).shape
     TensorShape([5, 8, 8, 3])
     """
 
@@ -84,9 +88,9 @@ class HierarchicalVAE(ElboModel):
         patch_size=2,
         inference="bidirectional",
         posterior="iaf",
-        num_steps=1,
+        num_flows=None,
         flow_filters=None,
-        bijector_fn="affine",
+        bijector_fn=None,
         free_bits=0.0,
         soft_free_bits=False,
         likelihood="discretized_logistic",
@@ -96,21 +100,17 @@ class HierarchicalVAE(ElboModel):
         seed=None,
         **kwargs,
     ):
-        for name, value, known in (
-            ("inference", inference, INFERENCES),
-            ("posterior", posterior, POSTERIORS),
-            ("likelihood", likelihood, LIKELIHOODS),
-        ):
-            if value not in known:
-                raise ValueError(f"Unknown {name} {value!r}: expected one of {', '.join(known)}.")
+        if inference not in INFERENCES:
+            raise ValueError(f"Unknown inference {inference!r}: expected one of {', '.join(INFERENCES)}.")
         if isinstance(free_bits, bool) or not isinstance(free_bits, numbers.Real) or not 0.0 <= free_bits < math.inf:
             raise ValueError(f"free_bits must be a number of at least 0 nats, got {free_bits!r}.")
         if soft_free_bits and not free_bits:
             raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
-        elementwise.params_of(bijector_fn)
         super().__init__(likelihood, num_samples, **kwargs)
         self.image_shape = _image_shape(image_shape)
-        self.num_layers = _num_layers(num_layers)
+        self.num_layers = _integers("num_layers", num_layers)
+        if not self.num_layers:
+            raise ValueError("num_layers must hold a number for each resolution, such as (2, 2), got none.")
         self.filters = integer("filters", filters)
         self.latent_channels = integer("latent_channels", latent_channels)
         self.patch_size = integer("patch_size", patch_size)
@@ -121,50 +121,54 @@ class HierarchicalVAE(ElboModel):
                 f"divisible by {divisor}, got {self.image_shape[:2]}."
             )
         self.inference = inference
-        self.posterior = posterior
-        self.num_steps = integer("num_steps", num_steps)
-        self.flow_filters = (self.filters,) if flow_filters is None else widths("flow_filters", flow_filters)
+        self.posterior = posterior_factories.get(posterior)
+        self.num_flows = num_flows
+        self.flow_filters = None if flow_filters is None else _integers("flow_filters", flow_filters)
         self.bijector_fn = bijector_fn
         self.free_bits = float(free_bits)
         self.soft_free_bits = soft_free_bits
         self.weight_norm = weight_norm
         self.recompute = recompute
         self.noise = SeededLayer(seed, name="noise")
-        self.ladder = LatentLadder(
-            self.image_shape,
-            self.num_layers,
-            self.filters,
-            self.latent_channels,
-            self.patch_size,
-            bidirectional=inference == "bidirectional",
-            posterior=posterior,
-            num_steps=self.num_steps,
+        factory = posterior_factories.factory(
+            self.posterior,
+            num_flows=num_flows,
             flow_filters=self.flow_filters,
             bijector_fn=bijector_fn,
+            filters=self.filters,
+            weight_norm=weight_norm,
+            dtype=self.dtype_policy,
+        )
+        centre, half_range = image_range(self.likelihood)
+        self.ladder = Ladder(
+            make_posterior=posterior_factories.checked(factory, self.density_dtype),
+            bidirectional=inference == "bidirectional",
+            centre=centre,
+            half_range=half_range,
+            has_log_scale=has_log_scale(self.likelihood, self.image_shape),
+            image_shape=self.image_shape,
+            num_layers=self.num_layers,
+            filters=self.filters,
+            latent_channels=self.latent_channels,
+            patch_size=self.patch_size,
             weight_norm=weight_norm,
             recompute=recompute,
-            takes_levels=likelihood == "discretized_logistic",
             dtype=self.dtype_policy,
             name="ladder",
         )
-        if soft_free_bits:
-            self.free_bits_weights = self.add_weight(
-                name="free_bits_weights",
-                shape=(len(self.latent_shapes) * self.latent_channels,),
-                initializer="ones",
-                trainable=False,
-                # Replicas of tf.distribute update it by their own parts of the batch.
-                aggregation="mean",
-                autocast=False,
-                dtype=self.density_dtype,
-            )
         # All sizes are known.
+        self.data_shape = self.image_shape
         self.build((None, *self.image_shape))
 
     @property
     def latent_shapes(self):
         """The shapes of z_1 ... z_L."""
-        return [layer.event_shape for layer in self.ladder.latent_layers]
+        return [layer.event_shape for layer in self.ladder.stochastic_layers]
+
+    @property
+    def prior(self):
+        """p(z_1 ... z_L), with `log_prob(z)` and `sample(n, seed, temperature)`."""
+        return LadderPrior(self.ladder)
 
     def latent_specs(self):
         return [
@@ -173,11 +177,20 @@ class HierarchicalVAE(ElboModel):
         ]
 
     def build(self, input_shape):
-        if tuple(input_shape[1:]) != self.image_shape:
-            raise ValueError(f"The model takes images of shape {self.image_shape}, got {tuple(input_shape[1:])}.")
+        self.set_shapes(input_shape)
         if not self.ladder.built:
             self.ladder.build()
-        self.data_shape = self.image_shape
+            if self.soft_free_bits:
+                self.free_bits_weights = self.add_weight(
+                    name="free_bits_weights",
+                    shape=(sum(layer.num_groups for layer in self.ladder.stochastic_layers),),
+                    initializer="ones",
+                    trainable=False,
+                    # Replicas of tf.distribute update it by their own parts of the batch.
+                    aggregation="mean",
+                    autocast=False,
+                    dtype=self.density_dtype,
+                )
 
     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
         """The terms of the bound at S samples of q(z|x).
@@ -185,7 +198,7 @@ class HierarchicalVAE(ElboModel):
         Args:
             x: `[B, H, W, C]`.
             num_samples: S.
-            seed: int32 tensor of shape [2]; None takes the next of the model's own.
+            seed: an int or a pair of ints; None takes the next seed of the model's own.
             training: whether to keep less for the gradient, where the model shall `recompute`.
 
         Returns:
@@ -193,8 +206,8 @@ class HierarchicalVAE(ElboModel):
             `kl_per_map` `[S, B, J]`, kl by layer and feature map.
         """
         x = self.as_input(x)
-        num_rows = num_samples * tf.shape(x)[0]
-        z, log_q, log_p, parameters = self.ladder.up_and_down(x, num_samples, self._sampler(num_rows, seed), bool(training))
+        noise = self._noise(num_samples * tf.shape(x)[0], seed)
+        z, log_q, log_p, parameters = self._up_and_down(x, num_samples, self._drawn(noise), bool(training))
         kl_per_map = tf.concat([q - p for q, p in zip(log_q, log_p)], axis=-1)
 
         def by_sample(value):
@@ -207,52 +220,47 @@ class HierarchicalVAE(ElboModel):
             "reconstruction": self.log_likelihood_of(x, parameters, num_samples),
         }
 
+    def encode(self, x):
+        """The first feature maps of x, `[B, height, width, filters]`: all that the posterior reads of x."""
+        return self.ladder.features(self.as_input(x))
+
     def posterior_sample(self, x, seed=None):
         """(z_1 ... z_L, log q(z|x)) of one sample for each image: a list, and `[B]`."""
         x = self.as_input(x)
-        z, log_q, _, _ = self.ladder.up_and_down(x, 1, self._sampler(tf.shape(x)[0], seed))
+        z, log_q, _, _ = self._up_and_down(x, 1, self._drawn(self._noise(tf.shape(x)[0], seed)))
         return z, sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
     def posterior_log_prob(self, x, z):
-        """log q(z|x) of given latents, `[B]`, through the inverse of every step.
+        """log q(z|x) of given latents, `[B]`, through the inverse of every flow.
 
         Args:
             x: `[B, H, W, C]`.
             z: a list of z_1 ... z_L, each `[B, ...]`.
         """
 
-        def given(index, layer, up, down):
+        def given(index, statistics):
             latent = tf.cast(z[index], self.density_dtype)
-            return latent, layer.posterior_log_prob(up, down, latent)[:, tf.newaxis]
+            return latent, self.ladder.stochastic_layers[index].score(statistics, latent)
 
-        self._check_latents(z, np.shape(x)[0])
-        _, log_q, _, _ = self.ladder.up_and_down(self.as_input(x), 1, given)
+        x = self.as_input(x)
+        self._check_latents(z, x.shape[0])
+        _, log_q, _, _ = self._up_and_down(x, 1, given)
         return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
-    def decode(self, z, training=False):
+    def decode(self, z, condition=None, training=False):
         """The likelihood's parameters at z_1 ... z_L, in `density_dtype`."""
         del training
         self._check_latents(z)
+        self.condition_rows(condition, np.shape(z[0])[0])
         return self.ladder.down(tf.shape(z[0])[0], lambda index, prior: tf.cast(z[index], self.density_dtype))
 
-    def prior_sample(self, num_samples, seed, temperature=1.0):
-        """(z_1 ... z_L drawn from the prior, the likelihood's parameters there).
+    def prior_sample(self, num_samples, seed, temperature=1.0, condition=None):
+        """z_1 ... z_L, `[num_samples, ...]` each, drawn from the prior; arguments as of `sample`."""
+        return self._prior_sample_and_decode(num_samples, seed, temperature, condition)[0]
 
-        Args:
-            num_samples: N.
-            seed: int32 tensor of shape [2].
-            temperature: factor of the prior's scales; below 1, samples closer to the mode.
-        """
-        noise = self._noise(num_samples, seed)
-        z = [None] * len(noise)
-
-        def draw(index, prior):
-            loc, scale = prior
-            z[index] = loc + temperature * scale * noise[index]
-            return z[index]
-
-        parameters = self.ladder.down(num_samples, draw)
-        return z, parameters
+    def sample(self, num_samples, seed, temperature=1.0, condition=None):
+        # One way down draws the latents and decodes them.
+        return self.likelihood.mean(self._prior_sample_and_decode(num_samples, seed, temperature, condition)[1])
 
     def kl_objective(self, y_pred, sample_weight, training):
         if not self.free_bits:
@@ -265,20 +273,19 @@ class HierarchicalVAE(ElboModel):
             self.free_bits_weights.assign(objectives.soft_free_bits_weights(weights, kl, self.free_bits))
         return tf.reduce_sum(weights * tf.reduce_mean(kl, axis=0))
 
+    def _prior_sample_and_decode(self, num_samples, seed, temperature, condition):
+        self.condition_rows(condition, num_samples)
+        return self.prior.sample_and_decode(*self.checked_draw(num_samples, seed, temperature))
+
+    def _up_and_down(self, x, num_samples, latent, training=False):
+        return self.ladder.up_and_down(self.ladder.features(x), num_samples, latent, training)
+
     def _noise(self, num_rows, seed):
-        """Standard normal noise of every latent, `[num_rows, ...]` each."""
-        sizes = [math.prod(shape) for shape in self.latent_shapes]
-        noise = standard_normal([num_rows, sum(sizes)], self.noise.next_seed(seed), tf.as_dtype(self.density_dtype))
-        return [tf.reshape(part, [-1, *shape]) for part, shape in zip(tf.split(noise, sizes, axis=-1), self.latent_shapes)]
+        return noise_of_latents(self.ladder, num_rows, self.noise.next_seed(seed))
 
-    def _sampler(self, num_rows, seed):
-        noise = self._noise(num_rows, seed)
-
-        def draw(index, layer, up, down):
-            z, log_q = layer.sample_posterior(up, down, noise[index])
-            return z, tf.reduce_sum(log_q, axis=[1, 2])
-
-        return draw
+    def _drawn(self, noise):
+        """The function that `Ladder.up_and_down` takes, which draws each latent with its part of the noise."""
+        return lambda index, statistics: self.ladder.stochastic_layers[index].draw(statistics, noise[index])
 
     def _check_latents(self, z, num_rows=None):
         shapes = [tuple(np.shape(latent)) for latent in z]
@@ -298,10 +305,10 @@ class HierarchicalVAE(ElboModel):
             "latent_channels": self.latent_channels,
             "patch_size": self.patch_size,
             "inference": self.inference,
-            "posterior": self.posterior,
-            "num_steps": self.num_steps,
-            "flow_filters": list(self.flow_filters),
-            "bijector_fn": self.bijector_fn,
+            "posterior": posterior_factories.serialize(self.posterior),
+            "num_flows": self.num_flows,
+            "flow_filters": None if self.flow_filters is None else list(self.flow_filters),
+            "bijector_fn": None if self.bijector_fn is None else maps.serialize(maps.get(self.bijector_fn)),
             "free_bits": self.free_bits,
             "soft_free_bits": self.soft_free_bits,
             "weight_norm": self.weight_norm,
@@ -316,7 +323,7 @@ def _image_shape(image_shape):
     return tuple(integer("A size in image_shape", size) for size in image_shape)
 
 
-def _num_layers(num_layers):
-    if not np.iterable(num_layers) or not len(num_layers):
-        raise ValueError(f"num_layers must be a sequence, one number for each resolution, such as (2, 2), got {num_layers!r}.")
-    return tuple(integer("A number in num_layers", count) for count in num_layers)
+def _integers(name, values):
+    if not np.iterable(values) or isinstance(values, str):
+        raise ValueError(f"{name} must be a sequence of positive integers, such as (2, 2), got {values!r}.")
+    return tuple(integer(f"A number in {name}", value) for value in values)

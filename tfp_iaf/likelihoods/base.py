@@ -1,0 +1,135 @@
+"""The contract of likelihoods p(x|z), and the short forms for them."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+__all__ = ["FromFunction", "Likelihood"]
+
+tfd = tfp.distributions
+
+
+class Likelihood:
+    """p(x|z): from a decoder's output to the distribution of x.
+
+    A subclass writes `distribution`. It may write the other methods too:
+
+    | method | when | default |
+    |---|---|---|
+    | `check(x)` | the likelihood gives some finite data no probability | refuses NaN and infinite values |
+    | `is_valid(x)` | the same inside TensorFlow graphs: for `tf.data` and served models | every entry is finite |
+    | `hint(x)` | some data can be scored, but will not train well | no hint |
+    | `mean(parameters)` | the mean is cheaper, or other, than that of the distribution | the distribution's |
+    | `get_config()` | `__init__` takes arguments | no arguments |
+
+    To save models, decorate the subclass with `@keras.saving.register_keras_serializable()`. A likelihood holds no weights:
+    what it learns belongs into the decoder (see `layers.ChannelLogScale`).
+
+    Where `check` is written and `is_valid` is not, batches of a `tf.data.Dataset` are checked by `check`, in Python.
+
+    Attributes:
+        needs_unbounded_parameters: whether each parameter must be able to take any real value; a decoder that ends in a
+            bounded activation is then refused.
+
+    >>> class Exponential(Likelihood):
+    ...     def distribution(self, parameters):
+    ...         return tfd.Independent(tfd.Exponential(tf.math.softplus(parameters)), 1)
+    ...
+    ...     def check(self, x):
+    ...         super().check(x)
+    ...         if (x < 0).any():
+    ...             raise ValueError("The exponential likelihood takes data of at least 0, got negative values.")
+    >>> Exponential().mean(tf.zeros([2, 3])).shape
+    TensorShape([2, 3])
+    """
+
+    needs_unbounded_parameters = False
+
+    def distribution(self, parameters):
+        """The distribution of x.
+
+        Args:
+            parameters: the decoder's output, `[B, ...]`.
+
+        Returns:
+            A `tfd.Distribution` of batch_shape [B] and the event_shape of one example.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must write distribution(parameters).")
+
+    def check(self, x):
+        """Raises a ValueError of one line if x, an array `[N, ...]`, holds values that no parameters give a probability."""
+        if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
+            raise ValueError("The data hold NaN or infinite values: clean them before training.")
+
+    def is_valid(self, x):
+        """Whether `check` would let each example pass: from a tensor `[B, ...]` to booleans `[B]`, in a graph too."""
+        return self.of_examples(tf.math.is_finite(x))
+
+    def hint(self, x):
+        """One line about data that can be scored and will not train well, with what to do; None for all other data."""
+        del x
+
+    def mean(self, parameters):
+        """E[x given z], `[B, ...]`.
+
+        Raises:
+            NotImplementedError: where the distribution has no mean (a quantized one, a Cauchy), or one that says nothing (the
+                mean of categories).
+        """
+        distribution = self.distribution(parameters)
+        inner = distribution
+        while isinstance(inner, tfd.Independent | tfd.Sample):
+            inner = inner.distribution
+        if isinstance(inner, tfd.Categorical):
+            raise NotImplementedError(f"The mean of categories says nothing; {self.name} has none.")
+        try:
+            mean = distribution.mean()
+        except NotImplementedError:
+            raise NotImplementedError(f"The distribution of {self.name} has no mean.") from None
+        # The parameters of a graph are not known while it is traced; those of a decoder that says nothing are typical.
+        with tf.init_scope():
+            typical = self.distribution(tf.zeros([1, *parameters.shape[1:]], parameters.dtype)).mean()
+            if not bool(tf.reduce_all(tf.math.is_finite(typical))):
+                raise NotImplementedError(f"The distribution of {self.name} has no finite mean.")
+        return mean
+
+    @property
+    def name(self):
+        """What errors call the likelihood."""
+        return type(self).__name__
+
+    @staticmethod
+    def of_examples(entries):
+        """Whether all entries of each example are true: from booleans `[B, ...]` to booleans `[B]`."""
+        return tf.reduce_all(entries, axis=range(1, entries.shape.rank))
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+class FromFunction(Likelihood):
+    """The likelihood of a callable from the decoder's output `[B, ...]` to a `tfd.Distribution` of batch_shape [B].
+
+    >>> likelihood = FromFunction(lambda logits: tfd.Independent(tfd.Poisson(log_rate=logits), 1))
+    >>> likelihood.mean(tf.zeros([2, 3])).shape
+    TensorShape([2, 3])
+    """
+
+    def __init__(self, function):
+        if isinstance(function, keras.layers.Layer):
+            raise ValueError(
+                f"A likelihood holds no weights, got the layer {type(function).__name__}: make it the decoder's last layer."
+            )
+        self.function = function
+
+    def distribution(self, parameters):
+        return self.function(parameters)
+
+    @property
+    def name(self):
+        return getattr(self.function, "__name__", type(self.function).__name__)

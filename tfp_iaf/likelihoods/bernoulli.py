@@ -1,0 +1,50 @@
+"""The Bernoulli likelihood of binary data."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf.likelihoods.base import Likelihood
+
+__all__ = ["Bernoulli"]
+
+tfd = tfp.distributions
+
+
+@keras.saving.register_keras_serializable("tfp_iaf")
+class Bernoulli(Likelihood):
+    """Independent binary entries; the parameters are their logits, of x's shape. Short form: "bernoulli".
+
+    ```none
+    p(x = 1) = sigmoid(parameters)
+    ```
+
+    The decoder ends in a linear layer: a sigmoid is part of the likelihood already.
+
+    Raises:
+        ValueError: from `check`, for data other than 0 and 1.
+
+    >>> Bernoulli().distribution(tf.zeros([2, 28, 28])).log_prob(tf.ones([2, 28, 28])).shape
+    TensorShape([2])
+    """
+
+    needs_unbounded_parameters = True
+
+    def distribution(self, parameters):
+        bits = tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)
+        return tfd.Independent(bits, reinterpreted_batch_ndims=parameters.shape.rank - 1)
+
+    def mean(self, parameters):
+        return tf.sigmoid(parameters)
+
+    def check(self, x):
+        super().check(x)
+        if x.dtype != bool and not np.logical_or(x == 0, x == 1).all():
+            raise ValueError(
+                "The Bernoulli likelihood takes data that are 0 or 1, got other values: binarize them, for instance with "
+                "(x > 0.5), or use the normal likelihood."
+            )
+
+    def is_valid(self, x):
+        return self.of_examples((x == 0) | (x == 1))

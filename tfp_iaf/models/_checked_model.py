@@ -1,0 +1,287 @@
+"""What every model does with data: checks them, on each way that leads into the model."""
+
+import inspect
+import random
+import warnings
+import weakref
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf import likelihoods
+from tfp_iaf.layers import density_dtype
+from tfp_iaf.models._data import TARGETS, CheckedData, as_array, unpacked
+from tfp_iaf.models._parts import first_line
+
+__all__ = ["CheckedModel", "Untracked", "shapes_of"]
+
+
+class Untracked:
+    """Values that belong to a model in memory, and to none of its files: Keras and TensorFlow look for no weights in here."""
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+
+class CheckedModel(keras.Model):
+    """A Keras model of data x or (x, condition) without targets, which checks them before it uses them.
+
+    `fit`, `evaluate`, `predict`, their `_on_batch` forms, and calls outside `tf.function`s check alike; see `ElboModel`.
+
+    Args:
+        likelihood: a `likelihoods.Likelihood`, whose checks the data must pass; None for finite numbers.
+        **kwargs: `name`, `dtype` of `keras.Model`.
+    """
+
+    def __init__(self, likelihood=None, **kwargs):
+        # Keras would round the data to a mixed policy's float16.
+        super().__init__(autocast=False, **kwargs)
+        # The dtype of data, latents and log-probabilities: float32, or float64 under that policy.
+        self.density_dtype = density_dtype(self)
+        self.likelihood = likelihood
+        # Of a model without a likelihood: numbers must be finite.
+        self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
+        self.data_shape = None
+        self.condition_shape = None
+        self._memory = Untracked(passed=(), can_be_loaded=False)
+
+    @staticmethod
+    def split(x):
+        """(x, condition) of a tuple (x, condition); (x, None) of anything else."""
+        return x if isinstance(x, tuple) else (x, None)
+
+    def as_input(self, x):
+        """x, or (x, condition), as tensors of `density_dtype`; outside `tf.function`s their values are checked, as by `fit`."""
+        parts = x if isinstance(x, tuple) else (x,)
+        is_concrete = tf.executing_eagerly() and not any(isinstance(part, keras.KerasTensor) for part in parts)
+        if is_concrete and not all(map(_is_plain, parts)):
+            x = self.check_data(x)
+            parts = x if isinstance(x, tuple) else (x,)
+        tensors = tuple(keras.ops.cast(part, self.density_dtype) for part in parts)
+        inputs = tensors if isinstance(x, tuple) else tensors[0]
+        self.check_shapes(tf.nest.map_structure(lambda tensor: tuple(tensor.shape), inputs))
+        passed = self._memory.passed
+        if is_concrete and not (len(passed) == len(parts) and all(one() is two for one, two in zip(passed, parts))):
+            if not (self.checks_in_graphs and bool(tf.reduce_all(self.is_valid(inputs)))):
+                self.check_data(x)
+            # The methods pass their inputs on to each other.
+            self._memory.passed = tuple(map(weakref.ref, tensors))
+        return inputs
+
+    def check_data(self, x):
+        """x, or (x, condition), as arrays.
+
+        Raises:
+            ValueError: for a wrong shape, NaN, numbers out of range, or values that the likelihood gives no probability.
+        """
+        names = ("data", "condition")
+        limit = "float64" if self.density_dtype == keras.config.floatx() == "float64" else "float32"
+        parts = x if isinstance(x, tuple) else (x,)
+        if len(parts) > 2:
+            raise ValueError(f"A tuple is (x, condition), got one of {len(parts)}: give several rows as a list or an array.")
+        arrays = tuple(as_array(name, part, limit) for name, part in zip(names, parts))
+        if len({array.shape[:1] for array in arrays}) > 1:
+            raise ValueError(f"x and condition must have as many rows, got {len(arrays[0])} and {len(arrays[1])}.")
+        self.check_shapes(tuple(array.shape for array in arrays) if isinstance(x, tuple) else arrays[0].shape)
+        self.checks.check(arrays[0])
+        if len(arrays) > 1 and not np.isfinite(arrays[1]).all():
+            raise ValueError("The condition holds NaN or infinite values: clean it before training.")
+        return arrays if isinstance(x, tuple) else arrays[0]
+
+    @property
+    def checks_in_graphs(self):
+        """Whether `is_valid` checks all that `check_data` does: not if the likelihood's author wrote `check` alone."""
+        kind, base = type(self.checks), likelihoods.Likelihood
+        return kind.check is base.check or kind.is_valid is not base.is_valid
+
+    def is_valid(self, x):
+        """Whether each example of x, or (x, condition), can be scored, `[B]` booleans; in graphs too."""
+        data, condition = self.split(x)
+        valid = self.checks.is_valid(tf.cast(data, self.density_dtype))
+        if condition is not None:
+            valid &= self.checks.of_examples(tf.math.is_finite(tf.cast(condition, self.density_dtype)))
+        return valid
+
+    def check_shapes(self, shapes):
+        """Raises a ValueError unless the shapes of x, or of (x, condition), batch included, are those of the model."""
+        data, condition = shapes_of(shapes)
+        if len(data) < 2:
+            raise ValueError(
+                f"The model takes batches of examples, [batch, ...], got shape {data}: is the dataset batched? Single numbers "
+                "per row go into shape [batch, 1]."
+            )
+        if condition is not None and not condition:
+            raise ValueError("The condition must have a row for each example, [batch, ...], got a single number.")
+        if self.data_shape is None:
+            return
+        if not tf.TensorShape(data).is_compatible_with([None, *self.data_shape]):
+            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {data[1:]}.")
+        if (condition is None) != (self.condition_shape is None):
+            remedy = "give x alone" if self.condition_shape is None else "give the tuple (x, condition)"
+            got = "no condition" if condition is None else "one"
+            raise ValueError(f"The model takes {'no' if self.condition_shape is None else 'a'} condition, got {got}: {remedy}.")
+        if condition is not None and not tf.TensorShape(condition).is_compatible_with([None, *self.condition_shape]):
+            raise ValueError(f"The model takes conditions of shape {self.condition_shape}, got {condition[1:]}.")
+
+    def condition_rows(self, condition, num_samples):
+        """The condition as a tensor `[num_samples, ...]`, of as many rows or of one that all share; None without one."""
+        if (condition is None) != (self.condition_shape is None):
+            raise ValueError(
+                "The model takes no condition: leave it out."
+                if self.condition_shape is None
+                else f"The model takes a condition: pass condition=, of shape [num_samples, ...] or {self.condition_shape}."
+            )
+        if condition is None:
+            return None
+        if tf.executing_eagerly() and not tf.is_tensor(condition):
+            condition = as_array("condition", condition)
+        condition = tf.cast(condition, self.density_dtype)
+        shape = tf.concat([[num_samples], self.condition_shape], axis=0)
+        rows = num_samples if isinstance(num_samples, int) else None
+        for fits in ((rows, *self.condition_shape), (1, *self.condition_shape), self.condition_shape):
+            if condition.shape.is_compatible_with(fits):
+                return tf.broadcast_to(condition, shape)
+        raise ValueError(
+            f"condition must have shape {[num_samples, *self.condition_shape]}, or {list(self.condition_shape)} for one that "
+            f"all share, got {condition.shape.as_list()}."
+        )
+
+    def give_hints(self, x):
+        """Warns about data, arrays x or (x, condition), that the model can score and will not train well on."""
+        hint = None if self.likelihood is None else self.likelihood.hint(self.split(x)[0])
+        if hint is not None:
+            warnings.warn(hint, stacklevel=2)
+
+    def __call__(self, x, *args, **kwargs):
+        # Here, since Keras buries an error raised in `call` under a report of the call's arguments.
+        return super().__call__(self.as_input(x), *args, **kwargs)
+
+    def build(self, input_shape):
+        self.set_shapes(input_shape)
+        dtype = self.density_dtype
+        symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in shapes_of(input_shape) if shape is not None)
+        self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
+
+    def set_shapes(self, input_shape):
+        """Sets `data_shape` and `condition_shape` from the shape of x, or the shapes of (x, condition), batch included."""
+        self.check_shapes(input_shape)
+        data, condition = shapes_of(input_shape)
+        if None in data[1:] or None in (condition or ())[1:]:
+            raise ValueError(
+                f"All sizes but the batch's must be known, got {data if condition is None else (data, condition)}."
+            )
+        self.data_shape = data[1:]
+        self.condition_shape = None if condition is None else condition[1:]
+
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
+        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"The model has a loss and metrics of its own: leave {name} out of compile.")
+        super().compile(optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        return self._run(super().fit, x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        if any(name.startswith("_") for name in kwargs):
+            # Keras's own call within `fit`, whose validation data are checked.
+            return super().evaluate(x, y, *args, **kwargs)
+        return self._run(super().evaluate, x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        return self._run(super().predict, x, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        return self._run(super().train_on_batch, x, y, *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        return self._run(super().test_on_batch, x, y, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        return self._run(super().predict_on_batch, x)
+
+    def _run(self, method, *args, **kwargs):
+        """One of Keras's methods, on checked data."""
+        arguments = inspect.signature(method).bind(*args, **kwargs).arguments
+        for name, given in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
+            if given is not None:
+                raise ValueError(TARGETS if name == "y" else "class_weight goes with targets: use sample_weight.")
+        training = "epochs" in inspect.signature(method).parameters
+        data = [CheckedData(arguments.pop("x", None), arguments.pop("sample_weight", None), self)]
+        self.build_for(data[0])
+        if training:
+            if data[0].first is not None:
+                self.give_hints(data[0].first)
+            self.check_decoder()
+            if arguments.get("validation_data") is not None:
+                data.append(CheckedData(*_validation(arguments["validation_data"]), self))
+                arguments["validation_data"] = tuple(data[1].arguments.values())
+            if not data[0].can_be_shuffled:
+                arguments.setdefault("shuffle", False)  # Keras warns of its own default.
+        names = inspect.signature(method).parameters
+        arguments.update((name, value) for name, value in data[0].arguments.items() if name in names)
+        try:
+            return method(**arguments)
+        except tf.errors.OpError:
+            for checked in data:
+                if checked.error is not None:
+                    raise checked.error from None
+            raise
+
+    def build_for(self, x):
+        """Builds the model for data like x, if it is not built: an array, (x, condition), or data that `fit` takes."""
+        if not self.built:
+            shapes = x.shapes if isinstance(x, CheckedData) else CheckedData(x, None, self).shapes
+            with self.distribute_strategy.scope():
+                self.build(shapes)
+
+    def check_decoder(self):
+        """Warns, before training, if the decoder cannot give what the likelihood needs."""
+
+    def save(self, filepath, *args, **kwargs):
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
+        self._check_that_it_can_be_loaded()
+        super().save(filepath, *args, **kwargs)
+
+    def _check_that_it_can_be_loaded(self):
+        """Makes the model's twin from its config, once, so that what no file could hold is found before a file is begun."""
+        config = self.get_config()
+        if self._memory.can_be_loaded:
+            return
+        state = random.getstate()  # Keras seeds the twin's layers from it.
+        try:
+            type(self).from_config(keras.saving.serialize_keras_object(config))
+        except Exception as error:
+            raise ValueError(f"The model could be saved, but not loaded again: {first_line(error)}") from error
+        finally:
+            random.setstate(state)
+        self._memory.can_be_loaded = True
+
+
+def shapes_of(input_shape):
+    """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
+    is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
+    data, condition = input_shape if is_pair else (input_shape, None)
+    return tuple(data), None if condition is None else tuple(condition)
+
+
+def _validation(given):
+    """(x, weights) of `validation_data`: x, (x, condition), or (x, None, weights) where x may be (x, condition)."""
+    if isinstance(given, tuple) and len(given) == 2 and given[1] is not None:
+        return given, None
+    return unpacked(given)
+
+
+def _is_plain(x):
+    """Whether x is a tensor or array of real numbers without a mask."""
+    if tf.is_tensor(x):
+        return isinstance(x, tf.Tensor) and (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool)
+    return type(x) is np.ndarray and x.dtype.kind in "biuf"

@@ -1,0 +1,232 @@
+"""The one door for data: whatever `fit` takes comes out of it checked, in one form."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["CheckedData", "as_array", "unpacked"]
+
+TARGETS = (
+    "The model takes no targets y: give x alone, or (x, condition) to a conditional model (inside a dataset or generator "
+    "((x, condition),), with weights ((x, condition), None, weights))."
+)
+KINDS = "an array, a tensor, a DataFrame, a list, a tf.data.Dataset, a generator or a keras.utils.PyDataset"
+
+
+def as_array(name, x, dtype="float32"):
+    """x as an array of numbers that the given dtype can hold.
+
+    Args:
+        name: what errors call it.
+        x: an array, an eager tensor, a DataFrame or a (nested) list of numbers.
+        dtype: in which the model will compute.
+
+    Raises:
+        ValueError: for complex numbers, strings and objects, masked entries, ragged or sparse data, entries out of range.
+
+    >>> as_array("data", [[0, 1]]).shape
+    (1, 2)
+    """
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise ValueError(f"The {name} have masked entries, and the model knows no mask: fill them, or leave these rows out.")
+    if isinstance(x, tf.RaggedTensor | tf.SparseTensor) or hasattr(x, "toarray"):
+        raise ValueError(f"The {name} must be dense, got {type(x).__name__}: convert them to an array.")
+    if isinstance(x, dict) or not (hasattr(x, "__array__") or isinstance(x, list | tuple) or np.isscalar(x)):
+        raise ValueError(f"The {name} must be {KINDS}, got {type(x).__name__}.")
+    if getattr(x, "dtype", None) == tf.bfloat16:
+        x = tf.cast(x, tf.float32)
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise ValueError(f"The {name} must have rows of one shape, got a {type(x).__name__} of several shapes.") from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"The {name} must be real numbers, got dtype {array.dtype}.")
+    if array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(dtype).itemsize and array.size:
+        limit = np.finfo(dtype).max
+        # A NaN passes: it has an error of its own.
+        if np.abs(array[np.isfinite(array)]).max(initial=0.0) > limit:
+            raise ValueError(f"The {name} have entries beyond {limit:.2g}, the largest of {dtype}: rescale them.")
+    return array
+
+
+def unpacked(element):
+    """(x, weights) of x, (x,), (x, None) or (x, None, weights), as datasets and generators give them; x may be (x, condition).
+
+    Raises:
+        ValueError: where targets stand in the place of None.
+    """
+    if not isinstance(element, tuple):
+        return element, None
+    if not 1 <= len(element) <= 3 or (len(element) > 1 and element[1] is not None):
+        raise ValueError(TARGETS)
+    return element[0], element[2] if len(element) == 3 else None
+
+
+class CheckedData:
+    """Data for one of Keras's methods, checked: at once where they are in memory, else batch by batch.
+
+    Args:
+        x: what the user gave: arrays, tensors, DataFrames, lists, or a tuple (x, condition) of those; a `tf.data.Dataset` of
+            batches; a generator; a `keras.utils.PyDataset`.
+        sample_weight: the user's, `[N]`, for arrays.
+        model: the `ElboModel` that checks.
+
+    Attributes:
+        arguments: a dict of `x`, `y` and `sample_weight` for Keras. Where there are weights, `y` holds zeros: without
+            targets Keras drops the weights.
+        shapes: the shapes of x, or of (x, condition), with None for the batch.
+        first: the first rows of x, or of (x, condition), as arrays; None if a dataset has still to be read.
+        error: the ValueError of a batch that was refused in a thread of `tf.data`, where TensorFlow buries it under its own.
+        can_be_shuffled: whether Keras can shuffle the data.
+    """
+
+    def __init__(self, x, sample_weight, model):
+        self.model = model
+        self.error = None
+        self.first = None
+        self.can_be_shuffled = not (isinstance(x, tf.data.Dataset) or hasattr(x, "__next__"))
+        y = None
+        if isinstance(x, tf.data.Dataset | keras.utils.PyDataset) or hasattr(x, "__next__"):
+            if sample_weight is not None:
+                raise ValueError("sample_weight goes with arrays: let the dataset give elements (x, None, weights).")
+            convert = self._dataset if isinstance(x, tf.data.Dataset) else self._batches
+            x = convert(x)
+        else:
+            x, sample_weight = self._batch(x, sample_weight)
+            self.first = x
+            y = None if sample_weight is None else np.zeros(len(sample_weight), np.float32)
+        if self.first is not None:
+            self.shapes = tf.nest.map_structure(lambda array: (None, *array.shape[1:]), self.first)
+        self.arguments = {"x": x, "y": y, "sample_weight": sample_weight}
+
+    def _batch(self, x, weights):
+        """x and its weights as arrays, checked."""
+        x = self.model.check_data(x)
+        rows = len(x[0] if isinstance(x, tuple) else x)
+        return x, None if weights is None else self._weights(weights, rows)
+
+    def _weights(self, weights, rows):
+        weights = as_array("sample weights", weights)
+        if weights.shape not in [(rows,), (rows, 1)]:
+            raise ValueError(f"sample_weight must have shape [{rows}], one weight per example, got {list(weights.shape)}.")
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            raise ValueError("sample_weight must hold finite numbers of at least 0.")
+        return np.reshape(weights, [rows]).astype(np.float32)
+
+    def _element(self, element):
+        """An element of a generator, checked, as Keras takes it."""
+        x, weights = self._batch(*unpacked(element))
+        return (x,) if weights is None else (x, np.zeros(len(weights), np.float32), weights)
+
+    def _batches(self, x):
+        """A generator or PyDataset whose batches are checked."""
+        if isinstance(x, keras.utils.PyDataset):
+            self.first = self._element(x[0])[0]
+            return _CheckedPyDataset(x, self._recorded(self._element))
+        try:
+            first = self._element(next(x))
+        except StopIteration:
+            raise ValueError("The generator gives no batch.") from None
+        self.first = first[0]
+
+        def generator():
+            yield first
+            for element in x:
+                yield self._recorded(self._element)(element)
+
+        return generator()
+
+    def _recorded(self, check):
+        """The same function, which keeps its ValueError in `error`."""
+
+        def recorded(*args):
+            try:
+                return check(*args)
+            except ValueError as error:
+                self.error = error
+                raise
+
+        return recorded
+
+    def _dataset(self, dataset):
+        """A dataset whose batches are checked: each inside TensorFlow, and the first of each pass and any that fails in Python,
+        where the error is made."""
+        x, weights = unpacked(dataset.element_spec)
+        specs = tf.nest.flatten(x)
+        for spec in specs:
+            _check_spec(spec)
+        self.shapes = tf.nest.map_structure(lambda spec: (None, *spec.shape[1:]), x)
+        self.model.check_shapes(self.shapes)
+        if weights is not None and weights.shape.rank not in (1, 2):
+            raise ValueError(f"A dataset's weights must have shape [batch], one per example, got {weights.shape}.")
+        in_graph = self.model.is_valid if self.model.checks_in_graphs else None
+
+        def in_python(index, *arrays):
+            arrays = [array.numpy() for array in arrays]
+            checked, _ = self._batch(
+                tf.nest.pack_sequence_as(x, arrays[: len(specs)]), arrays[len(specs)] if weights is not None else None
+            )
+            if index == 0:
+                self.model.give_hints(checked)
+            return True
+
+        def check(index, element):
+            values, weight = unpacked(element)
+            flat = tf.nest.flatten(values) + ([] if weight is None else [weight])
+
+            def ask_python():
+                return tf.py_function(self._recorded(in_python), [index, *flat], tf.bool)
+
+            passes = tf.constant(False)
+            if in_graph is not None:
+                passes = (index > 0) & tf.reduce_all(in_graph(values))
+                if weight is not None:
+                    weight = tf.cast(weight, tf.float32)
+                    is_per_example = tf.size(weight) == tf.shape(flat[0])[0]
+                    passes &= is_per_example & tf.reduce_all(tf.math.is_finite(weight) & (weight >= 0.0))
+            passes = tf.cond(passes, lambda: True, ask_python)
+            with tf.control_dependencies([passes]):
+                values = tf.nest.map_structure(tf.identity, values)
+            if weight is None:
+                return (values,)
+            weight = tf.reshape(weight, [-1])
+            return values, tf.zeros_like(weight), weight
+
+        return dataset.enumerate().map(check, num_parallel_calls=1, deterministic=True)
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    """A PyDataset whose elements pass through `check`."""
+
+    def __init__(self, dataset, check):
+        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        self.dataset = dataset
+        self.check = check
+
+    def __getitem__(self, index):
+        return self.check(self.dataset[index])
+
+    @property
+    def num_batches(self):
+        return self.dataset.num_batches
+
+    def on_epoch_begin(self):
+        self.dataset.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.dataset.on_epoch_end()
+
+
+def _check_spec(spec):
+    if not isinstance(spec, tf.TensorSpec):
+        raise ValueError(
+            f"A dataset's elements must be dense tensors, x or ((x, condition),), got {type(spec).__name__} inside them."
+        )
+    if not (spec.dtype.is_floating or spec.dtype.is_integer or spec.dtype == tf.bool):
+        raise ValueError(f"The data must be real numbers, got a dataset of dtype {spec.dtype.name}.")
+    if spec.shape.rank is None:
+        raise ValueError(
+            "The dataset gives tensors of unknown rank: state their shape by .map(lambda x: tf.ensure_shape(x, [None, ...]))."
+        )
+    if spec.shape.rank == 0:
+        raise ValueError("The dataset gives single numbers, got no batch axis: call .batch(batch_size) on it.")

@@ -1,0 +1,189 @@
+"""Checks of the parts a model is made of, and their configs."""
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf._registered import deserialize
+from tfp_iaf.layers import density_dtype
+from tfp_iaf.posteriors import Posterior
+
+__all__ = [
+    "bounded_activation",
+    "check_layer",
+    "check_likelihood",
+    "check_posterior",
+    "deserialize_parts",
+    "first_line",
+    "fitting_features",
+    "output_of",
+]
+
+# Where an activation is looked at, and where its values are called bounded.
+FAR = 1e6
+BOUND = 1e3
+
+
+def check_layer(name, part):
+    """Raises a ValueError unless the part is a Keras 3 layer or model."""
+    if isinstance(part, keras.layers.Layer):
+        return
+    if any(kind.__module__.split(".")[0] == "tf_keras" for kind in type(part).__mro__):
+        raise ValueError(
+            f"{name} must be a layer or model of Keras 3, got {type(part).__name__} of Keras 2 (tf_keras): build it of "
+            "keras.layers, without TF_USE_LEGACY_KERAS."
+        )
+    raise ValueError(f"{name} must be a Keras layer or model, got {type(part).__name__}.")
+
+
+def check_posterior(model, posterior):
+    """Raises a ValueError unless the part is a `Posterior` of the model's precision."""
+    if not isinstance(posterior, Posterior):
+        raise ValueError(f"posterior must be a tfp_iaf.posteriors layer, got {type(posterior).__name__}.")
+    if density_dtype(posterior) != density_dtype(model):
+        raise ValueError(
+            f"The posterior works in {density_dtype(posterior)}, the model in {density_dtype(model)}: give them the same dtype."
+        )
+
+
+def output_of(name, layer, inputs):
+    """The symbolic output, one tensor, of a layer that is built for these symbolic inputs if it is not yet.
+
+    Args:
+        name: "encoder" or "decoder", for errors.
+        layer: a Keras layer.
+        inputs: a `keras.KerasTensor`, or a list of two.
+    """
+    try:
+        if isinstance(layer, keras.Sequential) and isinstance(inputs, list):
+            # Keras builds no Sequential of two inputs.
+            layer.build([tuple(part.shape) for part in inputs])
+            outputs = inputs
+            for inner in layer.layers:
+                outputs = inner(outputs)
+        else:
+            if not layer.built and not isinstance(inputs, list):
+                layer.build(inputs.shape)
+            outputs = layer.compute_output_spec(inputs) if layer.built else layer(inputs)
+    except Exception as error:
+        takes = f"the list [{'x' if name == 'encoder' else 'z'}, condition]" if isinstance(inputs, list) else "one tensor"
+        shapes = [tuple(part.shape) for part in tf.nest.flatten(inputs)]
+        raise ValueError(f"The {name} must take {takes}, and failed on shapes {shapes}: {first_line(error)}") from error
+    if not hasattr(outputs, "shape"):
+        raise ValueError(f"The {name} must give one tensor, got a {type(outputs).__name__}: concatenate its outputs.")
+    return outputs
+
+
+def first_line(error):
+    """The line of an error that says what happened: Keras and TensorFlow write reports."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n") if line.strip()]
+    while len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        del lines[0]
+    return lines[0] if lines else type(error).__name__
+
+
+def fitting_features(posterior, features):
+    """Raises a ValueError unless the encoder's output, a symbolic tensor, fits the posterior, which is built for it."""
+    try:
+        posterior.check_features_shape(tuple(features.shape))
+    except ValueError as error:
+        hint = "; end the encoder with keras.layers.Flatten()" if len(posterior.event_shape) == 1 else ""
+        raise ValueError(f"The encoder does not fit the posterior: {str(error).rstrip('.')}{hint}.") from None
+    if not posterior.built:
+        posterior.build(tuple(features.shape))
+
+
+def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
+    """Raises a ValueError unless the likelihood makes a distribution of such data from a decoder output of such shape."""
+    # Eagerly: inside `fit` the model is built while a graph is traced.
+    with tf.init_scope(), tf.GradientTape() as tape:
+        distribution = likelihood.distribution(tf.zeros([2, *parameters_shape], dtype))
+        shapes = distribution.batch_shape, distribution.event_shape
+        if shapes == ([2], list(data_shape)):
+            distribution.log_prob(tf.zeros([2, *data_shape], dtype))
+    if shapes != ([2], list(data_shape)):
+        raise ValueError(
+            f"The decoder's output of shape {parameters_shape} does not fit data of shape {tuple(data_shape)}: of 2 rows, the "
+            f"likelihood {likelihood.name} makes a distribution of batch_shape {shapes[0]} and event_shape {shapes[1]}."
+        )
+    if tape.watched_variables():
+        raise ValueError(
+            f"The likelihood {likelihood.name} reads trainable variables, which the model would neither train nor save: put "
+            "them into the decoder's last layer, as layers.ChannelLogScale does."
+        )
+
+
+def deserialize_parts(config, layers, custom_objects=None):
+    """The config of a model with its parts in place of theirs.
+
+    Args:
+        config: of `get_config`.
+        layers: names of the Keras layers in it. Posterior, likelihood and prior are made only if the program registered them.
+        custom_objects: as in Keras.
+    """
+    parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in layers}
+    registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
+    parts.update((name, deserialize(part, custom_objects)) for name, part in registered.items())
+    return {**config, **parts}
+
+
+def bounded_activation(decoder):
+    """What bounds the decoder's outputs: the name of its last activation, "" if there is none, None if the decoder is opaque.
+
+    The last activation is evaluated at -1e6 and 1e6. Layers without weights, such as reshapes, rescalings and activations, are
+    run on those values, from the last one back to the first with weights, whose own activation is the last to be asked.
+
+    >>> bounded_activation(keras.Sequential([keras.layers.Dense(2, "sigmoid"), keras.layers.Reshape((2, 1))]))
+    'sigmoid'
+    """
+    for layer in _from_the_last(decoder):
+        if layer is None or not type(layer).__module__.startswith("keras."):
+            return None
+        activation = getattr(layer, "activation", None)
+        if activation is not None:
+            if _is_bounded(activation, (1, 4)):
+                return getattr(activation, "__name__", type(activation).__name__)
+            if not isinstance(layer, keras.layers.Activation):
+                return ""
+        elif layer.weights:
+            return ""
+        else:
+            try:
+                if _is_bounded(layer, (1, *layer.input.shape[1:])):
+                    return layer.name
+            except Exception:  # A layer that was never called on a symbolic tensor, or that takes other inputs.
+                return None
+    return ""
+
+
+def _is_bounded(function, shape):
+    low, high = (np.abs(np.asarray(function(tf.fill(shape, value)), np.float64)) for value in (-FAR, FAR))
+    return bool(low.max() < BOUND or high.max() < BOUND)
+
+
+def _from_the_last(layer):
+    """The layers that the output comes through, the last one first; None where they cannot be told."""
+    if isinstance(layer, keras.Sequential):
+        for inner in reversed(layer.layers):
+            yield from _from_the_last(inner)
+    elif isinstance(layer, keras.Model):
+        # Of a subclassed model nothing is known, and of a functional one the graph.
+        tensors = getattr(layer, "outputs", None) or [None]
+        while len(tensors) == 1:
+            inner = next((inner for inner in layer.layers if _output(inner) is tensors[0]), None)
+            if isinstance(inner, keras.layers.InputLayer):
+                return
+            yield from [None] if inner is None else _from_the_last(inner)
+            tensors = tf.nest.flatten(getattr(inner, "input", []))
+        yield None
+    elif not isinstance(layer, keras.layers.InputLayer):
+        yield layer
+
+
+def _output(layer):
+    try:
+        return layer.output
+    except (AttributeError, ValueError):
+        return layer  # Never called, or more than once.

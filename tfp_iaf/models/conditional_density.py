@@ -1,0 +1,141 @@
+"""A density of y given a condition, by maximum likelihood."""
+
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf._arguments import integer
+from tfp_iaf.likelihoods.normal import standardization_hint
+from tfp_iaf.models import _parts
+from tfp_iaf.models.elbo_model import ElboModel
+from tfp_iaf.noise import seed_pair
+
+__all__ = ["ConditionalDensity"]
+
+
+@keras.saving.register_keras_serializable("tfp_iaf")
+class ConditionalDensity(ElboModel):
+    """p(y given condition) as a flow whose context is read off the condition, trained by maximum likelihood.
+
+    ```none
+    log p(y | condition) = log q(y; encoder(condition)),   q = the posterior layer's density
+    loss = -mean over the batch of log p(y | condition) + regularization losses
+    ```
+
+    Use it for regression with full densities in place of point forecasts, and for amortized inference, where y are the
+    parameters of a simulator and the condition is its output. `fit((y, condition))` takes what `ElboModel.fit` takes, with y in
+    the place of x. Metrics: `loss` and `log_likelihood` (nats per example). Standardize y and the conditions; undo it in
+    samples, and subtract log(std) of each entry of y from `log_prob`, for y on its own scale.
+
+    The density of given y needs the inverse of each flow. `IAF` with bijector_fn "affine" or "spline" is a good start. Only
+    "spline" makes densities of one-dimensional y that are not Gaussian; see `posteriors.IAF` for its range.
+
+    In the terms of `ElboModel` there is no latent: `elbo_terms` gives the log-density as `reconstruction`, and `kl` 0, so
+    that `evaluation.log_likelihood(model, (y, condition))` is exact.
+
+    Args:
+        encoder: a Keras model or layer, condition -> features `[B, F]`.
+        posterior: a layer of `tfp_iaf.posteriors` with an inverse; its latent size is the size of y.
+        **kwargs: `name`, `dtype` of `keras.Model`.
+
+    Raises:
+        ValueError: for parts that do not fit each other or the data; for data as in `ElboModel`.
+        NotImplementedError: in `fit`, for a posterior whose flows have no inverse.
+
+    Source: Papamakarios and Murray 2016; for regression Trippe and Turner 2018.
+
+    >>> from tfp_iaf import posteriors
+    >>> model = ConditionalDensity(keras.layers.Dense(16, "relu"), posteriors.IAF(2, hidden_units=(16,)))
+    >>> model.compile("adam")
+    >>> y, condition = np.random.default_rng(0).normal(size=[2, 64, 2])
+    >>> sorted(model.fit((y, condition), verbose=0).history)
+    ['log_likelihood', 'loss']
+    >>> model.log_prob(y, condition).shape
+    TensorShape([64])
+    >>> model.sample(100, seed=0, condition=condition).shape
+    TensorShape([100, 64, 2])
+    """
+
+    metric_names = ("log_likelihood",)
+
+    def __init__(self, encoder, posterior, **kwargs):
+        super().__init__(**kwargs)
+        _parts.check_layer("encoder", encoder)
+        _parts.check_posterior(self, posterior)
+        self.encoder = encoder
+        self.posterior = posterior
+
+    def build(self, input_shape):
+        self.set_shapes(input_shape)
+        if self.condition_shape is None:
+            raise ValueError("The model takes the tuple (y, condition), got y alone.")
+        condition = keras.KerasTensor((None, *self.condition_shape), dtype=self.density_dtype)
+        features = _parts.output_of("encoder", self.encoder, condition)
+        _parts.fitting_features(self.posterior, features)
+        if self.data_shape != tuple(self.posterior.event_shape):
+            raise ValueError(
+                f"The posterior makes densities of shape {tuple(self.posterior.event_shape)}, got y of shape "
+                f"{self.data_shape}: its latent size must be the size of y."
+            )
+
+    def call(self, x, training=None):
+        y, condition = self.split(self.as_input(x))
+        return {"log_likelihood": self.posterior(self.encoder(condition, training=training), value=y)}
+
+    def objective(self, y_pred, sample_weight, training):
+        del training
+        return tf.reduce_mean(y_pred["log_likelihood"] * sample_weight)
+
+    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+        """`reconstruction` log p(y | condition), the same for each of S samples, and `kl` 0, `[S, B]` each."""
+        del seed
+        log_prob = self.call(x, training=training)["log_likelihood"]
+        reconstruction = tf.tile(log_prob[tf.newaxis], [num_samples, 1])
+        return {"reconstruction": reconstruction, "kl": tf.zeros_like(reconstruction)}
+
+    def log_prob(self, y, condition):
+        """log p(y | condition), `[B]`, of y `[B, ...]` and one condition for each."""
+        return self.call((y, condition), training=False)["log_likelihood"]
+
+    def sample(self, num_samples, seed, temperature=1.0, condition=None):
+        """Samples of y for each of B conditions, `[N, B, ...]`.
+
+        Args:
+            num_samples: N.
+            seed: an integer or a pair; equal seeds give equal samples.
+            temperature: only 1.
+            condition: `[B, ...]`.
+        """
+        if temperature != 1.0:
+            raise ValueError(f"A conditional density is sampled at temperature 1, got {temperature!r}.")
+        return self.posterior(self.encode(condition), num_samples=integer("num_samples", num_samples), seed=seed_pair(seed))[0]
+
+    def encode(self, condition):
+        """The features of conditions `[B, ...]`, `[B, F]`: what the flow's context is read off."""
+        rows = None if condition is None else np.shape(condition)[0] if np.ndim(condition) else 0
+        return self.encoder(self.condition_rows(condition, rows), training=False)
+
+    def distribution(self, condition):
+        """p(y | condition) as a `tfd.Distribution` of batch_shape [B] and y's event_shape."""
+        return self.posterior.distribution(self.encode(condition))
+
+    def give_hints(self, x):
+        for name, values in zip(("y", "conditions"), self.split(x)):
+            hint = standardization_hint(f"A conditional density expects standardized {name}", values)
+            # Integers may be the numbers of classes.
+            if hint is not None and (name == "y" or values.dtype.kind == "f"):
+                warnings.warn(hint, stacklevel=2)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "posterior": keras.saving.serialize_keras_object(self.posterior),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = {name: value for name, value in config.items() if name != "num_samples"}
+        return cls(**_parts.deserialize_parts(config, ("encoder",), custom_objects))

@@ -1,0 +1,67 @@
+"""The prior of a hierarchical VAE: each latent given those above it."""
+
+import math
+
+import tensorflow as tf
+
+from tfp_iaf.layers import density_dtype
+from tfp_iaf.noise import standard_normal
+
+__all__ = ["LadderPrior", "noise_of_latents"]
+
+
+class LadderPrior:
+    """p(z_1 ... z_L) = prod_l N(z_l; loc_l, scale_l^2), where loc_l and scale_l are functions of z_{l+1} ... z_L.
+
+    It is a view on the ladder, which owns the weights.
+
+    Args:
+        ladder: a built `Ladder`.
+    """
+
+    def __init__(self, ladder):
+        self._ladder = ladder
+
+    def log_prob(self, z):
+        """log p(z), `[B]`, of a list of z_1 ... z_L, `[B, H, W, C]` each."""
+        log_p = []
+
+        def given(index, prior):
+            latent = tf.cast(z[index], density_dtype(self._ladder))
+            by_group = self._ladder.stochastic_layers[index].prior_log_prob(prior, latent)
+            log_p.append(tf.reduce_sum(by_group, axis=-1))
+            return latent
+
+        self._ladder.down(tf.shape(z[0])[0], given)
+        return tf.add_n(log_p)
+
+    def sample(self, num_samples, seed, temperature=1.0):
+        """A list of z_1 ... z_L, `[num_samples, H, W, C]` each.
+
+        Args:
+            num_samples: a positive int.
+            seed: an int32 tensor of shape [2].
+            temperature: factor of the scales; below 1, samples closer to the mode.
+        """
+        return self.sample_and_decode(num_samples, seed, temperature)[0]
+
+    def sample_and_decode(self, num_samples, seed, temperature=1.0):
+        """(z_1 ... z_L, the likelihood's parameters there), in one way down."""
+        noise = noise_of_latents(self._ladder, num_samples, seed)
+        z = [None] * len(noise)
+
+        def draw(index, prior):
+            loc, scale = prior
+            z[index] = loc + temperature * scale * noise[index]
+            return z[index]
+
+        parameters = self._ladder.down(num_samples, draw)
+        return z, parameters
+
+
+def noise_of_latents(ladder, num_rows, seed):
+    """Standard normal noise of every latent of a ladder, `[num_rows, H, W, C]` each."""
+    shapes = [layer.event_shape for layer in ladder.stochastic_layers]
+    sizes = [math.prod(shape) for shape in shapes]
+    noise = standard_normal([num_rows, sum(sizes)], seed, tf.as_dtype(density_dtype(ladder)))
+    return [tf.reshape(part, [-1, *shape]) for part, shape in zip(tf.split(noise, sizes, axis=-1), shapes)]

@@ -1,0 +1,143 @@
+"""Noise: seeds, standard normal numbers that do not depend on how they are compiled, and layers that draw them."""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf._arguments import integer
+from tfp_iaf.layers import TrackedLayer
+
+__all__ = ["SeededLayer", "gaussian_log_prob", "seed_pair", "standard_normal"]
+
+# Seeds are the two 32-bit words of a key.
+_LOWEST, _HIGHEST = -(2**31), 2**31 - 1
+
+
+def standard_normal(shape, seed, dtype=tf.float32):
+    """Standard normal numbers, the same (to rounding) with and without XLA, on any device.
+
+    ```none
+    u = midpoints of 2^23 (float64: 2^52) equal cells of (-1, 1), from the bits of the Philox generator
+    eps = sqrt(2) erfinv(u)
+    ```
+
+    TensorFlow's own `stateless_normal` makes other numbers of the same random bits under XLA, whatever its `alg`.
+
+    Args:
+        shape: of the result.
+        seed: what `seed_pair` returned.
+        dtype: float32 or float64.
+
+    >>> standard_normal([2, 3], seed=seed_pair(1)).shape
+    TensorShape([2, 3])
+    """
+    bits_dtype, num_bits, kept = (tf.uint64, 64, 52) if dtype == tf.float64 else (tf.uint32, 32, 23)
+    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=bits_dtype, alg="philox")
+    cell = tf.cast(tf.bitwise.right_shift(bits, tf.constant(num_bits - kept, bits_dtype)), dtype)
+    return math.sqrt(2.0) * tf.math.erfinv((cell + 0.5) * 2.0 ** (1 - kept) - 1.0)
+
+
+def gaussian_log_prob(noise, scale):
+    """log N(loc + scale * noise; loc, scale^2) of each entry, which does not depend on loc.
+
+    >>> gaussian_log_prob(tf.zeros([2]), scale=tf.ones([2])).numpy().round(4)
+    array([-0.9189, -0.9189], dtype=float32)
+    """
+    return -0.5 * tf.square(noise) - 0.5 * math.log(2.0 * math.pi) - tf.math.log(scale)
+
+
+def seed_pair(seed):
+    """The seed as an int32 tensor of shape [2]: an integer s stands for the pair [0, s].
+
+    Args:
+        seed: an integer or two integers, each in [-2^31, 2^31 - 1], as Python or NumPy numbers or as a tensor. A tensor of
+            unsigned 32-bit integers passes bit by bit, and so does a tensor whose values are not known yet (inside a
+            `tf.function`).
+
+    Raises:
+        ValueError: for anything else, such as a float or an integer that does not fit.
+
+    >>> seed_pair(7).numpy(), seed_pair([3, 4]).numpy()
+    (array([0, 7], dtype=int32), array([3, 4], dtype=int32))
+    """
+    if isinstance(seed, list | tuple) and len(seed) == 2 and any(tf.is_tensor(word) for word in seed):
+        return tf.stack([seed_pair(word)[1] for word in seed])
+    value = seed
+    if not tf.is_tensor(seed):
+        value = _as_array(seed)
+    elif not seed.dtype.is_integer:
+        raise _seed_error(f"a tensor of dtype {seed.dtype.name}")
+    elif tf.executing_eagerly() and seed.dtype not in (tf.int32, tf.uint32):
+        value = seed.numpy()
+    if tf.TensorShape(value.shape).rank not in (None, 0) and not tf.TensorShape(value.shape).is_compatible_with([2]):
+        raise _seed_error(f"shape {tuple(value.shape)}")
+    if (
+        isinstance(value, np.ndarray | np.generic)
+        and value.dtype != np.uint32
+        and np.any((value < _LOWEST) | (value > _HIGHEST))
+    ):
+        raise _seed_error(" ".join(str(value).split()))
+    words = tf.cast(value, tf.int32)
+    return tf.stack([0, words]) if words.shape.rank == 0 else tf.ensure_shape(words, [2])
+
+
+def _as_array(seed):
+    try:
+        value = np.asarray(seed)
+    except ValueError:
+        value = np.asarray(None)  # A ragged sequence.
+    if value.dtype.kind not in "iu":
+        raise _seed_error(" ".join(repr(seed).split())[:80])
+    return value
+
+
+def _seed_error(given):
+    return ValueError(f"seed must be an integer or a pair of integers below 2**31, such as 0 or [0, 1], got {given}.")
+
+
+class SeededLayer(TrackedLayer):
+    """A layer with noise of its own: the state of its `keras.random.SeedGenerator` is saved with the weights; Keras saves none.
+
+    Args:
+        seed: integer seed of the noise, in [0, 2^32 - 1]; None draws one.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: for another seed.
+
+    >>> layer = SeededLayer(seed=0)
+    >>> bool(tf.reduce_all(layer.next_seed() == layer.next_seed()))
+    False
+    """
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if seed is not None and integer("seed", seed, at_least=0) >= 2**32:
+            raise ValueError(f"seed must be below 2**32, got {seed!r}.")
+        self.seed = None if seed is None else int(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+
+    def next_seed(self, seed=None):
+        """An int32 tensor of shape [2]: the given seed as `seed_pair` reads it, or for None the generator's next."""
+        if seed is not None:
+            return seed_pair(seed)
+        seed = tf.cast(self.seed_generator.next(), tf.int32)
+        # The generator's state is the same in all replicas of tf.distribute; their noise must not be.
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return seed
+        return tf.random.experimental.stateless_fold_in(seed, replica.replica_id_in_sync_group, alg="philox")
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["seed_generator_state"] = self.seed_generator.state.numpy()
+
+    def load_own_variables(self, store):
+        store = {name: store[name] for name in store.keys()}  # noqa: SIM118 - an HDF5 group is no dict.
+        self.seed_generator.state.assign(store.pop("seed_generator_state"))
+        super().load_own_variables(store)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}

@@ -1,0 +1,36 @@
+"""What a model's argument `prior=` may be."""
+
+import tensorflow_probability as tfp
+
+from tfp_iaf._registered import deserialize
+from tfp_iaf.priors.base import Prior
+from tfp_iaf.priors.fixed import Fixed
+from tfp_iaf.priors.standard_normal import StandardNormal
+
+__all__ = ["get"]
+
+
+def get(prior, dtype=None):
+    """The `Prior` that a model's `prior=` means.
+
+    Args:
+        prior: None for the standard normal; a `Prior`; a `tfd.Distribution`, or a function without arguments that returns one,
+            for `Fixed`; or what `keras.saving.serialize_keras_object` made of a prior.
+        dtype: dtype or policy of the priors made here.
+
+    Raises:
+        ValueError: for anything else.
+
+    >>> get(None).name
+    'prior'
+    """
+    if isinstance(prior, dict):
+        prior = deserialize(prior)
+    if prior is None:
+        return StandardNormal(dtype=dtype, name="prior")
+    if isinstance(prior, Prior):
+        return prior
+    if isinstance(prior, tfp.distributions.Distribution) or (callable(prior) and not isinstance(prior, type)):
+        return Fixed(prior, dtype=dtype, name="prior")
+    given = " ".join(repr(prior).split())[:80]
+    raise ValueError(f"prior must be a priors.Prior, a tfd.Distribution, or a function that returns one, got {given}.")

@@ -1,0 +1,83 @@
+"""What a prior is: a Keras layer that scores and draws latents."""
+
+import math
+import numbers
+
+import tensorflow as tf
+
+from tfp_iaf._arguments import integer
+from tfp_iaf.layers import TrackedLayer, density_dtype
+from tfp_iaf.noise import seed_pair
+
+__all__ = ["Prior"]
+
+
+class Prior(TrackedLayer):
+    """p(z), or p(z | condition): `prior.log_prob(z)` and `prior.sample(n, seed)`.
+
+    How to write one: make weights in `build(latent_shape)`, which the model calls with the shape of one latent, and define
+    `log_prob` and `sample`. Register the class with `keras.saving.register_keras_serializable()`, and extend `get_config` if
+    its constructor takes arguments. Weights made with `self.add_weight(..., autocast=False)` keep their precision in models of
+    half precision. `sample` starts with `self.check_sample_arguments`, which takes integers and pairs as seeds.
+
+    Attributes:
+        latent_shape: the shape of one latent, once built.
+        density_dtype: "float64" under that policy, otherwise "float32".
+
+    Args:
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`; the dtype is that of the model.
+
+    >>> class Shifted(Prior):
+    ...     def build(self, latent_shape):
+    ...         super().build(latent_shape)
+    ...         self.shift = self.add_weight(shape=latent_shape, initializer="ones", autocast=False)
+    ...     def log_prob(self, z, condition=None):
+    ...         return tf.reduce_sum(-0.5 * tf.square(z - self.shift) - 0.5 * math.log(2.0 * math.pi), axis=-1)
+    ...     def sample(self, n, seed, temperature=1.0, condition=None):
+    ...         from tfp_iaf.noise import standard_normal
+    ...         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
+    ...         return self.shift + temperature * standard_normal([n, *self.latent_shape], seed, self.density_dtype)
+    >>> prior = Shifted()
+    >>> prior.build((2,))
+    >>> z = prior.sample(5, seed=0)
+    >>> z.shape, prior.log_prob(z).shape, len(prior.trainable_weights)
+    (TensorShape([5, 2]), TensorShape([5]), 1)
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_shape = None
+        self.density_dtype = density_dtype(self)
+
+    def build(self, latent_shape):
+        """Makes the weights; `latent_shape` is the shape of one latent, without a batch axis."""
+        self.latent_shape = tuple(integer("A size of the latent", size) for size in latent_shape)
+
+    def log_prob(self, z, condition=None):
+        """log p(z), `[..., *latent_shape]` -> `[...]`; `condition` is what conditional models have for each z."""
+        raise NotImplementedError(f"{type(self).__name__} has no log_prob: define it.")
+
+    def sample(self, n, seed, temperature=1.0, condition=None):
+        """n draws `[n, *latent_shape]`.
+
+        Args:
+            n: a positive integer.
+            seed: an integer or a pair; the same one gives the same draws.
+            temperature: factor of the scale of the base noise; not negative.
+            condition: n rows, or None.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no sample: define it.")
+
+    def call(self, z, condition=None):
+        return self.log_prob(z, condition=condition)
+
+    def check_sample_arguments(self, n, seed, temperature):
+        """(n, seed as an int32 tensor [2], temperature as a tensor), a ValueError for values out of range; tensors pass."""
+        if self.latent_shape is None:
+            raise ValueError(f"{self.name} knows no latents yet: build it for the shape of one latent, or build its model.")
+        n = n if tf.is_tensor(n) else integer("n", n)
+        if not tf.is_tensor(temperature):
+            is_real = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
+            if not is_real or not 0.0 <= temperature < math.inf:
+                raise ValueError(f"temperature must be a number of at least 0, got {temperature!r}.")
+        return n, seed_pair(seed), tf.cast(temperature, self.density_dtype)

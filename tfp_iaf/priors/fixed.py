@@ -1,0 +1,113 @@
+"""A prior that is a given distribution."""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf._registered import deserialize
+from tfp_iaf.priors.base import Prior
+
+__all__ = ["Fixed"]
+
+tfd = tfp.distributions
+
+
+@keras.saving.register_keras_serializable("tfp_iaf")
+class Fixed(Prior):
+    """p(z) of a given `tfd.Distribution` without trainable variables.
+
+    It is sampled at temperature 1 only, and ignores a condition. For a prior that learns write a `Prior`, whose weights Keras
+    trains and saves.
+
+    Args:
+        distribution_fn: a function without arguments that returns the distribution; decorate it with
+            `@keras.saving.register_keras_serializable()` to save the model. A `tfd.Distribution` serves as well, in models that
+            are not written to `.keras` files.
+        **kwargs: `name`, `dtype` of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: for something else, and for a distribution that reads trainable variables, which nobody would train or save.
+            When built: for a batch_shape other than [], an event_shape other than the latent's, a dtype other than the layer's.
+            When saved: unless the function is registered. When sampled: for another temperature than 1.
+
+    >>> prior = Fixed(lambda: tfd.MultivariateNormalDiag(tf.zeros([3]), 2.0 * tf.ones([3])))
+    >>> prior.build((3,))
+    >>> prior.log_prob(prior.sample(5, seed=0)).shape
+    TensorShape([5])
+    """
+
+    def __init__(self, distribution_fn, **kwargs):
+        super().__init__(**kwargs)
+        # A function is called by what a file names only if it is registered.
+        self.distribution_fn = deserialize(distribution_fn)
+        # In eager mode, wherever the layer is made: tensors of a function that is being traced would be lost after it.
+        with tf.init_scope():
+            self.distribution = _distribution(self.distribution_fn)
+            _check_reads_no_trainable_variables(self.distribution)
+
+    def build(self, latent_shape):
+        super().build(latent_shape)
+        distribution = self.distribution
+        if distribution.event_shape != list(self.latent_shape) or distribution.batch_shape != []:
+            raise ValueError(
+                f"The prior must have batch_shape [] and the latent's event_shape {list(self.latent_shape)}, got batch_shape "
+                f"{distribution.batch_shape} and event_shape {distribution.event_shape}."
+            )
+        if distribution.dtype != self.density_dtype:
+            raise ValueError(
+                f"The prior must have dtype {self.density_dtype} as the model has, got {tf.as_dtype(distribution.dtype).name}."
+            )
+
+    def log_prob(self, z, condition=None):
+        del condition
+        return self.distribution.log_prob(tf.cast(z, self.density_dtype))
+
+    def sample(self, n, seed, temperature=1.0, condition=None):
+        del condition
+        n, seed, checked = self.check_sample_arguments(n, seed, temperature)
+        if tf.is_tensor(temperature) and not tf.executing_eagerly():
+            with tf.control_dependencies([tf.debugging.assert_equal(checked, tf.ones_like(checked), "temperature must be 1.")]):
+                n = tf.identity(n)
+        elif temperature != 1.0:
+            raise ValueError(f"{self.name} is a given distribution, which has temperature 1 only: got {float(temperature)}.")
+        return self.distribution.sample(n, seed=seed)
+
+    def get_config(self):
+        function = self.distribution_fn
+        if isinstance(function, tfd.Distribution):
+            raise ValueError(
+                "A tfd.Distribution as prior cannot be written into a file: pass a function that returns it, decorated with "
+                "@keras.saving.register_keras_serializable(), or save the weights alone."
+            )
+        name = keras.saving.get_registered_name(function)
+        if keras.saving.get_registered_object(name) is not function:
+            raise ValueError(
+                f"The prior's function {name!r} cannot be written into a file: decorate it with "
+                "@keras.saving.register_keras_serializable(), or save the weights alone."
+            )
+        return {**super().get_config(), "distribution_fn": keras.saving.serialize_keras_object(function)}
+
+
+def _distribution(distribution_fn):
+    if isinstance(distribution_fn, tfd.Distribution):
+        return distribution_fn
+    distribution = distribution_fn() if callable(distribution_fn) else distribution_fn
+    if not isinstance(distribution, tfd.Distribution):
+        raise ValueError(f"prior must be a tfd.Distribution or a function that returns one, got {type(distribution).__name__}.")
+    return distribution
+
+
+def _check_reads_no_trainable_variables(distribution):
+    # What it reads when it is evaluated, closures and Keras layers included: `trainable_variables` sees neither.
+    with tf.GradientTape() as tape:
+        try:
+            z = distribution.sample(seed=(0, 0))
+        except NotImplementedError:
+            z = tf.zeros(distribution.event_shape, distribution.dtype)
+        distribution.log_prob(z)
+    names = sorted({variable.name for variable in tape.watched_variables()})
+    if names:
+        raise ValueError(
+            f"The prior reads trainable variables ({', '.join(names[:3])}), which nobody would train or save: make them "
+            "fixed, or write a priors.Prior with weights of its own."
+        )

@@ -1,0 +1,88 @@
+"""The Gaussian mixture prior."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from tfp_iaf import scales
+from tfp_iaf._arguments import integer
+from tfp_iaf.noise import standard_normal
+from tfp_iaf.priors.base import Prior
+
+__all__ = ["GaussianMixture"]
+
+
+@keras.saving.register_keras_serializable("tfp_iaf")
+class GaussianMixture(Prior):
+    """p(z) = sum_k w_k N(z; loc_k, diag(scale_k^2)), with learned weights, locations and scales.
+
+    ```none
+    w = softmax(logits);   scale_k = softplus_scale(u_k)
+    sample at temperature t: k ~ w;   z = loc_k + t scale_k eps, eps ~ N(0, I)
+    ```
+
+    At the start the weights are equal, the scales 1, and the locations drawn from N(0, 1/4): close to a standard normal. It
+    ignores a condition. A density holds K times as many numbers in memory as z.
+
+    Args:
+        num_components: K.
+        seed: integer seed of the initial locations; None draws one.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
+
+    Shapes and errors: see `Prior`.
+
+    Source: Dilokthanakul et al. 2016; Tomczak and Welling 2018, section 2 ("mixture of Gaussians prior").
+
+    >>> prior = GaussianMixture(num_components=3, seed=0)
+    >>> prior.build((4,))
+    >>> z = prior.sample(5, seed=1)
+    >>> prior.log_prob(z).shape, len(prior.trainable_weights)
+    (TensorShape([5]), 3)
+    """
+
+    def __init__(self, num_components, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.num_components = integer("num_components", num_components)
+        self.seed = None if seed is None else integer("seed", seed, at_least=0)
+
+    def build(self, latent_shape):
+        super().build(latent_shape)
+        shape = (self.num_components, *self.latent_shape)
+        near_zero = keras.initializers.RandomNormal(stddev=0.5, seed=self.seed)
+        # Densities keep their precision in models of half precision.
+        self.logits = self.add_weight(name="logits", shape=shape[:1], initializer="zeros", autocast=False)
+        self.locs = self.add_weight(name="locs", shape=shape, initializer=near_zero, autocast=False)
+        self.unconstrained_scales = self.add_weight(
+            name="unconstrained_scales", shape=shape, initializer="zeros", autocast=False
+        )
+
+    def components(self):
+        """(log w `[K]`, loc `[K, *latent_shape]`, scale `[K, *latent_shape]`)."""
+        logits, locs, unconstrained = (
+            tf.cast(tf.convert_to_tensor(weight), self.density_dtype)
+            for weight in (self.logits, self.locs, self.unconstrained_scales)
+        )
+        return tf.nn.log_softmax(logits), locs, scales.softplus_scale(unconstrained)
+
+    def log_prob(self, z, condition=None):
+        del condition
+        log_weights, locs, scale = self.components()
+        axes = -len(self.latent_shape)
+        standardized = (tf.expand_dims(tf.cast(z, self.density_dtype), axes - 1) - locs) / scale
+        log_probs = -0.5 * tf.square(standardized) - 0.5 * math.log(2.0 * math.pi) - tf.math.log(scale)
+        return tf.reduce_logsumexp(log_weights + tf.reduce_sum(log_probs, axis=range(axes, 0)), axis=-1)
+
+    def sample(self, n, seed, temperature=1.0, condition=None):
+        del condition
+        n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
+        log_weights, locs, scale = self.components()
+        for_component, for_noise = (tf.random.experimental.stateless_fold_in(seed, k, alg="philox") for k in (0, 1))
+        # The inverse of the weights' distribution function at a uniform number.
+        uniform = 0.5 * tf.math.erfc(standard_normal([n], for_component, self.density_dtype) / -math.sqrt(2.0))
+        component = tf.searchsorted(tf.cumsum(tf.exp(log_weights))[:-1], uniform, side="right")
+        noise = standard_normal([n, *self.latent_shape], for_noise, self.density_dtype)
+        return tf.gather(locs, component) + temperature * tf.gather(scale, component) * noise
+
+    def get_config(self):
+        return {**super().get_config(), "num_components": self.num_components, "seed": self.seed}
