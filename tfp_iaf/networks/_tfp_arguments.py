@@ -54,6 +54,7 @@ def from_keras_2(value, kind):
     Raises:
         ValueError: where Keras 3 has none of that name.
 
+    >>> import keras
     >>> from_keras_2("glorot_uniform", keras.initializers)
     'glorot_uniform'
     """
