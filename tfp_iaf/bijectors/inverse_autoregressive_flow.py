@@ -161,7 +161,9 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         return tf.reduce_sum(values, axis=range(-self._event_ndims, 0))
 
     def _values(self):
-        return [tf.convert_to_tensor(variable) for variable in self._tf_variables]
+        # While Keras traces a model that is being built, its variables have no values yet; those of Keras answer for them.
+        pairs = zip(self._tf_variables, self._network.weights)
+        return [tf.convert_to_tensor(weight if variable is None else variable) for variable, weight in pairs]
 
     def _context_tensor(self):
         return None if self._context is None else tf.convert_to_tensor(self._context)
