@@ -42,7 +42,7 @@ class Fixed(Prior):
         # In eager mode, wherever the layer is made: tensors of a function that is being traced would be lost after it.
         with tf.init_scope():
             self.distribution = _distribution(distribution_fn)
-            _check_reads_no_trainable_variables(self.distribution)
+        _check_reads_no_trainable_variables(self.distribution)
 
     def build(self, latent_shape):
         super().build(latent_shape)
