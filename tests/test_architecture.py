@@ -17,10 +17,11 @@ ROOMS = [
     "_arguments",
     "_registered",
     "_compat",
+    "_eager",
     "masks",
     "scales",
-    "noise",
     "layers",
+    "noise",
     "networks",
     "bijectors",
     "posteriors",
@@ -35,7 +36,7 @@ ROOMS = [
     "distributed",
 ]
 # Machinery that every room may import.
-SHARED = {"_arguments", "_registered", "_compat"}
+SHARED = {"_arguments", "_registered", "_compat", "_eager"}
 PRIVATE_API = re.compile(
     r"tensorflow\.python|tf\.__internal__|keras\.src|\._value\b|gradient_registry|\._cache\b"
     r"|_get_parameterization|_convert_variables_to_tensors"
