@@ -4,6 +4,9 @@ from keras.src.backend.common import stateless_scope
 
 __all__ = ["in_stateless_scope", "tf_variable", "tf_variables"]
 
+# Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not.
+in_stateless_scope = stateless_scope.in_stateless_scope
+
 
 def tf_variable(variable):
     """The `tf.Variable` that holds the values of a `keras.Variable`.
@@ -23,8 +26,3 @@ def tf_variables(layer):
     [(3, 2), (2,)]
     """
     return tuple(tf_variable(weight) for weight in layer.weights)
-
-
-def in_stateless_scope():
-    """Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not."""
-    return stateless_scope.in_stateless_scope()

@@ -37,17 +37,14 @@ class CheckedModel(keras.Model):
     def __init__(self, likelihood=None, **kwargs):
         # Keras would round the data to a mixed policy's float16.
         super().__init__(autocast=False, **kwargs)
+        # The dtype of data, latents and log-probabilities: float32, or float64 under that policy.
+        self.density_dtype = density_dtype(self)
         self.likelihood = likelihood
         # Of a model without a likelihood: numbers must be finite.
         self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
         self.data_shape = None
         self.condition_shape = None
         self._memory = Untracked(passed=(), can_be_loaded=False)
-
-    @property
-    def density_dtype(self):
-        """The dtype of data, latents and log-probabilities: float32, or float64 under that policy."""
-        return density_dtype(self)
 
     @staticmethod
     def split(x):

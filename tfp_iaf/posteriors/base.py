@@ -173,7 +173,8 @@ class Posterior(SeededLayer):
         if seed is not None and not keras.utils.is_keras_tensor(seed):
             kwargs["seed"] = seed_pair(seed)
         if num_samples is not None:
-            kwargs["num_samples"] = num_samples if tf.is_tensor(num_samples) else integer("num_samples", num_samples)
+            is_count = tf.is_tensor(num_samples) or (type(num_samples) is int and num_samples >= 1)
+            kwargs["num_samples"] = num_samples if is_count else integer("num_samples", num_samples)
         if not sample:
             kwargs["sample"] = False
         if value is None:
