@@ -149,7 +149,8 @@ def test_rates_are_written_with_per(path):
 
 
 def public_rooms():
-    return [module for _, module in inspect.getmembers(tfp_iaf, inspect.ismodule) if module.__name__.count(".") == 1]
+    modules = [module for _, module in inspect.getmembers(tfp_iaf, inspect.ismodule) if module.__name__.count(".") == 1]
+    return [module for module in modules if not room(module.__name__).startswith("_")]
 
 
 def test_public_names_exist_and_are_documented():
