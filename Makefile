@@ -6,7 +6,9 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo test lint unit doctest smoke smoke-train smoke-serve smoke-banana smoke-density smoke-images bench test-long static-mnist published-mlp build-query clean
+.PHONY: setup demo test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
+.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-density smoke-conditional-density smoke-conditional-vae smoke-images
+.PHONY: bench before-after static-mnist published-mlp
 
 setup: .venv/installed
 
@@ -32,12 +34,16 @@ lint: setup
 unit: setup
 	$(PYTEST) -q -n 2 -m 'not long' --durations=5
 
+# Under two minutes: the tests that tests/fast_set.py does not leave out.
+test-fast: setup
+	$(PYTEST) -q -n 2 -m 'not long' -p tests.fast_set
+
 doctest: setup
 	$(PYTEST) -q --doctest-modules tfp_iaf
 
 # Two at a time: most of each is importing and compiling.
 smoke: setup
-	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-banana smoke-density
+	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-banana smoke-density smoke-conditional-density smoke-conditional-vae
 
 smoke-train:
 	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
@@ -51,6 +57,12 @@ smoke-banana:
 smoke-density:
 	$(RUN) examples/fit_density.py --smoke --out=runs/smoke/density.png
 
+smoke-conditional-density:
+	$(RUN) examples/fit_conditional_density.py --smoke --out=runs/smoke/conditional_density.png
+
+smoke-conditional-vae:
+	$(RUN) examples/train_conditional_vae.py --smoke --logdir=runs/smoke/conditional
+
 smoke-images:
 	$(RUN) examples/train_image_vae.py --smoke --logdir=runs/smoke/images
 
@@ -63,12 +75,26 @@ smoke-images:
 bench: setup .venv-peers/installed
 	$(RUN) -m benchmarks.flows --peers_python=.venv-peers/bin/python --out=benchmarks/results/flows
 	$(RUN) -m benchmarks.plot_growth
-	$(RUN) -m benchmarks.readme_tables
+	$(RUN) -m benchmarks.tables
+
+# The flows' benchmark beside an earlier checkout: make before-after BEFORE=../earlier
+before-after: setup
+	$(RUN) -m benchmarks.before_after --before=$(BEFORE)
 
 test-long: setup
 	$(PYTEST) -q -m long
 
-# The README's runs on static MNIST; MNIST is an .npz file with x_train, x_valid, x_test.
+# The fast tests on the oldest versions that setup.py allows, in an environment of their own.
+OLDEST := tensorflow==2.18.* tensorflow-probability[tf]==0.25.* tf-keras==2.18.* keras==3.8.*
+.venv-oldest/installed: setup.py pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --editable '.[test]' $(OLDEST)
+	touch $@
+
+test-oldest: .venv-oldest/installed
+	TF_CPP_MIN_LOG_LEVEL=3 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 -m 'not long' -p tests.fast_set
+
+# The runs on static MNIST of docs/results.md; MNIST is an .npz file with x_train, x_valid, x_test.
 SEED ?= 0
 STATIC := $(RUN) examples/train_vae.py --data=$(MNIST) --keep_best --seed=$(SEED)
 
@@ -81,9 +107,17 @@ published-mlp: setup
 	$(STATIC) --posterior=diagonal,iaf --latent_size=128 --hidden_units=256,256 --activation=relu --flow_hidden_units=256,256 \
 	  --bijector_fn=gated --optimizer=rmsprop --learning_rate=1e-3 --steps=10000 --logdir=runs/published_mlp/seed$(SEED)
 
+# BUILD, written from the imports.
+build-file: setup
+	$(RUN) -m tests.build_file
+
+# The files that CONTRIBUTING.md names, from a trace.
+tour: setup
+	$(RUN) -m tests.hot_path
+
 # Needs Bazel; Debian's bazel-bootstrap will do.
 build-query:
 	bazel query 'deps(//:tfp_iaf)'
 
 clean:
-	rm -rf .venv .venv-peers build runs *.egg-info
+	rm -rf .venv .venv-oldest .venv-peers build runs *.egg-info

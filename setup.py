@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "absl-py",
-        "keras>=3.5",
+        "keras>=3.8",
         "numpy",
         "tensorflow>=2.18",
         "tensorflow-probability[tf]>=0.25",

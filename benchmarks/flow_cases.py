@@ -11,12 +11,12 @@ QUANTITIES = ("forward", "training step", "inverse")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A chain of `num_steps` affine autoregressive steps, ReLU networks, a context for each row of the batch."""
+    """A chain of `num_flows` affine autoregressive flows, ReLU networks, a context for each row of the batch."""
 
     event_size: int
     context_size: int
     hidden_units: tuple
-    num_steps: int
+    num_flows: int
     batch_size: int
 
 
@@ -28,5 +28,5 @@ CASES = {
     "D64 batch 1": Case(64, 64, (512, 512), 4, 1),
     **{f"growth D{size}": Case(size, 64, (1024, 1024), 1, 64) for size in (16, 64, 256, 1024)},
 }
-# A thousand network evaluations, one operation at a time, would take minutes a call.
+# A thousand network evaluations, one operation at a time, would take minutes per call.
 SKIPPED = {"growth": ("TFP eager", "tfp_iaf eager")}

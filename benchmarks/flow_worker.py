@@ -20,7 +20,7 @@ TOLERANCE = 2e-2
 
 
 def timed(function, seconds):
-    """Milliseconds a call, over calls that fill the given time."""
+    """Milliseconds per call, over calls that fill the given time."""
     calls, start = 0, time.perf_counter()
     while True:
         function()
@@ -51,18 +51,27 @@ def peak_memory(function, before):
     return memory("VmHWM") - before
 
 
+def first_calls(flow):
+    """Seconds of the first call of each quantity: building, tracing and compiling."""
+    seconds = {}
+    for name, function in flow.quantities.items():
+        start = time.perf_counter()
+        function()
+        seconds[name] = time.perf_counter() - start
+    return seconds
+
+
 def describe(flow, packages, before):
+    seconds = first_calls(flow)
     sampled, inverted = flow.round_trip()
     error = float(abs(sampled - inverted).max())
     if not error <= TOLERANCE:
         raise ArithmeticError(f"log q from sampling and from inverting differ by {error}.")
-    peaks = {}
-    for name, function in flow.quantities.items():
-        function()  # Compiles.
-        peaks[name] = peak_memory(function, before)
+    peaks = {name: peak_memory(function, before) for name, function in flow.quantities.items()}
     return {
         "parameters": flow.parameters,
         "round_trip_error": error,
+        "first_call_seconds": seconds,
         "peak_mib": peaks,
         "versions": {package: importlib.metadata.version(package) for package in packages},
     }

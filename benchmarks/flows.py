@@ -3,7 +3,7 @@
     python -m benchmarks.flows --peers_python=.venv-peers/bin/python
 
 Every contender runs in a process of its own. All contenders of a case take turns, for a number of rounds, so that a busy
-moment of the machine hits all; figures are medians over the rounds. One JSON file a case is written when the case is done.
+moment of the machine hits all; figures are medians over the rounds. One JSON file per case is written when the case is done.
 """
 
 import concurrent.futures
@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,20 +19,23 @@ import time
 
 from absl import app, flags
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/flows.py`.
+
 from benchmarks.contenders import MODULES
 from benchmarks.flow_cases import CASES, QUANTITIES, SKIPPED
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("out", "runs/flows", "Folder of the JSON files, one a case.")
+flags.DEFINE_string("out", "runs/flows", "Folder of the JSON files, one per case.")
 flags.DEFINE_string("peers_python", None, "Python that has PyTorch, JAX and the peers' packages; without it, TFP alone.")
 flags.DEFINE_list("cases", list(CASES), f"Cases: {', '.join(CASES)}.")
 flags.DEFINE_multi_string("contender", None, "Name of a contender; may be given several times. All if not given.")
 flags.DEFINE_integer("rounds", 7, "Rounds.", lower_bound=1)
-flags.DEFINE_integer("slow_rounds", 3, "Rounds of what takes over a second a call.", lower_bound=1)
+flags.DEFINE_integer("slow_rounds", 3, "Rounds of what takes over a second per call.", lower_bound=1)
 flags.DEFINE_float("seconds", 0.3, "Shortest measurement of a round.", lower_bound=0.0)
 flags.register_validator("cases", lambda cases: set(cases) <= set(CASES), message=f"a case is not among: {', '.join(CASES)}")
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 SLOW_MS = 1e3
 # For the threads of the process that has just been timed to go to sleep.
 PAUSE_SECONDS = 0.05
@@ -46,6 +50,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            cwd=ROOT,
             text=True,
         )
         self.description = self._answer()
@@ -71,7 +76,7 @@ class Worker:
 def contenders_of(python, module):
     """The names of a module's contenders, asked in its own environment."""
     code = f"import benchmarks.contenders.{module} as m, json; print(json.dumps(list(m.CONTENDERS)))"
-    answer = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    answer = subprocess.run([python, "-c", code], capture_output=True, cwd=ROOT, text=True)
     if answer.returncode:
         raise SystemExit(f"{python} cannot import the contenders of {module}: {answer.stderr.strip().splitlines()[-1]}")
     return json.loads(answer.stdout.splitlines()[-1])
@@ -79,7 +84,8 @@ def contenders_of(python, module):
 
 def all_contenders():
     """(name, python, module) of every contender asked for."""
-    pythons = {"own": sys.executable, "peers": FLAGS.peers_python}
+    pythons = {"own": sys.executable, "peers": FLAGS.peers_python and (shutil.which(FLAGS.peers_python) or FLAGS.peers_python)}
+    pythons = {environment: python and os.path.abspath(python) for environment, python in pythons.items()}
     found = [
         (name, pythons[environment], module)
         for module, environment in MODULES.items()
@@ -93,8 +99,12 @@ def all_contenders():
 
 
 def run_case(case_name, contenders):
-    """A row for each contender: its description, and milliseconds of each quantity."""
-    rows, workers = {}, {}
+    """What was measured of one case.
+
+    Returns:
+        Two dicts by contender: its row, a description with milliseconds of each quantity; and the milliseconds of every round.
+    """
+    rows, workers, rounds = {}, {}, {}
     with contextlib.ExitStack() as stack:
         pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
         started = {name: pool.submit(Worker, python, module, name, case_name) for name, python, module in contenders}
@@ -115,6 +125,8 @@ def run_case(case_name, contenders):
                     slow = samples[name] and samples[name][0] > SLOW_MS
                     if not slow or round_ < FLAGS.slow_rounds:
                         samples[name].append(workers[name].milliseconds(quantity))
+            for name, values in samples.items():
+                rounds.setdefault(name, {})[quantity] = values
             print(f"  {quantity}")
             for name in sorted(taking_part, key=lambda name: statistics.median(samples[name])):
                 median = statistics.median(samples[name])
@@ -125,7 +137,7 @@ def run_case(case_name, contenders):
                     "rounds": len(samples[name]),
                 }
                 print(f"    {median:10.2f} ms  {name}", flush=True)
-    return rows
+    return rows, rounds
 
 
 def main(argv):
@@ -136,7 +148,7 @@ def main(argv):
     for case_name in FLAGS.cases:
         print(f"{case_name}: {CASES[case_name]}", flush=True)
         skipped = SKIPPED.get(case_name.split()[0], ())
-        rows = run_case(case_name, [contender for contender in contenders if contender[0] not in skipped])
+        rows, _ = run_case(case_name, [contender for contender in contenders if contender[0] not in skipped])
         result = {"case": {"name": case_name, **vars(CASES[case_name])}, "contenders": rows, **provenance()}
         (out / f"{case_name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1) + "\n")
 

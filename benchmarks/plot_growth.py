@@ -1,16 +1,20 @@
-"""Draws the cost of one step against D, from the growth cases of the flow benchmark.
+"""Draws the cost of one flow against D, from the growth cases of the flow benchmark.
 
 python -m benchmarks.plot_growth
 """
 
+import pathlib
+import sys
+
 import matplotlib
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/plot_growth.py`.
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
 from benchmarks.flow_cases import QUANTITIES
-from benchmarks.readme_tables import RESULTS, milliseconds
+from benchmarks.tables import RESULTS, milliseconds
 
 SIZES = (16, 64, 256, 1024)
 # Without the variants that have one part switched off.
@@ -33,7 +37,7 @@ def main():
         axis.set_xticks(SIZES, map(str, SIZES))
         axis.minorticks_off()
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("milliseconds a call")
+    axes[0].set_ylabel("milliseconds per call")
     figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     out = RESULTS / "flows" / "growth.png"
     figure.savefig(out, dpi=150)

@@ -3,7 +3,7 @@
     python -m benchmarks.step_cost --case=small_mlp --out=benchmarks/results/step_cost
 
 The cases are the published small MLP, the ResNet VAE of `examples/train_image_vae.py --preset=mnist-resnet`, and its
-hierarchical VAE, `--preset=cifar-small`, with both kinds of inference. One JSON file a case is written.
+hierarchical VAE, `--preset=cifar-small`, with both kinds of inference. One JSON file per case is written.
 
 Every round trains each posterior for a number of steps in turn, so that a busy moment of the machine hits all; figures are
 medians over the rounds, and ratios are medians of the rounds' ratios.
@@ -14,6 +14,7 @@ import json
 import math
 import pathlib
 import statistics
+import sys
 import time
 
 import keras
@@ -21,9 +22,11 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/step_cost.py`.
+
 import tfp_iaf
 from examples.provenance import provenance
-from tfp_iaf import models
+from tfp_iaf import layers, models
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "runs/step_cost", "Folder of the JSON files.")
@@ -32,26 +35,26 @@ flags.DEFINE_float("seconds", 1.0, "Length of a measurement, about.", lower_boun
 
 
 def small_mlp(posterior):
-    layer = {
+    q = {
         "diagonal": lambda: tfp_iaf.DiagonalGaussian(128),
         "full_covariance": lambda: tfp_iaf.FullCovariance(128),
-        "iaf": lambda: tfp_iaf.IAF(128, num_steps=2, hidden_units=(256, 256), bijector_fn="gated", activation="relu"),
+        "iaf": lambda: tfp_iaf.IAF(128, num_flows=2, hidden_units=(256, 256), bijector_fn="gated", activation="relu"),
     }[posterior]()
     dense = [keras.layers.Dense(256, "relu") for _ in range(4)]
     return tfp_iaf.VAE(
         keras.Sequential([keras.layers.Flatten(), *dense[:2]]),
-        layer,
+        q,
         keras.Sequential([*dense[2:], keras.layers.Dense(784), keras.layers.Reshape((28, 28))]),
     )
 
 
 def mnist_resnet(posterior):
-    layer = {
+    q = {
         "diagonal": lambda: tfp_iaf.DiagonalGaussian(32),
         "full_covariance": lambda: tfp_iaf.FullCovariance(32),
-        "iaf": lambda: tfp_iaf.IAF(32, num_steps=2, hidden_units=(320, 320)),
+        "iaf": lambda: tfp_iaf.IAF(32, num_flows=2, hidden_units=(320, 320)),
     }[posterior]()
-    return tfp_iaf.VAE(tfp_iaf.layers.mnist_encoder(), layer, tfp_iaf.layers.mnist_decoder())
+    return tfp_iaf.VAE(layers.mnist_encoder(), q, layers.mnist_decoder())
 
 
 def cifar_small(posterior, inference):
@@ -86,7 +89,7 @@ flags.register_validator("case", lambda names: set(names) <= set(CASES), message
 
 
 def trainer(case, posterior, jit_compile):
-    """A function of a number of steps that trains for them and returns milliseconds a step; compiled by a first call."""
+    """A function of a number of steps that trains for them and returns milliseconds per step; compiled by a first call."""
     make_model, _, shape, largest = CASES[case]
     model = make_model(posterior)
     model.compile(keras.optimizers.Adamax(2e-3), jit_compile=jit_compile)
@@ -122,7 +125,7 @@ def measure(case):
             }
             for name in posteriors
         }
-        print(case, mode, f"{steps} steps a round", json.dumps(results[mode], indent=1), flush=True)
+        print(case, mode, f"{steps} steps per round", json.dumps(results[mode], indent=1), flush=True)
     return results
 
 

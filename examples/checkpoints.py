@@ -18,7 +18,7 @@ class Checkpoints(keras.callbacks.Callback):
     Args:
         folder: where `latest.weights.h5`, `best.weights.h5` (by `val_elbo`; averaged, where the optimizer keeps an average),
             `history.json` and, if given, `settings.json` go.
-        steps_per_epoch: optimizer steps an epoch.
+        steps_per_epoch: optimizer steps per epoch.
         settings: a dict for JSON, of what must not change between a run and its continuation; None checks nothing.
     """
 
@@ -39,7 +39,7 @@ class Checkpoints(keras.callbacks.Callback):
             if self.settings is not None:
                 self._write("settings.json", json.dumps(self.settings, indent=1))
             return 0
-        self._check_settings()
+        self.check()
         model.optimizer.build(model.trainable_variables)
         try:
             model.load_weights(latest)
@@ -50,7 +50,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.history = [row for row in rows if row["step"] <= done]
         return done // self.steps_per_epoch
 
-    def _check_settings(self):
+    def check(self):
+        """Raises a ValueError in one line if the checkpoint was written with other settings."""
         path = self.folder / "settings.json"
         if self.settings is None or not path.exists():
             return

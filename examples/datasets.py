@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 SPLITS = ("x_train", "x_valid", "x_test")
+# Of scikit-learn's digits: where validation and test begin.
+DIGITS_SPLIT = [1297, 1547]
 
 
 def load(source):
@@ -24,12 +26,33 @@ def load(source):
     return loader()
 
 
+def load_labelled(source):
+    """The splits of `load`, and their integer labels as a dict of train, valid, test.
+
+    Args:
+        source: "digits", or the path of an .npz file with arrays y_train, y_valid, y_test too.
+
+    Raises:
+        ValueError: in one line, as `load`, and if labels are missing.
+    """
+    if source == "digits":
+        return _digits(), dict(zip(("train", "valid", "test"), np.split(_shuffled_digits().target, DIGITS_SPLIT)))
+    splits = _npz(source)
+    labels = _arrays(source, ["y_train", "y_valid", "y_test"])
+    for (name, y), x in zip(labels.items(), splits.values()):
+        if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
+            raise ValueError(
+                f"--data={source}: {name} has shape {y.shape} and dtype {y.dtype}; expected one integer per image."
+            )
+    return splits, {name.removeprefix("y_"): y for name, y in labels.items()}
+
+
 def batches(x, batch_size, seed, first_step=0):
     """Endless shuffled batches of full size; batch t is the same whatever `first_step` a run starts or resumes from."""
     num_examples = len(x)
     batch_size = min(batch_size, num_examples)
-    steps_a_pass = num_examples // batch_size
-    first_pass, skipped = divmod(first_step, steps_a_pass)
+    steps_per_pass = num_examples // batch_size
+    first_pass, skipped = divmod(first_step, steps_per_pass)
 
     def shuffled(index):
         order = tf.random.experimental.stateless_shuffle(tf.range(num_examples), seed=[seed, index])
@@ -40,13 +63,20 @@ def batches(x, batch_size, seed, first_step=0):
     return passes.flat_map(shuffled).skip(skipped).map(lambda rows: tf.gather(examples, rows)).prefetch(tf.data.AUTOTUNE)
 
 
-def _digits():
+def _shuffled_digits():
+    """Scikit-learn's bunch of digits, shuffled, since neighbours come from the same writer."""
     from sklearn.datasets import load_digits
 
-    # Grey levels 0..16. Shuffled, since neighbours come from the same writer.
-    images = (load_digits().images >= 8).astype(np.uint8)
-    images = images[np.random.default_rng(0).permutation(len(images))]
-    return dict(zip(SPLITS, np.split(images, [1297, 1547])))
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.images))
+    digits.images, digits.target = digits.images[order], digits.target[order]
+    return digits
+
+
+def _digits():
+    # Grey levels 0..16.
+    images = (_shuffled_digits().images >= 8).astype(np.uint8)
+    return dict(zip(SPLITS, np.split(images, DIGITS_SPLIT)))
 
 
 def _mnist():
@@ -67,18 +97,23 @@ def _mnist():
 def _npz(path):
     if not pathlib.Path(path).is_file():
         raise ValueError(f"--data={path}: expected digits, mnist, or the path of an .npz file with {', '.join(SPLITS)}.")
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            missing = [name for name in SPLITS if name not in file.files]
-            if missing:
-                raise ValueError(f"lacks {', '.join(missing)}")
-            splits = {name: file[name] for name in SPLITS}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"--data={path}: not a readable .npz file of plain arrays {', '.join(SPLITS)} ({reason}).") from error
+    splits = _arrays(path, SPLITS)
     for name, x in splits.items():
         if x.ndim < 2 or not len(x) or x.shape[1:] != splits["x_train"].shape[1:]:
             raise ValueError(f"--data={path}: {name} has shape {x.shape}; expected [N, ...] with the same ... in every split.")
         if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or not ((x == 0) | (x == 1)).all():
             raise ValueError(f"--data={path}: {name} holds values other than 0 and 1; binarize the images first.")
     return {name: x.astype(np.uint8) for name, x in splits.items()}
+
+
+def _arrays(path, names):
+    """The named arrays of an .npz file."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file.files]
+            if missing:
+                raise ValueError(f"lacks {', '.join(missing)}")
+            return {name: file[name] for name in names}
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"--data={path}: not a readable .npz file of plain arrays {', '.join(names)} ({reason}).") from error

@@ -7,10 +7,24 @@ an IAF can do both.
     python examples/fit_banana.py --out=banana.png
 """
 
+# ruff: noqa: E402
+
 import json
 import math
 import pathlib
 import sys
+
+import command_line
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", "runs/banana.png", "Picture to write; the figures go beside it as .json.")
+flags.DEFINE_integer("steps", 2000, "Optimizer steps of each posterior.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0)
+flags.DEFINE_bool("smoke", False, "A run of seconds.")
+
+if __name__ == "__main__":
+    command_line.parse()  # The imports below take seconds.
 
 import keras
 import matplotlib
@@ -20,16 +34,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 from provenance import provenance
 
 import tfp_iaf
-
-FLAGS = flags.FLAGS
-flags.DEFINE_string("out", "runs/banana.png", "Picture to write; the figures go beside it as .json.")
-flags.DEFINE_integer("steps", 2000, "Optimizer steps of each posterior.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0)
-flags.DEFINE_bool("smoke", False, "A run of seconds.")
 
 WIDTH = 0.4
 
@@ -73,9 +80,7 @@ def density(posterior, grid):
     return np.exp(posterior.log_prob(np.ones([1, 1], np.float32), rows)).reshape(grid.shape[:2])
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+def main(_):
     if FLAGS.smoke:
         FLAGS.steps = 20
     out = pathlib.Path(FLAGS.out)
@@ -86,7 +91,7 @@ def main(argv):
     for name, layer in {
         "diagonal": lambda: tfp_iaf.DiagonalGaussian(2, seed=FLAGS.seed),
         "full covariance": lambda: tfp_iaf.FullCovariance(2, seed=FLAGS.seed),
-        "IAF": lambda: tfp_iaf.IAF(2, num_steps=4, hidden_units=(32, 32), seed=FLAGS.seed),
+        "IAF": lambda: tfp_iaf.IAF(2, num_flows=4, hidden_units=(32, 32), seed=FLAGS.seed),
     }.items():
         keras.utils.set_random_seed(FLAGS.seed)
         posterior = layer()

@@ -1,15 +1,30 @@
-"""Estimates a density with TFP's own masked autoregressive flow, on our Keras 3 network.
+"""Estimates a density by maximum likelihood, with masked autoregressive flows.
 
-`tfb.MaskedAutoregressiveFlow` (Papamakarios et al. 2017) evaluates the density of data in parallel, where an inverse
-autoregressive flow draws samples in parallel. It takes our `AutoregressiveNetwork` as it takes TFP's, which does not train in
-a Keras 3 model. Here: the two moons, each a class that the flow is conditioned on through the keyword `context`.
+`tfp_iaf.bijectors.MaskedAutoregressiveFlow` (Papamakarios et al. 2017) evaluates the density of data in parallel, where an
+inverse autoregressive flow draws samples in parallel. It stands in for `tfb.MaskedAutoregressiveFlow`, which does not see the
+weights of Keras 3 networks. Here: the two moons, each a class that the flow is conditioned on.
 
     python examples/fit_density.py --out=density.png
 """
 
+# ruff: noqa: E402
+
 import json
 import pathlib
 import sys
+
+import command_line
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", "runs/density.png", "Picture to write; the figures go beside it as .json.")
+flags.DEFINE_integer("epochs", 60, "Passes over the data.", lower_bound=1)
+flags.DEFINE_integer("num_flows", 4, "Masked autoregressive flows.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of data, weights and batches.", lower_bound=0)
+flags.DEFINE_bool("smoke", False, "A run of seconds.")
+
+if __name__ == "__main__":
+    command_line.parse()  # The imports below take seconds.
 
 import keras
 import matplotlib
@@ -20,20 +35,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
-from absl import app, flags
 from provenance import provenance
 from sklearn.datasets import make_moons
 
 import tfp_iaf
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("out", "runs/density.png", "Picture to write; the figures go beside it as .json.")
-flags.DEFINE_integer("epochs", 60, "Passes over the data.", lower_bound=1)
-flags.DEFINE_integer("num_steps", 4, "Autoregressive steps.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Seed of data, weights and batches.", lower_bound=0)
-flags.DEFINE_bool("smoke", False, "A run of seconds.")
-
-tfb = tfp.bijectors
 tfd = tfp.distributions
 
 NUM_CLASSES = 2
@@ -42,25 +48,23 @@ NUM_CLASSES = 2
 class ConditionalMAF(keras.Model):
     """log p(x | class) of a chain of masked autoregressive flows."""
 
-    def __init__(self, num_steps):
+    def __init__(self, num_flows):
         super().__init__()
         self.networks = [
-            tfp_iaf.AutoregressiveNetwork(2, 2, (64, 64), context_size=NUM_CLASSES, activation="tanh") for _ in range(num_steps)
+            tfp_iaf.AutoregressiveNetwork(2, 2, (64, 64), context_size=NUM_CLASSES, activation="tanh") for _ in range(num_flows)
         ]
 
     def distribution(self, context):
-        """p(x | class) for classes one-hot in `context`, and the arguments that its `log_prob` needs."""
-        steps, kwargs = [], {}
-        for k, network in enumerate(self.networks):
-            steps += [tfb.MaskedAutoregressiveFlow(network, name=f"maf_{k}"), tfp_iaf.ReverseOrder()]
-            kwargs[f"maf_{k}"] = {"context": context}
+        """p(x | class) for classes one-hot in `context`."""
+        flows = []
+        for network in self.networks:
+            flows += [tfp_iaf.bijectors.MaskedAutoregressiveFlow(network, context=context), tfp_iaf.ReverseOrder()]
         base = tfd.MultivariateNormalDiag(tf.zeros([2]))
-        return tfd.TransformedDistribution(base, tfb.Chain(steps)), kwargs
+        return tfd.TransformedDistribution(base, tfp.bijectors.Chain(flows))
 
     def call(self, inputs):
         x, labels = inputs
-        distribution, kwargs = self.distribution(keras.ops.one_hot(labels, NUM_CLASSES))
-        return distribution.log_prob(x, bijector_kwargs=kwargs)
+        return self.distribution(keras.ops.one_hot(labels, NUM_CLASSES)).log_prob(x)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return -tf.reduce_mean(y_pred)
@@ -71,16 +75,14 @@ def moons(seed):
     return x.astype(np.float32), labels.astype(np.int32)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+def main(_):
     if FLAGS.smoke:
         FLAGS.epochs = 2
     out = pathlib.Path(FLAGS.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(FLAGS.seed)
     data, test = moons(FLAGS.seed), moons(FLAGS.seed + 1)
-    model = ConditionalMAF(FLAGS.num_steps)
+    model = ConditionalMAF(FLAGS.num_flows)
     model.compile(keras.optimizers.Adam(2e-3), jit_compile=True)
     # Whole batches: another size would compile another step.
     batches = tf.data.Dataset.from_tensor_slices(data).shuffle(2000, seed=FLAGS.seed).batch(100).map(lambda *both: (both,))

@@ -8,7 +8,7 @@ POSTERIORS = {
 }
 
 COMMON = {
-    "num_flow_steps": 1,
+    "num_flows": 1,
     "bijector_fn": "affine",
     "weight_norm": True,
     "learning_rate": 2e-3,
@@ -39,7 +39,7 @@ PRESETS = {
         "posterior": ["diagonal", "full_covariance", "iaf"],
         "resnet_version": "final",
         "latent_size": 32,
-        "num_flow_steps": 2,
+        "num_flows": 2,
         "flow_hidden_units": ["320", "320"],
         "batch_size": 128,
         "epochs": 100,

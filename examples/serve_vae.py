@@ -27,7 +27,7 @@ def main():
     parser.add_argument("--out", default="samples.png", help="PNG to write")
     parser.add_argument("--num_samples", type=int, default=64, help="images to draw")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds draw equal images")
-    parser.add_argument("--zoom", type=int, default=8, help="screen pixels a pixel")
+    parser.add_argument("--zoom", type=int, default=8, help="screen pixels per pixel")
     args = parser.parse_args()
     if args.num_samples < 1 or args.zoom < 1:
         parser.error("--num_samples and --zoom must be at least 1")

@@ -8,23 +8,17 @@ metrics.json, curves.png, samples.png, reconstructions.png, model.keras, and sav
 stopped goes on where it was when the same command is given again.
 """
 
+# ruff: noqa: E402
+
 import functools
 import json
 import pathlib
 import sys
 import types
 
-import image_datasets
-import keras
-import numpy as np
-import training
-import vae_plots
+import command_line
 from absl import app, flags, logging
-from averaging import averaged
 from image_presets import POSTERIORS, PRESETS, values_of
-from provenance import provenance
-
-import tfp_iaf
 
 # Images that the weight-normalized layers are initialized on, and that the pictures show.
 INITIALIZATION_IMAGES = 256
@@ -41,7 +35,7 @@ flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs of a small model
 flags.DEFINE_bool("keep_best", False, "Evaluate and export the weights of the best validation bound, not the last.")
 flags.DEFINE_bool("jit_compile", None, "Compile with XLA; by default yes, but not in a --smoke run.")
 flags.DEFINE_bool("mixed_precision", False, "Compute in bfloat16, densities in float32.")
-flags.DEFINE_integer("grid_epochs", None, "Save a picture to grids/ each so many epochs.", lower_bound=1)
+flags.DEFINE_integer("grid_epochs", None, "Save a picture to grids/ every so many epochs.", lower_bound=1)
 flags.DEFINE_integer("limit_train", None, "Train on so many first images only.", lower_bound=1)
 # The values of the presets.
 flags.DEFINE_string(
@@ -57,21 +51,21 @@ flags.DEFINE_integer("latent_channels", None, "Feature maps of each latent.", lo
 flags.DEFINE_integer("patch_size", None, "By how much the first convolution divides height and width.", lower_bound=1)
 flags.DEFINE_enum("inference", None, ["bidirectional", "bottom-up"], "How latents are inferred.")
 flags.DEFINE_list("flow_filters", None, "Feature maps of the hidden layers of each IAF network; by default one of --filters.")
-flags.DEFINE_integer("num_flow_steps", None, "Steps of an IAF posterior.", lower_bound=1)
-flags.DEFINE_enum("bijector_fn", None, ["affine", "gated", "location"], "Elementwise map of the IAF steps.")
-flags.DEFINE_float("free_bits", None, "Nats a feature map of a layer.", lower_bound=0.0)
+flags.DEFINE_integer("num_flows", None, "Flows of an IAF posterior.", lower_bound=1)
+flags.DEFINE_enum("bijector_fn", None, ["affine", "gated", "location"], "Elementwise map of the IAF's flows.")
+flags.DEFINE_float("free_bits", None, "Nats per feature map of a layer.", lower_bound=0.0)
 flags.DEFINE_bool("soft_free_bits", None, "Free bits by weights that follow them.")
 flags.DEFINE_bool("weight_norm", None, "Normalize weights, initialized on training images.")
 flags.DEFINE_bool("recompute", None, "Compute activations again for the gradient: less memory, more time.")
 flags.DEFINE_float("learning_rate", None, "Learning rate of Adamax.", lower_bound=0.0)
-flags.DEFINE_integer("batch_size", None, "Images a step.", lower_bound=1)
+flags.DEFINE_integer("batch_size", None, "Images per step.", lower_bound=1)
 flags.DEFINE_integer("epochs", None, "Passes over the training images.", lower_bound=1)
 flags.DEFINE_integer("steps", None, "Steps, a multiple of 1000, instead of --epochs; validated every 1000.", lower_bound=1)
 flags.DEFINE_float("ema", None, "Momentum of the weights' moving average, which is evaluated; 0 for none.", 0.0, 0.99999)
 flags.DEFINE_bool("flip", None, "Mirror training images at random.")
 flags.DEFINE_integer("kl_warm_up_steps", None, "Steps over which the weight of the KL term rises from 0 to 1.", lower_bound=0)
-flags.DEFINE_integer("elbo_samples", None, "Samples a test image for the bound.", lower_bound=1)
-flags.DEFINE_integer("importance_samples", None, "Samples a test image for log p(x).", lower_bound=1)
+flags.DEFINE_integer("elbo_samples", None, "Samples per test image for the bound.", lower_bound=1)
+flags.DEFINE_integer("importance_samples", None, "Samples per test image for log p(x).", lower_bound=1)
 flags.DEFINE_integer(
     "importance_images", None, "Test images for log p(x), spread over all; by default all of MNIST.", lower_bound=2
 )
@@ -81,9 +75,22 @@ flags.register_validator(
     lambda values: values is None or (bool(values) and set(values) <= set(POSTERIORS)),
     message=f"expected a comma-separated list of {', '.join(POSTERIORS)}",
 )
-flags.register_validator("steps", training.is_steps, message="expected up to 1000, or a multiple of 1000")
+flags.register_validator("steps", command_line.is_steps, message="expected up to 1000, or a multiple of 1000")
 for _name in ("flow_hidden_units", "num_layers", "flow_filters"):
-    flags.register_validator(_name, training.is_widths, message="expected positive integers, like 64,64")
+    flags.register_validator(_name, command_line.is_widths, message="expected positive integers, like 64,64")
+
+if __name__ == "__main__":
+    command_line.parse()  # The imports below take seconds.
+
+import image_datasets
+import keras
+import numpy as np
+import training
+import vae_plots
+from averaging import averaged
+from provenance import provenance
+
+import tfp_iaf
 
 
 def read_settings():
@@ -112,7 +119,7 @@ def resnet_vae(settings, posterior, images):
     if posterior == "iaf":
         posterior = tfp_iaf.IAF(
             settings.latent_size,
-            num_steps=settings.num_flow_steps,
+            num_flows=settings.num_flows,
             hidden_units=integers(settings.flow_hidden_units),
             bijector_fn=settings.bijector_fn,
             seed=FLAGS.seed,
@@ -138,7 +145,7 @@ def hierarchical_vae(settings, posterior, images):
         patch_size=settings.patch_size,
         inference=settings.inference,
         posterior=posterior,
-        num_steps=settings.num_flow_steps,
+        num_flows=settings.num_flows,
         flow_filters=None if settings.flow_filters is None else integers(settings.flow_filters),
         bijector_fn=settings.bijector_fn,
         free_bits=settings.free_bits,
@@ -190,7 +197,7 @@ def plot_panels(panels, images, path):
 
 
 class Grids(keras.callbacks.Callback):
-    """Saves a picture of samples and reconstructions each `epochs` epochs."""
+    """Saves a picture of samples and reconstructions every `epochs` epochs."""
 
     def __init__(self, epochs, label, images, folder):
         super().__init__()
@@ -235,8 +242,8 @@ def run(name, settings, images, folder):
         | {"training_images": len(x_train)},
         callbacks=[Grids(FLAGS.grid_epochs, label, images, folder / "grids")] if FLAGS.grid_epochs else [],
     )
-    seconds = training.median_seconds_a_step(history)
-    steps_a_pass = max(1, len(x_train) // settings.batch_size)
+    seconds = training.median_seconds_per_step(history)
+    steps_per_pass = max(1, len(x_train) // settings.batch_size)
     test = training.evaluate(
         model,
         images.splits["x_test"],
@@ -258,7 +265,7 @@ def run(name, settings, images, folder):
         | {"jit_compile": model.jit_compile, "mixed_precision": FLAGS.mixed_precision},
         "steps": history[-1]["step"],
         "parameters": training.num_parameters(model),
-        "seconds_per_epoch": None if seconds is None else seconds * steps_a_pass,
+        "seconds_per_epoch": None if seconds is None else seconds * steps_per_pass,
         "seconds_per_step": seconds,
         "validation_elbo": validation,
         "test": test,
@@ -312,9 +319,7 @@ def table(results):
     return training.markdown_table(headers, rows)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+def main(_):
     # TensorFlow reports each export in a dozen lines, and takes training several models for retracing.
     logging.set_verbosity(logging.ERROR)
     if FLAGS.mixed_precision:

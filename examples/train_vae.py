@@ -6,19 +6,14 @@ Each posterior gets a folder below --logdir: metrics.json, curves.png, samples.p
 saved_model/ (see serve_vae.py). A run that was stopped goes on where it was when the same command is given again.
 """
 
+# ruff: noqa: E402
+
 import json
 import pathlib
 import sys
 
-import datasets
-import keras
-import numpy as np
-import training
-import vae_plots
+import command_line
 from absl import app, flags, logging
-from provenance import provenance
-
-import tfp_iaf
 
 POSTERIORS = {
     "diagonal": "diagonal",
@@ -32,12 +27,12 @@ flags.DEFINE_list("posterior", ["iaf"], f"Posteriors to train, in turn; any of {
 flags.DEFINE_integer("latent_size", 32, "Size of z.", lower_bound=2)
 flags.DEFINE_list("hidden_units", ["256", "256"], "Widths of the encoder's hidden layers; the decoder mirrors them.")
 flags.DEFINE_string("activation", "elu", "Activation of all hidden layers, a Keras name.")
-flags.DEFINE_integer("num_flow_steps", 2, "Steps of the IAF posterior.", lower_bound=1)
+flags.DEFINE_integer("num_flows", 2, "Flows of the IAF posterior.", lower_bound=1)
 flags.DEFINE_list("flow_hidden_units", ["256", "256"], "Widths of each IAF network's hidden layers.")
-flags.DEFINE_enum("bijector_fn", "affine", ["affine", "gated", "location"], "Elementwise map of the IAF steps.")
+flags.DEFINE_enum("bijector_fn", "affine", ["affine", "gated", "location"], "Elementwise map of the IAF's flows.")
 flags.DEFINE_enum("optimizer", "adamax", ["adam", "adamax", "rmsprop"], "rmsprop is centered, with rho 0.99.")
 flags.DEFINE_float("learning_rate", 2e-3, "Learning rate.", lower_bound=0.0)
-flags.DEFINE_integer("batch_size", 128, "Examples a step.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 128, "Examples per step.", lower_bound=1)
 flags.DEFINE_integer("epochs", 20, "Passes over the training data.", lower_bound=1)
 flags.DEFINE_integer(
     "steps", None, "Optimizer steps, a multiple of 1000, instead of --epochs; validated every 1000.", lower_bound=1
@@ -45,29 +40,39 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("kl_warm_up_steps", 0, "Steps over which the weight of the KL term rises from 0 to 1.", lower_bound=0)
 flags.DEFINE_bool("keep_best", False, "Evaluate and export the weights of the best validation bound, not the last.")
 flags.DEFINE_bool("jit_compile", True, "Compile with XLA.")
-flags.DEFINE_integer("importance_samples", 128, "Samples an example for log p(x).", lower_bound=1)
+flags.DEFINE_integer("importance_samples", 128, "Samples per example for log p(x).", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of weights, noise and data order.", lower_bound=0)
 flags.DEFINE_string("logdir", "runs/vae", "Folder of the results.")
 flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs on a few digits.")
 
-
+flags.register_validator(
+    "data",
+    lambda source: source in ("digits", "mnist") or pathlib.Path(source).is_file(),
+    message="expected digits, mnist, or the path of an .npz file",
+)
 flags.register_validator(
     "posterior",
     lambda values: bool(values) and set(values) <= set(POSTERIORS),
     message=f"expected a comma-separated list of {', '.join(POSTERIORS)}",
 )
-flags.register_validator(
-    "steps",
-    training.is_steps,
-    message="expected up to 1000, or a multiple of 1000",
-)
-flags.register_validator(
-    "activation",
-    lambda name: callable(getattr(keras.activations, name, None)),
-    message="expected the name of a Keras activation",
-)
-flags.register_validator("hidden_units", training.is_widths, message="expected positive integers, like 256,256")
-flags.register_validator("flow_hidden_units", training.is_widths, message="expected positive integers, like 256,256")
+flags.register_validator("steps", command_line.is_steps, message="expected up to 1000, or a multiple of 1000")
+for _name in ("hidden_units", "flow_hidden_units"):
+    flags.register_validator(_name, command_line.is_widths, message="expected positive integers, like 256,256")
+
+if __name__ == "__main__":
+    command_line.parse()  # The imports below take seconds.
+
+import datasets
+import keras
+import numpy as np
+import training
+import vae_plots
+from provenance import provenance
+
+import tfp_iaf
+
+# What may change when a run is continued.
+NOT_OF_THE_CHECKPOINT = ("posterior", "epochs", "steps", "keep_best", "jit_compile", "importance_samples", "logdir")
 
 
 def mlp(widths, name):
@@ -80,7 +85,7 @@ def make_model(posterior, data_shape):
     if posterior == "iaf":
         posterior = tfp_iaf.IAF(
             FLAGS.latent_size,
-            num_steps=FLAGS.num_flow_steps,
+            num_flows=FLAGS.num_flows,
             hidden_units=[int(width) for width in FLAGS.flow_hidden_units],
             bijector_fn=FLAGS.bijector_fn,
             activation=FLAGS.activation,
@@ -99,11 +104,20 @@ def make_model(posterior, data_shape):
     optimizer = {
         "adam": lambda rate: keras.optimizers.Adam(rate),
         "adamax": lambda rate: keras.optimizers.Adamax(rate),
-        # An epsilon this small makes the mean loss equivalent to the summed loss of the published small-MLP runs.
+        # The published small-MLP runs sum the loss over the batch and add 1e-8 outside of the root. Here the loss is a mean, so
+        # its gradients are smaller by the batch size, and Keras adds epsilon inside of the root. No value makes the two equal;
+        # with this one epsilon is negligible in both wherever a gradient of the summed loss exceeds about 1e-3.
         "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, rho=0.99, centered=True, epsilon=1e-12),
     }[FLAGS.optimizer](FLAGS.learning_rate)
     model.compile(optimizer, jit_compile=FLAGS.jit_compile)
     return model
+
+
+def kept_settings(splits):
+    """What must be the same when a run is continued: every flag of this file but those that may change, and the data."""
+    named = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
+    kept = {name: value for name, value in named.items() if name not in NOT_OF_THE_CHECKPOINT}
+    return {**kept, "training_images": len(splits["x_train"])}
 
 
 def run(name, splits, folder):
@@ -123,8 +137,9 @@ def run(name, splits, folder):
         steps=FLAGS.steps,
         kl_warm_up_steps=FLAGS.kl_warm_up_steps,
         keep_best=FLAGS.keep_best,
+        settings=kept_settings(splits),
     )
-    seconds = training.median_seconds_a_step(history)
+    seconds = training.median_seconds_per_step(history)
     metrics = {
         "data": FLAGS.data,
         "posterior": name,
@@ -163,12 +178,12 @@ def table(results):
     return training.markdown_table(headers, rows)
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+def main(_):
     # TensorFlow reports each export in a dozen lines, and takes training several models for retracing.
     logging.set_verbosity(logging.ERROR)
     try:
+        if not callable(getattr(keras.activations, FLAGS.activation, None)):
+            raise ValueError(f"--activation={FLAGS.activation}: expected the name of a Keras activation.")
         splits = datasets.load("digits" if FLAGS.smoke else FLAGS.data)
         if FLAGS.smoke:
             splits = {name: x[:200] for name, x in splits.items()}

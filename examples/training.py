@@ -8,10 +8,9 @@ import checkpoints
 import datasets
 import numpy as np
 from averaging import ValidateAverage
+from command_line import STEPS_BETWEEN_VALIDATIONS
 
 import tfp_iaf
-
-STEPS_BETWEEN_VALIDATIONS = 1000
 
 
 def fit(
@@ -30,7 +29,7 @@ def fit(
     settings=None,
     callbacks=(),
 ):
-    """Fits a built and compiled model, from its checkpoint if there is one; returns the history, one row an epoch.
+    """Fits a built and compiled model, from its checkpoint if there is one; returns the history, one row per epoch.
 
     The model ends with the weights to evaluate: of the best validation bound with `keep_best`, else the last; averaged where
     the optimizer keeps an average.
@@ -39,7 +38,7 @@ def fit(
         model: a `tfp_iaf` model.
         splits: arrays x_train and x_valid.
         folder: the checkpoint goes to `checkpoint/` in it.
-        batch_size: examples a step.
+        batch_size: examples per step.
         seed: of the order of the data.
         epochs: passes over the training data.
         steps: optimizer steps instead of `epochs`; validated every 1000.
@@ -50,9 +49,9 @@ def fit(
         settings: what the checkpoint must have been written with, a dict for JSON; None for anything.
         callbacks: more Keras callbacks.
     """
-    steps_a_pass = max(1, len(splits["x_train"]) // batch_size)
-    total = steps or epochs * steps_a_pass
-    steps_per_epoch = min(total, STEPS_BETWEEN_VALIDATIONS) if steps else steps_a_pass
+    steps_per_pass = max(1, len(splits["x_train"]) // batch_size)
+    total = steps or epochs * steps_per_pass
+    steps_per_epoch = min(total, STEPS_BETWEEN_VALIDATIONS) if steps else steps_per_pass
     if settings is not None:
         settings = {**settings, "steps_per_epoch": steps_per_epoch}
     saver = checkpoints.Checkpoints(folder / "checkpoint", steps_per_epoch, settings)
@@ -87,12 +86,13 @@ def fit(
 def evaluate(model, x, *, importance_samples, elbo_samples=16, importance_images=None, max_rows=4096):
     """Bound and log-likelihood of x in nats, each with the standard error of its mean over the examples.
 
-    With `importance_images` log p(x) is that of so many examples, spread over x, and their bound stands beside it.
+    With `importance_images` log p(x) is that of so many examples, spread over x, and their bound stands beside it. x may be a
+    tuple (x, condition).
     """
-    options = {"max_rows": max_rows, "verbose": sys.stdout.isatty()}
-    elbo = tfp_iaf.evaluation.elbo(model, x, num_samples=elbo_samples, **options)
-    rows = slice(None) if importance_images is None else spread(len(x), importance_images)
-    log_likelihood = tfp_iaf.evaluation.log_likelihood(model, x[rows], importance_samples, **options)
+    elbo = tfp_iaf.evaluation.elbo(model, x, num_samples=elbo_samples, max_rows=max_rows)
+    rows = np.arange(len(elbo)) if importance_images is None else spread(len(elbo), importance_images)
+    chosen = tuple(part[rows] for part in x) if isinstance(x, tuple) else x[rows]
+    log_likelihood = tfp_iaf.evaluation.log_likelihood(model, chosen, importance_samples, max_rows=max_rows)
     results = {"elbo": _summary(elbo), "log_likelihood": _summary(log_likelihood)}
     if len(log_likelihood) < len(elbo):
         results["log_likelihood"]["examples"] = len(log_likelihood)
@@ -111,7 +111,7 @@ def _summary(values):
     return {"mean": mean, "standard_error": error}
 
 
-def median_seconds_a_step(history):
+def median_seconds_per_step(history):
     """Median over the epochs; None after a single one, since the first includes compiling."""
     timed = [row["seconds"] / (row["step"] - before["step"]) for before, row in itertools.pairwise(history)]
     return statistics.median(timed) if timed else None
@@ -135,13 +135,3 @@ def markdown_table(headers, rows):
 def with_error(figure, digits=2):
     """A mean and its standard error, as text."""
     return f"{figure['mean']:.{digits}f} ± {figure['standard_error']:.{digits}f}"
-
-
-def is_widths(values):
-    """Whether a list flag, if given, holds positive integers."""
-    return values is None or all(value.isdigit() and int(value) > 0 for value in values)
-
-
-def is_steps(steps):
-    """Whether a number of steps, if given, fits the validations."""
-    return steps is None or steps <= STEPS_BETWEEN_VALIDATIONS or steps % STEPS_BETWEEN_VALIDATIONS == 0

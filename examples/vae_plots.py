@@ -11,7 +11,7 @@ import tfp_iaf
 
 
 def plot_curves(histories, path, bits_of=None):
-    """Training and validation bound against optimizer steps, one colour a run; `histories` is name -> rows.
+    """Training and validation bound against optimizer steps, one colour per run; `histories` is name -> rows.
 
     In nats, or with `bits_of`, the shape of an image, in bits per dimension.
     """
@@ -37,23 +37,24 @@ def plot_curves(histories, path, bits_of=None):
     plt.close(figure)
 
 
-def plot_images(rows, titles, path, grey="gray_r"):
-    """A picture with one titled panel for each element of `rows`, an array of images drawn as a square-ish grid.
+def plot_images(rows, titles, path, grey="gray_r", columns=None):
+    """A picture with one titled panel for each element of `rows`, an array of images drawn as a grid of `columns`, by default
+    about square.
 
     Images are `[N, H, W]` or `[N, H, W, C]` with values in [0, 1]; C = 3 is drawn in colour, C = 1 in the colour map `grey`.
     """
     figure, panels = plt.subplots(1, len(rows), figsize=(3.2 * len(rows), 3.5), layout="constrained", squeeze=False)
     for panel, images, title in zip(panels[0], rows, titles):
-        panel.imshow(_grid(np.asarray(images)), cmap=grey, vmin=0.0, vmax=1.0, interpolation="nearest")
+        panel.imshow(_grid(np.asarray(images), columns), cmap=grey, vmin=0.0, vmax=1.0, interpolation="nearest")
         panel.set_title(title)
         panel.set_axis_off()
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
-def _grid(images):
+def _grid(images, columns=None):
     """One image of all images, with a pixel of space between them."""
-    columns = int(np.ceil(np.sqrt(len(images))))
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
     rows = int(np.ceil(len(images) / columns))
     height, width, *channels = images.shape[1:]
     canvas = np.full([rows * (height + 1), columns * (width + 1), *channels], 0.15)

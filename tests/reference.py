@@ -13,8 +13,8 @@ def elu(x):
 def made(weights, order, y, context, num_params):
     """Parameters [D, P] of a masked network with ELU hidden layers.
 
-    `weights` is a dict: "layers", a list of (kernel, bias), the last of them the output, and "context", a kernel or None;
-    `order[i]` is the position of entry i in the input order, from 1.
+    `weights` is a dict: "layers", a list of (kernel, bias), the last of them the output, and "contexts", for each of them the
+    context's kernel or None; `order[i]` is the position of entry i in the input order, from 1.
     """
     size = len(y)
     values, degrees = list(y), list(order)
@@ -28,9 +28,9 @@ def made(weights, order, y, context, num_params):
             for i, value in enumerate(values):
                 if degrees[i] <= new_degrees[unit]:
                     total += value * kernel[i, unit]
-            if index == 0 and context is not None:
+            if weights["contexts"][index] is not None:
                 for i, value in enumerate(context):
-                    total += value * weights["context"][i, unit]
+                    total += value * weights["contexts"][index][i, unit]
             new_values.append(elu(total))
         values, degrees = new_values, new_degrees
     kernel, bias = weights["layers"][-1]
@@ -42,9 +42,9 @@ def made(weights, order, y, context, num_params):
             for i, value in enumerate(values):
                 if degrees[i] < order[entry]:
                     total += value * kernel[i, column]
-            if context is not None and len(weights["layers"]) == 1:
+            if weights["contexts"][-1] is not None:
                 for i, value in enumerate(context):
-                    total += value * weights["context"][i, column]
+                    total += value * weights["contexts"][-1][i, column]
             parameters[entry, p] = total
     return parameters
 
@@ -76,7 +76,7 @@ def conv_made(weights, y, context, num_params):
                 if is_before or (is_own and may_read):
                     total += values[other_row, other_column, i] * kernel[num_rows - 1 - up, across, i, output]
             if index == 0 and context is not None:
-                total += context[row, column] @ weights["context"][:, output]
+                total += context[row, column] @ weights["contexts"][0][:, output]
             new_values[row, column, output] = total if is_last else elu(total)
         values, degrees = new_values, new_degrees
     return values.reshape([height, width, channels, num_params])
@@ -118,5 +118,5 @@ def weights_of(network):
     layers = [*network.hidden_layers, network.output_layer]
     return {
         "layers": [(layer.kernel.numpy(), layer.bias.numpy()) for layer in layers],
-        "context": None if network.context_kernel is None else network.context_kernel.numpy(),
+        "contexts": [None if kernel is None else kernel.numpy() for kernel in network.context_kernels],
     }

@@ -1,14 +1,19 @@
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from tests import properties
-from tfp_iaf import VAE, objectives, serving
-from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance
+from tests import own_models, properties
+from tfp_iaf import VAE, bijectors, models, objectives, serving
+from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance, Posterior
+
+tfd = tfp.distributions
+TASKS = {"encode", "decode", "sample", "elbo", "posterior_log_prob", "log_likelihood"}
 
 POSTERIORS = {
     "diagonal": lambda: DiagonalGaussian(3),
@@ -25,16 +30,24 @@ def model_and_data(posterior):
     return model, (np.random.default_rng(0).random([7, 6]) < 0.5).astype(np.float32)
 
 
+def exported(model, folder):
+    """The model as it is served."""
+    serving.export(model, folder / "saved", overwrite=True)
+    return tf.saved_model.load(str(folder / "saved"))
+
+
+def tasks_of(loaded):
+    return {name for name in loaded.signatures if name != "serving_default"}
+
+
 @pytest.mark.parametrize("posterior", POSTERIORS.values(), ids=POSTERIORS)
 def test_signatures_equal_the_model(posterior, tmp_path):
     model, x = model_and_data(posterior)
-    serving.export(model, tmp_path / "saved")
-    loaded = tf.saved_model.load(str(tmp_path / "saved"))
-    tasks = {"encode", "decode", "sample", "elbo", "posterior_log_prob", "log_likelihood"}
-    assert tasks <= set(loaded.signatures)
+    loaded = exported(model, tmp_path)
+    assert tasks_of(loaded) == TASKS
     seed = tf.constant([4, 2])
     for rows in (1, 7):  # Any batch size.
-        z, log_q = model.posterior(model.encode(x[:rows]), seed=seed)
+        z, log_q = model.posterior_sample(x[:rows], seed=seed)
         encoded = loaded.encode(x[:rows], seed)
         np.testing.assert_allclose(encoded["z"], z, atol=1e-5)
         np.testing.assert_allclose(encoded["log_q"], log_q, atol=1e-5)
@@ -56,7 +69,7 @@ def test_signatures_equal_the_model(posterior, tmp_path):
 
 
 def test_seeds_are_inputs(tmp_path):
-    model, x = model_and_data(POSTERIORS["IAF"])
+    model, x = model_and_data(POSTERIORS["diagonal"])
     serving.export(model, tmp_path / "saved")
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     first, again, other = (loaded.encode(x, tf.constant([0, s]))["z"] for s in (1, 1, 2))
@@ -64,8 +77,198 @@ def test_seeds_are_inputs(tmp_path):
     assert np.abs(first - other).max() > 1e-2
 
 
+def test_inputs_have_the_names_of_the_documentation(tmp_path):
+    model, x = model_and_data(POSTERIORS["diagonal"])
+    loaded = exported(model, tmp_path)
+    seed = tf.constant([0, 1])
+    named = {name: set(loaded.signatures[name].structured_input_signature[1]) for name in TASKS}
+    assert named == {
+        "encode": {"x", "seed"},
+        "decode": {"z"},
+        "sample": {"num_samples", "seed"},
+        "elbo": {"x", "seed"},
+        "posterior_log_prob": {"x", "z"},
+        "log_likelihood": {"x", "num_samples", "seed"},
+    }
+    # In order, and by name.
+    z = loaded.encode(x=x, seed=seed)["z"]
+    np.testing.assert_array_equal(z, loaded.encode(x, seed)["z"])
+    np.testing.assert_array_equal(loaded.decode(z=z)["mean"], loaded.decode(z)["mean"])
+    assert loaded.sample(num_samples=3, seed=seed)["mean"].shape == (3, 6)
+
+
+def test_conditional_models(tmp_path):
+    model = own_models.conditional_vae(FullCovariance(2))
+    properties.randomize(model)
+    rng = np.random.default_rng(0)
+    x, condition = rng.integers(0, 2, [7, 6]).astype(np.float32), rng.normal(size=[7, 3]).astype(np.float32)
+    loaded, seed = exported(model, tmp_path), tf.constant([4, 2])
+    assert tasks_of(loaded) == TASKS
+    for name in TASKS:
+        assert "condition" in loaded.signatures[name].structured_input_signature[1]
+    z, log_q = model.posterior_sample((x, condition), seed=seed)
+    encoded = loaded.encode(x, seed, condition)
+    np.testing.assert_allclose(encoded["z"], z, atol=1e-5)
+    np.testing.assert_allclose(loaded.posterior_log_prob(x, z, condition)["log_prob"], log_q, atol=1e-4)
+    np.testing.assert_allclose(loaded.decode(z, condition)["mean"], model.mean(z, condition), atol=1e-5)
+    terms = model.elbo_terms((x, condition), seed=seed)
+    np.testing.assert_allclose(loaded.elbo(x, seed, condition)["kl"], terms["kl"][0], atol=1e-4)
+    assert loaded.log_likelihood(x, 3, seed, condition)["log_likelihood"].shape == (7,)
+    # A row for each sample, or one that all share.
+    for rows in (condition, condition[:1]):
+        np.testing.assert_allclose(loaded.sample(7, seed, rows)["mean"], model.sample(7, seed, condition=rows), atol=1e-5)
+    bad = np.array(condition)
+    bad[2] = np.nan
+    assert np.isnan(loaded.elbo(x, seed, bad)["elbo"]).tolist() == [i == 2 for i in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "outputs", "good", "bad"),
+    [("bernoulli", 6, 1.0, 0.5), ("discretized_logistic", 12, 255.0, 0.25), ("normal", 12, 0.3, np.inf)],
+)
+def test_data_out_of_range_give_nan(likelihood, outputs, good, bad, tmp_path):
+    model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(outputs), likelihood)
+    model.build((None, 6))
+    loaded, seed = exported(model, tmp_path), tf.constant([0, 1])
+    x = np.full([3, 6], good, np.float32)
+    z = loaded.encode(x, seed)["z"]
+    assert np.isfinite(z).all()
+    x[1, 4] = bad
+    outputs = {
+        **loaded.encode(x, seed),
+        **loaded.elbo(x, seed),
+        **loaded.posterior_log_prob(x, z),
+        **loaded.log_likelihood(x, 2, seed),
+    }
+    assert len(outputs) == 7
+    for name, value in outputs.items():
+        is_nan = np.isnan(np.reshape(value, [3, -1]))
+        assert is_nan.any(axis=1).tolist() == is_nan.all(axis=1).tolist() == [False, True, False], name
+
+
+class WithoutInverse(bijectors.FlowBijector):
+    """z = sinh(y), which a user gave no inverse."""
+
+    def __init__(self):
+        super().__init__(forward_min_event_ndims=1, parameters={}, name="without_inverse")
+
+    def forward_and_log_det(self, y):
+        return tf.sinh(y), tf.reduce_sum(tf.math.log(tf.cosh(y)), axis=-1)
+
+
+class SinhPosterior(Posterior):
+    def flows(self, flow_inputs):
+        return [WithoutInverse()]
+
+
+def test_a_posterior_without_an_inverse_leaves_out_its_density_of_given_latents(tmp_path):
+    model = VAE(keras.layers.Dense(8), SinhPosterior(2), keras.layers.Dense(6))
+    model.build((None, 6))
+    loaded = exported(model, tmp_path)
+    assert tasks_of(loaded) == TASKS - {"posterior_log_prob"}
+    assert loaded.sample(2, [0, 1])["mean"].shape == (2, 6)
+
+
+def quantized(loc):
+    return tfd.Independent(tfd.QuantizedDistribution(tfd.Normal(loc, 1.0)), 1)
+
+
+def test_a_likelihood_without_a_mean_gives_its_parameters(tmp_path):
+    model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(6), likelihood=quantized)
+    model.build((None, 6))
+    loaded, seed = exported(model, tmp_path), tf.constant([0, 1])
+    assert tasks_of(loaded) == TASKS
+    samples = loaded.sample(3, seed)
+    assert set(samples) == {"z", "parameters"}
+    np.testing.assert_allclose(samples["parameters"], loaded.decode(samples["z"])["parameters"], atol=1e-5)
+    assert set(loaded.decode(samples["z"])) == {"parameters"}
+
+
+def test_a_users_own_model(tmp_path):
+    x, seed = np.random.default_rng(0).normal(size=[5, 3]).astype(np.float32), tf.constant([0, 1])
+    model = own_models.LinearGaussian()
+    model.build((None, 3))
+    loaded = exported(model, tmp_path)
+    assert tasks_of(loaded) == {"elbo", "log_likelihood"}
+    np.testing.assert_allclose(loaded.elbo(x, seed)["elbo"], model.log_prob(x), rtol=1e-4)
+    model = own_models.WholeLinearGaussian()
+    model.build((None, 3))
+    loaded = exported(model, tmp_path)
+    assert tasks_of(loaded) == TASKS - {"posterior_log_prob"}
+    np.testing.assert_allclose(loaded.log_likelihood(x, 4, seed)["log_likelihood"], model.log_prob(x), rtol=1e-4)
+    samples = loaded.sample(4, seed)
+    np.testing.assert_allclose(samples["mean"], samples["z"] @ own_models.LOADINGS.T, rtol=1e-4)
+
+
+def test_what_fails_in_a_graph_is_not_left_out_without_a_word(tmp_path):
+    class WithNumpy(own_models.WholeLinearGaussian):
+        def decode(self, z, condition=None, training=False):
+            return tf.constant(np.asarray(z) @ own_models.LOADINGS.T)
+
+    model = WithNumpy()
+    model.build((None, 3))
+    with pytest.raises(NotImplementedError, match="NumPy"):
+        serving.export(model, tmp_path / "saved")
+    assert not list(tmp_path.iterdir())
+
+
+def test_conditional_densities(tmp_path):
+    model = models.ConditionalDensity(keras.layers.Dense(8), IAF(2, hidden_units=(8,)))
+    model.build(((None, 2), (None, 3)))
+    properties.randomize(model)
+    rng = np.random.default_rng(0)
+    y, condition = rng.normal(size=[5, 2]).astype(np.float32), rng.normal(size=[5, 3]).astype(np.float32)
+    loaded, seed = exported(model, tmp_path), tf.constant([0, 1])
+    assert tasks_of(loaded) == {"log_prob", "sample"}
+    np.testing.assert_allclose(loaded.log_prob(y, condition)["log_prob"], model.log_prob(y, condition), atol=1e-4)
+    samples = loaded.sample(4, seed, condition)["y"]
+    assert samples.shape == (4, 5, 2)
+    np.testing.assert_allclose(samples, model.sample(4, seed, condition=condition), atol=1e-5)
+    y[3, 1] = np.nan
+    assert np.isnan(loaded.log_prob(y, condition)["log_prob"]).tolist() == [False, False, False, True, False]
+
+
+def test_eight_threads_on_one_served_model(tmp_path):
+    model, x = model_and_data(POSTERIORS["IAF"])
+    loaded = exported(model, tmp_path)
+    failures, start = [], threading.Barrier(8)
+
+    def answers(rows, seed):
+        z = loaded.encode(x[:rows], seed)
+        return [
+            z["z"],
+            loaded.posterior_log_prob(x[:rows], z["z"])["log_prob"],
+            loaded.sample(rows, seed)["mean"],
+            loaded.log_likelihood(x[:rows], 3, seed)["log_likelihood"],
+        ]
+
+    expected = {i: answers(1 + i % 4, tf.constant([0, i])) for i in range(8)}
+
+    def work(i):
+        try:
+            start.wait()
+            for _ in range(20):
+                for ours, alone in zip(answers(1 + i % 4, tf.constant([0, i])), expected[i]):
+                    np.testing.assert_allclose(ours, alone, rtol=1e-5, atol=1e-6)
+        except Exception as error:
+            failures.append(error)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not failures
+
+
+def test_other_models_are_refused_in_one_line(tmp_path):
+    with pytest.raises(TypeError, match=r"Only a models\.ElboModel or a models\.ConditionalDensity .*got Sequential"):
+        serving.export(keras.Sequential([keras.layers.Dense(2)]), tmp_path / "saved")
+    assert not list(tmp_path.iterdir())
+
+
 def test_loads_in_a_process_with_tensorflow_alone(tmp_path):
-    model, _ = model_and_data(POSTERIORS["IAF"])
+    model, _ = model_and_data(POSTERIORS["full covariance"])
     serving.export(model, tmp_path / "saved")
     script = f"""
 import sys

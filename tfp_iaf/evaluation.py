@@ -1,15 +1,20 @@
 """Evaluation of a trained model: the bound and the importance-sampled log-likelihood of each example."""
 
 import math
+import sys
+import threading
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf import objectives
+from tfp_iaf import noise, objectives
 from tfp_iaf._arguments import integer
+from tfp_iaf.models import ElboModel
 
 __all__ = ["bits_per_dim", "elbo", "log_likelihood", "mean_and_standard_error"]
+
+_BUILDING = threading.Lock()
 
 
 def log_likelihood(
@@ -21,81 +26,125 @@ def log_likelihood(
     seed=0,
     verbose=True,
     return_standard_error=False,
+    return_effective_sample_size=False,
     jit_compile=None,
 ):
     """log p(x) of each example by importance sampling, in nats.
 
     ```none
     log p(x) ~ log (1/S) sum_s w_s,   w_s = p(x|z_s) p(z_s) / q(z_s|x),   z_s ~ q(z|x)
+    standard error        = std(w) / (sqrt(S) mean(w))      (the delta method)
+    effective sample size = (sum_s w_s)^2 / sum_s w_s^2     (between 1 and S)
     ```
 
-    A lower bound on log p(x) in expectation, tighter with more samples. Its Monte Carlo standard error is, by the delta
-    method, std(w) / (sqrt(S) mean(w)); where q lacks mass that p(z|x) has, the estimate is low and so is its error.
+    In expectation the estimate is a lower bound on log p(x), and it gets tighter with more samples.
 
-    One function is compiled for all batches and samples; `max_rows` decoder rows at a time bound its memory.
+    The standard error is too small where few samples carry most of the weight: q then lacks mass that p(z|x) has, the
+    estimate is low, and the samples do not show by how much. With weights of heavy tails it was measured 1.3 to 1.4 times too
+    small. The effective sample size shows this: if it is far below S for many examples, take more samples, or train a more
+    flexible posterior.
+
+    A conditional model is evaluated at (x, condition), and gives log p(x|condition). A `models.ConditionalDensity` has no
+    latents: its estimate is exact for any number of samples.
+
+    The first call compiles one function for all batches and samples, and later calls of the same sizes use it again. It is
+    kept with the model. `max_rows` bounds the memory: so many rows pass the decoder at a time.
 
     Args:
-        model: a built `models.VAE` or `models.HierarchicalVAE`.
-        x: `[N, ...]`, an array or tensor.
-        num_samples: S, posterior samples an example.
-        batch_size: examples at a time.
+        model: a `models.VAE`, a `models.HierarchicalVAE`, or another `models.ElboModel`.
+        x: `[N, ...]`, an array, a tensor, a list or a DataFrame; a tuple (x, condition) of those, for a conditional model; or a
+            finite, batched `tf.data.Dataset` with elements x, (x,) or ((x, condition),).
+        num_samples: S, the number of posterior samples per example.
+        batch_size: examples at a time. A dataset is batched anew.
         max_rows: samples times examples at a time.
-        seed: integer; equal seeds (and equal sizes above) give equal estimates.
-        verbose: whether to show a progress bar.
+        seed: an integer, or an int32 pair; equal seeds (and equal sizes above) give equal estimates.
+        verbose: whether to show a progress bar in a terminal or notebook. Nothing is written to files and pipes.
         return_standard_error: whether to return the Monte Carlo standard error of every example too.
+        return_effective_sample_size: whether to return the effective sample size of every example too.
         jit_compile: whether to compile with XLA; None does as the model was compiled.
 
     Returns:
-        A float64 array `[N]`; with `return_standard_error` one of shape `[2, N]`, the values and their errors.
+        A float64 array `[N]`; with one of the `return_` arguments `[2, N]`, and with both `[3, N]`: the values, their
+        standard errors, their effective sample sizes.
 
     Raises:
-        ValueError: for an empty x, NaN data (under a Bernoulli likelihood non-binary data), or sizes below 1.
+        TypeError: if the model is no `models.ElboModel`.
+        ValueError: for an empty x, data that the model's likelihood cannot score, an unbatched or infinite dataset, a
+            condition that is missing or not asked for, or sizes below 1.
 
-    Source: Burda et al. 2016, equation 8; Rezende et al. 2014, appendix E.
+    Source: Burda et al. 2016, equation 8; Rezende et al. 2014, appendix E. Effective sample size: Kong 1992.
 
     >>> from tfp_iaf import models, posteriors
     >>> model = models.VAE(keras.layers.Dense(8), posteriors.DiagonalGaussian(2), keras.layers.Dense(6))
-    >>> log_likelihood(model, np.ones([10, 6]), num_samples=50, verbose=False).shape
+    >>> log_likelihood(model, np.ones([10, 6]), num_samples=50).shape
     (10,)
+    >>> values, sizes = log_likelihood(model, np.ones([10, 6]), num_samples=50, return_effective_sample_size=True)
+    >>> bool((sizes <= 50.0).all())
+    True
     """
-
     if return_standard_error and num_samples == 1:
         raise ValueError("A standard error takes at least two samples: raise num_samples, or leave return_standard_error off.")
 
     def reduce(log_w):
         log_mean = objectives.importance_weighted_bound(log_w).numpy()
-        # E[w^2] / E[w]^2 - 1, the squared coefficient of variation of the weights.
-        relative_variance = np.expm1(objectives.importance_weighted_bound(2.0 * log_w).numpy() - 2.0 * log_mean)
-        if not return_standard_error:
-            return log_mean
-        return np.stack([log_mean, np.sqrt(np.maximum(relative_variance, 0.0) / (num_samples - 1))])
+        # E[w^2] / E[w]^2, one plus the squared coefficient of variation of the weights; NaN where every weight is zero.
+        with np.errstate(invalid="ignore"):
+            second_moment = np.exp(objectives.importance_weighted_bound(2.0 * log_w).numpy() - 2.0 * log_mean)
+        results = [log_mean]
+        if return_standard_error:
+            results.append(np.sqrt(np.maximum(second_moment - 1.0, 0.0) / (num_samples - 1)))
+        if return_effective_sample_size:
+            results.append(np.clip(num_samples / second_moment, 1.0, num_samples))
+        return np.stack(results) if len(results) > 1 else log_mean
 
-    return _reduce_log_weights(reduce, model, x, num_samples, batch_size, max_rows, seed, verbose, jit_compile)
+    return _reduce_log_weights(
+        reduce,
+        model,
+        x,
+        num_samples=num_samples,
+        batch_size=batch_size,
+        max_rows=max_rows,
+        seed=seed,
+        verbose=verbose,
+        jit_compile=jit_compile,
+    )
 
 
 def elbo(model, x, num_samples=16, batch_size=128, max_rows=4096, seed=0, verbose=True, jit_compile=None):
     """The evidence lower bound of each example, its expectation over q(z|x) estimated with `num_samples` samples, in nats.
 
-    Arguments, result and errors as in `log_likelihood`.
+    ```none
+    elbo(x) ~ (1/S) sum_s (log p(x|z_s) + log p(z_s) - log q(z_s|x)),   z_s ~ q(z|x)
+    ```
+
+    Arguments, result and errors are those of `log_likelihood`.
+
+    Source: Kingma and Welling 2014, equation 7.
 
     >>> from tfp_iaf import models, posteriors
     >>> model = models.VAE(keras.layers.Dense(8), posteriors.DiagonalGaussian(2), keras.layers.Dense(6))
     >>> x = np.ones([10, 6])
-    >>> bool((elbo(model, x, verbose=False) <= log_likelihood(model, x, num_samples=16, verbose=False)).all())
+    >>> bool((elbo(model, x) <= log_likelihood(model, x, num_samples=16)).all())
     True
     """
-
-    def reduce(log_w):
-        return log_w.mean(axis=0)
-
-    return _reduce_log_weights(reduce, model, x, num_samples, batch_size, max_rows, seed, verbose, jit_compile)
+    return _reduce_log_weights(
+        lambda log_w: log_w.mean(axis=0),
+        model,
+        x,
+        num_samples=num_samples,
+        batch_size=batch_size,
+        max_rows=max_rows,
+        seed=seed,
+        verbose=verbose,
+        jit_compile=jit_compile,
+    )
 
 
 def bits_per_dim(log_likelihood, data_shape):
     """Bits per dimension, -log p(x) / (D log 2) with D = prod(data_shape): what coding one entry of x costs; lower is better.
 
     Args:
-        log_likelihood: log p(x) or a bound on it, in nats an example; a number or an array, such as `log_likelihood` returns.
+        log_likelihood: log p(x) or a bound on it, in nats per example; a number or an array, such as `log_likelihood` returns.
         data_shape: the shape of one example, such as (32, 32, 3), or `model.data_shape`.
 
     Returns:
@@ -127,36 +176,93 @@ def mean_and_standard_error(values):
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(values.size))
 
 
-def _reduce_log_weights(reduce, model, x, num_samples, batch_size, max_rows, seed, verbose, jit_compile):
+def _reduce_log_weights(reduce, model, x, *, num_samples, batch_size, max_rows, seed, verbose, jit_compile):
     """`reduce` of the log importance weights, float64 `[S, B]`, batch by batch, joined along the last axis."""
+    if not isinstance(model, ElboModel):
+        raise TypeError(f"The evaluation takes a models.ElboModel, such as a VAE, got {type(model).__name__}.")
     for name, value in (("num_samples", num_samples), ("batch_size", batch_size), ("max_rows", max_rows)):
         integer(name, value)
-    x = np.asarray(x)
-    if x.ndim < 2 or not len(x):
-        raise ValueError(f"x must hold at least one example along its first axis, got shape {x.shape}.")
-    if not model.built:
-        model.build((None, *x.shape[1:]))
-    model.check_data(x)
-    batch_size = min(batch_size, len(x), max_rows)
-    num_chunks = math.ceil(num_samples / (max_rows // batch_size))
-    samples_a_chunk = math.ceil(num_samples / num_chunks)
-
-    @tf.function(jit_compile=getattr(model, "jit_compile", False) if jit_compile is None else jit_compile)
-    def log_weights(batch, seed):
-        terms = model.elbo_terms(batch, num_samples=samples_a_chunk, seed=seed, training=False)
-        return objectives.elbo(terms["reconstruction"], terms["kl"])
-
-    num_batches = math.ceil(len(x) / batch_size)
-    progress = keras.utils.Progbar(num_batches * num_chunks, unit_name="chunk") if verbose else None
-    results = []
-    for i in range(num_batches):
-        batch = x[i * batch_size : (i + 1) * batch_size]
+    seed = noise.seed_pair(seed)
+    batches, num_batches = _batches(model, x, min(batch_size, max_rows))
+    results, progress = [], None
+    for i, batch in enumerate(batches):
+        num_rows = len(batch[0])
+        if not i:
+            # The first batch is the largest.
+            size = num_rows
+            num_chunks = math.ceil(num_samples / (max_rows // size))
+            log_weights = _log_weights(model, math.ceil(num_samples / num_chunks), jit_compile)
+            if verbose and (sys.stdout.isatty() or "ipykernel" in sys.modules):
+                progress = keras.utils.Progbar(None if num_batches is None else num_batches * num_chunks, unit_name="chunk")
         # Padded to full size, so that nothing is compiled again.
-        padded = tf.constant(np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)]))
+        padded = [tf.constant(np.concatenate([part, np.repeat(part[-1:], size - num_rows, axis=0)])) for part in batch]
         chunks = []
         for j in range(num_chunks):
-            chunks.append(log_weights(padded, tf.constant([seed, i * num_chunks + j], tf.int32)).numpy())
+            chunks.append(log_weights(*padded, seed=seed, index=tf.constant(i * num_chunks + j)).numpy())
             if progress is not None:
                 progress.add(1)
-        results.append(reduce(np.concatenate(chunks)[:num_samples, : len(batch)].astype(np.float64)))
+        results.append(reduce(np.concatenate(chunks)[:num_samples, :num_rows].astype(np.float64)))
+    if not results:
+        raise ValueError("x must hold at least one example, got none.")
     return np.concatenate(results, axis=-1)
+
+
+def _log_weights(model, num_samples, jit_compile):
+    """A compiled function (x, [condition,] seed, index) -> log p(x, z) - log q(z|x), `[S, B]`."""
+    jit_compile = bool(getattr(model, "jit_compile", False)) if jit_compile is None else jit_compile
+    # Kept in the model's `__dict__`: it lives as long as the model, and Keras, which would save an attribute, does not see it.
+    functions = vars(model).setdefault("_log_weights_functions", {})
+    key = (num_samples, jit_compile)
+    if key not in functions:
+
+        @tf.function(jit_compile=jit_compile)
+        def log_weights(*batch, seed, index):
+            seed = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
+            x = batch if len(batch) > 1 else batch[0]
+            terms = model.elbo_terms(x, num_samples=num_samples, seed=seed, training=False)
+            return objectives.elbo(terms["reconstruction"], terms["kl"])
+
+        # Of two threads that come at once, both take the function of the first.
+        functions.setdefault(key, log_weights)
+    return functions[key]
+
+
+def _batches(model, x, batch_size):
+    """(an iterator of checked batches, tuples of arrays x or x and condition; their number, None if unknown)."""
+    is_dataset = isinstance(x, tf.data.Dataset)
+    if is_dataset:
+        _check_dataset(x)
+    with _BUILDING:
+        model.build_for(x)
+    if is_dataset:
+        dataset = x.rebatch(batch_size)
+        num_batches = int(dataset.cardinality())
+        batches = (_tuple(model.check_data(_data_of(element))) for element in dataset.as_numpy_iterator())
+        return batches, num_batches if num_batches >= 0 else None
+    arrays = _tuple(model.check_data(x))
+    starts = range(0, len(arrays[0]), batch_size)
+    return (tuple(array[start : start + batch_size] for array in arrays) for start in starts), len(starts)
+
+
+def _check_dataset(dataset):
+    spec = _data_of(dataset.element_spec)
+    if not all(isinstance(part, tf.TensorSpec) and part.shape.rank for part in _tuple(spec)):
+        raise ValueError(f"The dataset must give batches, dense tensors x or ((x, condition),): call .batch(...); got {spec}.")
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("The dataset repeats without end: evaluate it before .repeat(), or .take() a number of batches.")
+
+
+def _data_of(element):
+    """x or (x, condition) of a dataset's element x, (x,) or ((x, condition),)."""
+    if not isinstance(element, tuple):
+        return element
+    if len(element) > 1:
+        raise ValueError(
+            f"The dataset's elements are tuples of {len(element)}, which Keras takes for x and targets: give x alone, or "
+            "((x, condition),), such as by .map(lambda x, condition: ((x, condition),))."
+        )
+    return element[0]
+
+
+def _tuple(x):
+    return x if isinstance(x, tuple) else (x,)

@@ -1,5 +1,7 @@
 """Export for serving: a SavedModel that runs with TensorFlow alone."""
 
+import inspect
+import math
 import os
 import pathlib
 import shutil
@@ -9,12 +11,13 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import objectives
+from tfp_iaf.models import ConditionalDensity, ElboModel
 
 __all__ = ["export"]
 
 
 def export(model, path, overwrite=False):
-    """Writes the model as a SavedModel with one signature a task; `tf.saved_model.load` needs neither Keras nor TFP.
+    """Writes the model as a SavedModel with one signature per task; `tf.saved_model.load` needs neither Keras nor TFP.
 
     | signature | inputs | outputs |
     |---|---|---|
@@ -25,17 +28,36 @@ def export(model, path, overwrite=False):
     | `posterior_log_prob` | x, z | log_prob `[B]` of the given z |
     | `log_likelihood` | x, num_samples, seed | log_likelihood `[B]`, importance-sampled, one sample in memory at a time |
 
-    A `models.HierarchicalVAE` has z_1 ... z_L, the first nearest to the image, in place of z. Batches may have any size. x
-    and z have the model's `density_dtype`. `seed` is an int32 tensor of shape [2]: equal seeds give equal results. Each
-    signature is a function of the loaded object too: `loaded.sample(16, seed)["mean"]`. Keep the loaded object referenced
-    while its functions are in use.
+    A model gets the signatures that it can answer: where a method raises NotImplementedError, its signature is left out. A
+    posterior whose flows have no inverse lacks `posterior_log_prob`. Where the likelihood has no mean, `decode` gives the
+    parameters alone, and `sample` gives `parameters` in place of `mean`. A model of several latents, such as
+    `models.HierarchicalVAE`, has z_1 ... z_L, the first nearest to the image, in place of z.
+
+    A conditional model has one more input, `condition`, in every signature: `[B, ...]`, or in `sample` one row for each
+    sample or a single row that all share. It is the last input.
+
+    A `models.ConditionalDensity` has these two signatures:
+
+    | signature | inputs | outputs |
+    |---|---|---|
+    | `log_prob` | y, condition | log_prob `[B]` |
+    | `sample` | num_samples, seed, condition | y `[num_samples, B, ...]` |
+
+    Batches may have any size. x, y and z have the model's `density_dtype`. `seed` is an int32 tensor of shape [2]: equal seeds
+    give equal results. An example that the likelihood cannot score (x not finite; under "bernoulli" other than 0 and 1, under
+    "discretized_logistic" other than the integers 0 to 255) gets NaN in every output: signatures cannot raise an error for
+    one row, and a plausible number would hide the mistake.
+
+    Each signature is a function of the loaded object too: `loaded.sample(16, seed)["mean"]`. It may be called from many
+    threads at once. Keep the loaded object referenced while its functions are in use.
 
     Args:
-        model: a built `models.VAE` or `models.HierarchicalVAE`.
+        model: a built `models.VAE`, `models.HierarchicalVAE`, `models.ConditionalDensity`, or another `models.ElboModel`.
         path: the folder to write; it appears when it is complete.
         overwrite: whether to replace what is at `path`.
 
     Raises:
+        TypeError: if the model is of another class.
         ValueError: if the model is not built, or something is at `path` already.
 
     >>> from tfp_iaf import models, posteriors
@@ -48,14 +70,16 @@ def export(model, path, overwrite=False):
     TensorShape([3, 6])
     """
     path = pathlib.Path(path)
+    if not isinstance(model, ElboModel | ConditionalDensity):
+        raise TypeError(f"Only a models.ElboModel or a models.ConditionalDensity can be exported, got {type(model).__name__}.")
     if not model.built:
         raise ValueError("The model is not built: fit it, or call model.build((None, ...)) with the shape of x.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another path, or pass overwrite=True to replace it.")
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name, (function, signature) in _endpoints(model).items():
-        archive.add_endpoint(name, function, input_signature=signature)
+    for name, function in _signatures(model).items():
+        archive.add_endpoint(name, function)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written beside the target and moved there when whole, so that a reader never finds half an export.
     staging = tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)
@@ -75,59 +99,159 @@ def export(model, path, overwrite=False):
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _endpoints(model):
-    dtype = model.density_dtype
-    x = tf.TensorSpec((None, *model.data_shape), dtype, name="x")
-    latents = tf.nest.flatten(model.latent_specs())
+def _signatures(model):
+    """The traced functions of the tasks that the model can answer, by name."""
+    endpoints = _density_endpoints(model) if isinstance(model, ConditionalDensity) else _elbo_endpoints(model)
+    condition = [] if model.condition_shape is None else [_condition_spec(model)]
+    signatures = {}
+    for name, (function, specs) in endpoints.items():
+        specs = [*specs, *condition]
+        traced = tf.function(_with_names(function, specs), input_signature=specs, autograph=False)
+        try:
+            traced.get_concrete_function()
+        except NotImplementedError:
+            if _is_answered(function, specs):
+                raise  # The model can do it, only not in a graph: TensorFlow says so by the same class of error.
+            continue
+        signatures[name] = traced
+    if not signatures:
+        raise ValueError(f"{type(model).__name__} answers none of {', '.join(endpoints)}: it implements none of their methods.")
+    return signatures
+
+
+def _is_answered(function, specs):
+    """Whether a call of one row outside of graphs gives an answer."""
+    row = {spec.name: tf.ones([size or 1 for size in spec.shape], spec.dtype) for spec in specs}
+    try:
+        function(row)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _condition_spec(model):
+    return tf.TensorSpec((None, *model.condition_shape), model.density_dtype, name="condition")
+
+
+def _with_names(function, specs):
+    """`function(inputs)` of a dict as a function of arguments with the names of `specs`."""
+    names = [spec.name for spec in specs]
+
+    def call(*args, **kwargs):
+        return function({**dict(zip(names, args)), **kwargs})
+
+    call.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+    return call
+
+
+def _elbo_endpoints(model):
+    """(function of a dict of inputs, specs of the inputs but the condition) of each task of a model with latents."""
+    x = tf.TensorSpec((None, *model.data_shape), model.density_dtype, name="x")
     num_samples = tf.TensorSpec((), tf.int32, name="num_samples")
     seed = tf.TensorSpec((2,), tf.int32, name="seed")
+    try:
+        latents = tf.nest.flatten(model.latent_specs())
+    except NotImplementedError:
+        latents = None  # Then only the functions that neither take nor give z.
+
+    def data(inputs):
+        """What the model takes as x: with the condition, if there is one."""
+        return (inputs["x"], inputs["condition"]) if "condition" in inputs else inputs["x"]
+
+    def conditioned(inputs):
+        return {"condition": inputs["condition"]} if "condition" in inputs else {}
 
     def named(z):
         return {spec.name: latent for spec, latent in zip(latents, tf.nest.flatten(z))}
 
-    def packed(flat):
-        return tf.nest.pack_sequence_as(model.latent_specs(), flat)
+    def latents_of(inputs):
+        return tf.nest.pack_sequence_as(model.latent_specs(), [inputs[spec.name] for spec in latents])
 
-    def encode(x, seed):
-        z, log_q = model.posterior_sample(x, seed)
-        return {**named(z), "log_q": log_q}
+    def mean_of(parameters):
+        try:
+            return {} if model.likelihood is None else {"mean": model.likelihood.mean(parameters)}
+        except NotImplementedError:
+            return {}
 
-    def decode(*z):
-        parameters = model.decode(packed(z))
-        return {"parameters": parameters, "mean": model.likelihood(parameters).mean()}
+    def checked(inputs, outputs):
+        return _nan_unless(model.is_valid(data(inputs)), outputs)
 
-    def sample(num_samples, seed):
-        z, parameters = model.prior_sample(num_samples, seed)
-        return {**named(z), "mean": model.likelihood(parameters).mean()}
+    def encode(inputs):
+        z, log_q = model.posterior_sample(data(inputs), seed=inputs["seed"])
+        return checked(inputs, {**named(z), "log_q": log_q})
 
-    def elbo(x, seed):
-        terms = model.elbo_terms(x, seed=seed, training=False)
+    def decode(inputs):
+        parameters = model.decode(latents_of(inputs), **conditioned(inputs))
+        return {"parameters": parameters, **mean_of(parameters)}
+
+    def sample(inputs):
+        num_samples = inputs["num_samples"]
+        if "condition" in inputs:
+            inputs = {**inputs, "condition": model.condition_rows(inputs["condition"], num_samples)}
+        z = model.prior_sample(num_samples, inputs["seed"], **conditioned(inputs))
+        parameters = model.decode(z, **conditioned(inputs))
+        return {**named(z), **(mean_of(parameters) or {"parameters": parameters})}
+
+    def elbo(inputs):
+        terms = model.elbo_terms(data(inputs), seed=inputs["seed"], training=False)
         kl, reconstruction = terms["kl"][0], terms["reconstruction"][0]
-        return {"elbo": objectives.elbo(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
+        outputs = {"elbo": objectives.elbo(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
+        return checked(inputs, outputs)
 
-    def posterior_log_prob(x, *z):
-        return {"log_prob": model.posterior_log_prob(x, packed(z))}
+    def posterior_log_prob(inputs):
+        log_prob = model.posterior_log_prob(data(inputs), latents_of(inputs))
+        return checked(inputs, {"log_prob": log_prob})
 
-    def log_likelihood(x, num_samples, seed):
+    def log_likelihood(inputs):
+        x, num_samples = inputs["x"], inputs["num_samples"]
+
         def add_sample(index, log_sum):
-            terms = model.elbo_terms(
-                x, seed=tf.random.experimental.stateless_fold_in(seed, index, alg="philox"), training=False
-            )
+            seed = tf.random.experimental.stateless_fold_in(inputs["seed"], index, alg="philox")
+            terms = model.elbo_terms(data(inputs), seed=seed, training=False)
             log_weight = objectives.elbo(terms["reconstruction"][0], terms["kl"][0])
             return index + 1, tf.reduce_logsumexp([log_sum, log_weight], axis=0)
 
         positive = tf.debugging.assert_positive(num_samples, "num_samples must be at least 1.")
         with tf.control_dependencies([positive]):
             num_samples = tf.identity(num_samples)
-        start = tf.fill(tf.shape(x)[:1], tf.constant(float("-inf"), x.dtype))
+        start = tf.fill(tf.shape(x)[:1], tf.constant(-math.inf, x.dtype))
         _, log_sum = tf.while_loop(lambda index, _: index < num_samples, add_sample, (0, start))
-        return {"log_likelihood": log_sum - tf.math.log(tf.cast(num_samples, x.dtype))}
+        log_mean = log_sum - tf.math.log(tf.cast(num_samples, x.dtype))
+        return checked(inputs, {"log_likelihood": log_mean})
 
-    return {
-        "encode": (encode, [x, seed]),
-        "decode": (decode, latents),
-        "sample": (sample, [num_samples, seed]),
-        "elbo": (elbo, [x, seed]),
-        "posterior_log_prob": (posterior_log_prob, [x, *latents]),
-        "log_likelihood": (log_likelihood, [x, num_samples, seed]),
-    }
+    endpoints = {"elbo": (elbo, [x, seed]), "log_likelihood": (log_likelihood, [x, num_samples, seed])}
+    if latents is not None:
+        endpoints |= {
+            "encode": (encode, [x, seed]),
+            "decode": (decode, latents),
+            "sample": (sample, [num_samples, seed]),
+            "posterior_log_prob": (posterior_log_prob, [x, *latents]),
+        }
+    return endpoints
+
+
+def _density_endpoints(model):
+    """As `_elbo_endpoints`, of a conditional density."""
+    y = tf.TensorSpec((None, *model.data_shape), model.density_dtype, name="y")
+    num_samples = tf.TensorSpec((), tf.int32, name="num_samples")
+    seed = tf.TensorSpec((2,), tf.int32, name="seed")
+
+    def log_prob(inputs):
+        log_prob = model.log_prob(inputs["y"], inputs["condition"])
+        return _nan_unless(model.is_valid((inputs["y"], inputs["condition"])), {"log_prob": log_prob})
+
+    def sample(inputs):
+        features = model.encoder(inputs["condition"], training=False)
+        return {"y": model.posterior(features, num_samples=inputs["num_samples"], seed=inputs["seed"])[0]}
+
+    return {"log_prob": (log_prob, [y]), "sample": (sample, [num_samples, seed])}
+
+
+def _nan_unless(valid, outputs):
+    """The outputs `[B, ...]`, with NaN in the rows that are not valid, `[B]`."""
+
+    def masked(value):
+        rows = tf.reshape(valid, tf.concat([tf.shape(valid), tf.ones([value.shape.rank - 1], tf.int32)], axis=0))
+        return tf.where(rows, value, tf.constant(math.nan, value.dtype))
+
+    return tf.nest.map_structure(masked, outputs)

@@ -1,4 +1,4 @@
-"""The implementations that the flow benchmark compares, one module a package.
+"""The implementations that the flow benchmark compares, one module per package.
 
 A module has `CONTENDERS`, a dict from a name to a function of a `Case` that returns a `Flow`, and `PACKAGES`, the names of the
 distributions whose versions are recorded. `MODULES` says in which environment a module runs.
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 __all__ = ["MODULES", "Flow"]
 
-# Module -> the environment it needs: "own" is the package's, "peers" has PyTorch and JAX.
+# Module -> the environment it needs: "own" is the package's, "peers" has PyTorch and JAX. `before_after` has its own.
 MODULES = {"ours": "own", "tfp_maf": "own", "torch_flows": "peers", "flowjax_maf": "peers"}
 
 

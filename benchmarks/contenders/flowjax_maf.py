@@ -20,7 +20,7 @@ def make(case):
         jax.random.key(0),
         base_dist=StandardNormal((case.event_size,)),
         cond_dim=case.context_size,
-        flow_layers=case.num_steps,
+        flow_layers=case.num_flows,
         nn_width=width,
         nn_depth=len(case.hidden_units),
         invert=False,

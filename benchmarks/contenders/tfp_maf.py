@@ -16,8 +16,8 @@ tfd = tfp.distributions
 def make(case, mode) -> Flow:
     tf.random.set_seed(0)
     context = tf.Variable(tf.random.stateless_normal([case.batch_size, case.context_size], seed=[1, 0]))
-    networks, steps, names = [], [], []
-    for k in range(case.num_steps):
+    networks, flows, names = [], [], []
+    for k in range(case.num_flows):
         network = tfb.AutoregressiveNetwork(
             params=2,
             event_shape=[case.event_size],
@@ -27,17 +27,17 @@ def make(case, mode) -> Flow:
             conditional_event_shape=[case.context_size],
         )
         network(tf.zeros([1, case.event_size]), conditional_input=tf.zeros([1, case.context_size]))
-        # As the layer initializes it, its unbounded log-scale makes the inverse of four steps overflow.
+        # As the layer initializes it, its unbounded log-scale makes the inverse of four flows overflow.
         for variable in network.trainable_variables:
             if variable.shape == (case.hidden_units[-1], 2 * case.event_size):
                 variable.assign(0.1 * variable)
         networks.append(network)
         names.append(f"maf_{k}")
-        if steps:
-            steps.append(tfb.Permute(list(range(case.event_size))[::-1]))
-        steps.append(tfb.Invert(tfb.MaskedAutoregressiveFlow(network, name=names[-1]), name=names[-1]))
+        if flows:
+            flows.append(tfb.Permute(list(range(case.event_size))[::-1]))
+        flows.append(tfb.Invert(tfb.MaskedAutoregressiveFlow(network, name=names[-1]), name=names[-1]))
     base = tfd.MultivariateNormalDiag(tf.zeros([case.batch_size, case.event_size]))
-    distribution = tfd.TransformedDistribution(base, tfb.Chain(steps[::-1]))
+    distribution = tfd.TransformedDistribution(base, tfb.Chain(flows[::-1]))
 
     def bijector_kwargs():
         return {name: {"conditional_input": context} for name in names}

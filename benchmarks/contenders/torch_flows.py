@@ -10,7 +10,7 @@ from benchmarks.contenders import Flow
 PACKAGES = ("torch", "pyro-ppl", "zuko", "nflows", "normflows")
 
 
-def pyro_steps(case):
+def pyro_flows(case):
     from pyro.distributions.transforms import ConditionalAffineAutoregressive
     from pyro.nn import ConditionalAutoRegressiveNN
 
@@ -18,28 +18,28 @@ def pyro_steps(case):
         ConditionalAffineAutoregressive(
             ConditionalAutoRegressiveNN(case.event_size, case.context_size, list(case.hidden_units))
         )
-        for _ in range(case.num_steps)
+        for _ in range(case.num_flows)
     )
 
     def forward(module, y, context):
-        step = module.condition(context)
-        z = step(y)
-        return z, step.log_abs_det_jacobian(y, z)
+        flow = module.condition(context)
+        z = flow(y)
+        return z, flow.log_abs_det_jacobian(y, z)
 
     def inverse(module, z, context):
-        step = module.condition(context)
-        y = step.inv(z)
-        return y, step.log_abs_det_jacobian(y, z)
+        flow = module.condition(context)
+        y = flow.inv(z)
+        return y, flow.log_abs_det_jacobian(y, z)
 
     return modules, forward, inverse
 
 
-def zuko_steps(case):
+def zuko_flows(case):
     from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 
     modules = torch.nn.ModuleList(
         MaskedAutoregressiveTransform(case.event_size, case.context_size, hidden_features=case.hidden_units)
-        for _ in range(case.num_steps)
+        for _ in range(case.num_flows)
     )
 
     def forward(module, y, context):
@@ -65,12 +65,12 @@ def made_arguments(case):
     }
 
 
-def nflows_steps(case):
+def nflows_flows(case):
     from nflows.transforms import MaskedAffineAutoregressiveTransform
 
     modules = torch.nn.ModuleList(
         MaskedAffineAutoregressiveTransform(context_features=case.context_size, **made_arguments(case))
-        for _ in range(case.num_steps)
+        for _ in range(case.num_flows)
     )
 
     def forward(module, y, context):
@@ -83,11 +83,11 @@ def nflows_steps(case):
     return modules, forward, inverse
 
 
-def normflows_steps(case):
+def normflows_flows(case):
     """Without context, which is less work: normflows takes one in residual networks only."""
     from normflows.flows import MaskedAffineAutoregressive
 
-    modules = torch.nn.ModuleList(MaskedAffineAutoregressive(**made_arguments(case)) for _ in range(case.num_steps))
+    modules = torch.nn.ModuleList(MaskedAffineAutoregressive(**made_arguments(case)) for _ in range(case.num_flows))
 
     def forward(module, y, context):
         return module(y)
@@ -99,12 +99,12 @@ def normflows_steps(case):
     return modules, forward, inverse
 
 
-def flow_of(make_steps):
-    """The function of a case that makes the `Flow` of one package's steps."""
+def flow_of(make_flows):
+    """The function of a case that makes the `Flow` of one package's flows."""
 
     def make(case):
         torch.manual_seed(0)
-        modules, step_forward, step_inverse = make_steps(case)
+        modules, flow_forward, flow_inverse = make_flows(case)
         parameters = list(modules.parameters())
         context = torch.randn(case.batch_size, case.context_size, requires_grad=True)
         z_given = torch.randn(case.batch_size, case.event_size)
@@ -116,14 +116,14 @@ def flow_of(make_steps):
             z = torch.randn(case.batch_size, case.event_size)
             log_q = standard_normal(z)
             for module in modules:
-                z, log_det = step_forward(module, z.flip(-1), context)
+                z, log_det = flow_forward(module, z.flip(-1), context)
                 log_q = log_q - log_det
             return z, log_q
 
         def log_prob(z):
             log_q = 0.0
             for module in reversed(modules):
-                z, log_det = step_inverse(module, z, context)
+                z, log_det = flow_inverse(module, z, context)
                 z = z.flip(-1)
                 log_q = log_q - log_det
             return log_q + standard_normal(z)
@@ -153,8 +153,8 @@ def flow_of(make_steps):
 
 
 CONTENDERS = {
-    "Pyro": flow_of(pyro_steps),
-    "zuko": flow_of(zuko_steps),
-    "nflows": flow_of(nflows_steps),
-    "normflows (no context)": flow_of(normflows_steps),
+    "Pyro": flow_of(pyro_flows),
+    "zuko": flow_of(zuko_flows),
+    "nflows": flow_of(nflows_flows),
+    "normflows (no context)": flow_of(normflows_flows),
 }

@@ -12,11 +12,11 @@ import zipfile
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 
 def command(*flags):
-    return [sys.executable, str(ROOT / "examples" / "train_vae.py"), *flags]
+    return [sys.executable, str(EXAMPLES / "train_vae.py"), *flags]
 
 
 def run(*flags):
@@ -80,7 +80,7 @@ BAD_FILES = {
 
 @pytest.mark.parametrize(("make", "message"), BAD_FILES.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_bad_files_raise_one_line(make, message, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     import datasets
 
     path = tmp_path / "data.npz"
@@ -91,7 +91,7 @@ def test_bad_files_raise_one_line(make, message, tmp_path, monkeypatch):
 
 
 def test_batches_go_on_where_they_were(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     import datasets
 
     x = np.arange(10)
@@ -127,6 +127,67 @@ def test_help_lists_the_flags():
         assert flag in result.stdout
 
 
+def test_a_wrong_flag_is_refused_before_tensorflow_is_imported():
+    for name in (
+        "train_vae",
+        "train_image_vae",
+        "train_conditional_vae",
+        "fit_banana",
+        "fit_density",
+        "fit_conditional_density",
+    ):
+        script = f"""
+import runpy, sys
+sys.argv = [{str(EXAMPLES / name)!r} + ".py", "--seed=-1"]
+sys.path.insert(0, {str(EXAMPLES)!r})
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print("imported", {{"tensorflow", "keras"}} & set(sys.modules))
+"""
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert result.returncode != 0
+        assert "flag --seed=-1" in result.stderr
+        assert result.stdout.strip() == "imported set()", name
+
+
+def test_a_run_is_not_continued_with_other_settings(tmp_path):
+    """One process for all flags: each is given to `kept_settings` beside a checkpoint of the defaults."""
+    data = binary_images(tmp_path / "data.npz")
+    script = f"""
+import sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+import pathlib
+import checkpoints, datasets, train_vae
+
+splits = datasets.load("digits")
+
+def settings(*flags):
+    train_vae.FLAGS.unparse_flags()
+    train_vae.FLAGS(["train_vae", *DEFAULTS, *flags])
+    return train_vae.kept_settings(splits)
+
+DEFAULTS = ["--seed=0", "--learning_rate=0.002", "--batch_size=128", "--activation=elu", "--optimizer=adamax", "--data=digits",
+            "--num_flows=2", "--kl_warm_up_steps=0", "--epochs=20", "--keep_best=false"]
+folder = pathlib.Path({str(tmp_path / "checkpoint")!r})
+assert checkpoints.Checkpoints(folder, 10, settings()).restore(None) == 0
+(folder / "latest.weights.h5").touch()
+for flag in ("seed=1", "learning_rate=0.001", "batch_size=64", "activation=relu", "optimizer=adam", "data={data}",
+             "num_flows=3", "kl_warm_up_steps=10", "epochs=40", "keep_best=true"):
+    try:
+        checkpoints.Checkpoints(folder, 10, settings("--" + flag)).check()
+        print("accepted", flag)
+    except ValueError as error:
+        assert "\\n" not in str(error) and "choose another --logdir" in str(error), error
+        print("refused", flag)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    accepted = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("accepted")]
+    assert accepted == ["epochs=40", "keep_best=true"]
+    assert result.stdout.count("refused") == 8
+
+
 def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
     data = binary_images(tmp_path / "data.npz")
     flags = [
@@ -154,6 +215,10 @@ def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
     resumed = run(*flags, f"--logdir={folder.parent}")
     assert resumed.returncode == 0, resumed.stderr[-2000:]
     assert "Resuming after" in resumed.stdout
+    other = run(*flags, "--seed=1", f"--logdir={folder.parent}")
+    assert other.returncode != 0
+    assert "holds a checkpoint of another run (seed was 0, now 1)" in other.stderr
+    assert "Traceback" not in other.stderr
     assert run(*flags, f"--logdir={tmp_path / 'unbroken'}").returncode == 0
     ours, unbroken = (json.loads((tmp_path / name / "iaf" / "metrics.json").read_text()) for name in ("killed", "unbroken"))
     assert ours["test"] == unbroken["test"]

@@ -11,9 +11,8 @@ SHAPES = {"linear": (), "one": (20,), "two": (20, 40), "uneven": (13, 29, 13)}
 
 
 def make(order="left-to-right", hidden_units=(20, 20), context_size=3, params=2, dtype="float64", **kwargs):
-    network = AutoregressiveNetwork(
-        params, 5, hidden_units, context_size=context_size, input_order=order, seed=2, dtype=dtype, **kwargs
-    )
+    kwargs = {"activation": "elu", "seed": 2, "dtype": dtype, **kwargs}
+    network = AutoregressiveNetwork(params, 5, hidden_units, context_size=context_size, input_order=order, **kwargs)
     network.build()
     properties.randomize(network)
     return network
@@ -62,10 +61,36 @@ def test_masks_hold_after_any_write_into_the_weights():
     assert (np.triu(jacobian) == 0).all()
 
 
+@pytest.mark.parametrize("hidden_units", SHAPES.values(), ids=SHAPES)
+def test_the_context_may_enter_every_layer(hidden_units):
+    network = make(hidden_units=hidden_units, conditional_input_layers="all_layers")
+    assert len(network.context_kernels) == len(hidden_units) + 1
+    assert all(kernel is not None for kernel in network.context_kernels)
+    y, context = inputs()
+    weights = reference.weights_of(network)
+    expected = [reference.made(weights, network.degrees, y[i], context[i], 2) for i in range(len(y))]
+    np.testing.assert_allclose(network(y, context=context), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("context_size", [None, 3])
+@pytest.mark.parametrize("hidden_degrees", ["random", [[4, 0, 2, 1, 3] * 3, [1, 2, 3, 4] * 5]], ids=["random", "lists"])
+def test_jacobian_of_other_hidden_degrees(hidden_degrees, context_size):
+    """Zero where forbidden, and non-zero where a path of hidden units leads."""
+    network = make("random", (15, 20), context_size, hidden_degrees=hidden_degrees)
+    y, context = inputs(rows=1, context_size=context_size)
+    jacobian = properties.jacobian(lambda y: network(y[None], context=context)[0, :, 0], y[0])
+    first, second = network.hidden_degrees
+    path = np.zeros([5, 5], bool)
+    for i, j in np.ndindex(5, 5):
+        path[i, j] = any(network.degrees[j] <= a <= b < network.degrees[i] for a in first for b in second)
+    np.testing.assert_array_equal(jacobian != 0, path)
+    assert path.any()
+
+
 def test_residual_adds_the_layer_below():
     network = make(hidden_units=(10, 10), residual=True)
     y, context = inputs()
-    first = keras.activations.elu(network.hidden_layers[0](y) + context @ network.context_kernel)
+    first = keras.activations.elu(network.hidden_layers[0](y) + context @ network.context_kernels[0])
     second = first + keras.activations.elu(network.hidden_layers[1](first))
     expected = keras.ops.reshape(network.output_layer(second), [4, 5, 2])
     np.testing.assert_allclose(network(y, context=context), expected, atol=1e-12)
@@ -102,11 +127,45 @@ def test_config_round_trip_rebuilds_equal_masks(order):
     assert twin.get_config() == network.get_config()
 
 
+@pytest.mark.parametrize("order", ["right-to-left", "random"])
+def test_the_event_shape_is_found_when_the_network_is_built(order, tmp_path):
+    def make_network():
+        return AutoregressiveNetwork(2, hidden_units=(8, 8), activation="relu", input_order=order, hidden_degrees="random")
+
+    network = make_network()
+    # Not settled yet: this gives another network of the same kind.
+    assert AutoregressiveNetwork.from_config(network.get_config()).event_shape is None
+    with pytest.raises(ValueError, match="from what it is called with"):
+        network.build()
+    y = inputs()[0].astype("float32")
+    outputs = network(y)
+    assert network.event_shape == (5,)
+    assert outputs.shape == (4, 5, 2)
+    twin = AutoregressiveNetwork.from_config(network.get_config())
+    twin.build()
+    twin.set_weights(network.get_weights())
+    np.testing.assert_array_equal(twin(y), outputs)
+    model = keras.Sequential([make_network()])
+    model.build((None, 5))
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(y), model(y))
+    with pytest.raises(ValueError, match=r"expects an event of shape \[\.\.\., 5\]"):
+        network(y[:, :4])
+
+
 def test_layers_do_not_share_their_draw():
     network = AutoregressiveNetwork(2, 5, (20, 20, 20))
     network.build()
     kernels = [layer.kernel.numpy() for layer in network.hidden_layers[1:]]
     assert (kernels[0] != kernels[1]).any()
+
+
+@pytest.mark.parametrize("initializer", [keras.initializers.HeNormal(), keras.initializers.HeNormal(seed=3)])
+def test_a_given_initializer_draws_every_hidden_kernel(initializer):
+    network = AutoregressiveNetwork(2, 5, (50, 50), context_size=3, kernel_initializer=initializer)
+    y, context = inputs()
+    assert np.abs(network(y, context=context)).max() < 0.1
+    assert network.hidden_layers[1].kernel.numpy().std() > 0.05
 
 
 def test_takes_the_shapes_and_defaults_that_tfp_takes():
@@ -146,12 +205,16 @@ def test_dtype_policies(policy, compute, variables):
         ({"params": 0}, "params must be a positive integer"),
         ({"event_shape": (2, 3)}, r"expected event_shape \(D,\)"),
         ({"event_shape": 0}, "event_shape must be a positive integer"),
+        ({"hidden_degrees": "most"}, "Unknown hidden_degrees 'most': expected 'equal', 'random', or a list"),
+        ({"hidden_degrees": [[1, 2]]}, r"one degree for each unit of the layers \[8\], got lists of shapes \[\(2,\)\]"),
+        ({"hidden_degrees": [[5] * 8]}, "hidden_degrees must be integers from 0 to 4"),
         ({"context_size": 0}, "context_size must be a positive integer"),
         ({"hidden_units": (8, 0)}, "width in hidden_units must be a positive integer"),
         ({"hidden_units": (8.5,)}, "width in hidden_units must be a positive integer"),
         ({"hidden_units": 8}, "must be a sequence of widths"),
-        ({"weight_norm": True, "use_bias": False}, "have biases that start at zero"),
-        ({"weight_norm": True, "bias_initializer": "ones"}, "have biases that start at zero"),
+        ({"weight_norm": True, "use_bias": False}, "free biases that start at zero"),
+        ({"weight_norm": True, "bias_initializer": "ones"}, "free biases that start at zero"),
+        ({"weight_norm": True, "bias_constraint": "non_neg"}, "free biases that start at zero"),
         ({"input_order": "upwards"}, "Unknown input_order"),
         ({"input_order": [1, 2, 3]}, "permutation of 1..5"),
     ],
@@ -170,6 +233,8 @@ def test_bad_arguments(kwargs, message):
         (3, np.zeros([2, 5]), np.zeros([2, 2]), r"expects a context of shape \[\.\.\., 3\], got \(2, 2\)"),
         (3, np.float64(0.0), np.zeros([2, 3]), r"expects an event of shape \[\.\.\., 5\], got \(\)"),
         (None, np.zeros([2, 5], np.int32), None, "expects floating-point events"),
+        (3, np.zeros([2, 5]), np.zeros([3, 3]), r"batch shape \(2,\) and a context with batch shape \(3,\)"),
+        (3, np.zeros([2, 4, 5]), np.zeros([4, 2, 3]), r"batch shape \(2, 4\) and a context with batch shape \(4, 2\)"),
     ],
 )
 def test_bad_inputs_raise_one_line(context_size, y, context, message):

@@ -90,7 +90,7 @@ def test_right_to_left_is_the_mirror_image():
             outputs = outputs.reshape([-1, 2])[::-1].reshape([-1])
         mirrored._kernel.assign(ours.kernel.numpy()[::-1, ::-1, inputs_order][..., outputs])
         mirrored.bias.assign(ours.bias.numpy()[outputs])
-    backward.context_kernel.assign(forward.context_kernel)
+    backward.context_kernels[0].assign(forward.context_kernels[0])
     y, context = inputs()
     expected = forward(y[:, ::-1, ::-1, ::-1], context=context[:, ::-1, ::-1]).numpy()[:, ::-1, ::-1, ::-1]
     np.testing.assert_allclose(backward(y, context=context), expected, atol=1e-12)
@@ -151,17 +151,86 @@ def test_config_round_trip(dtype, tmp_path):
     assert loaded.layers[-1].get_config() == network.get_config()
 
 
+SERIES_SHAPE = (7, 3)
+
+
+def make_series(order="left-to-right", filters=(6,), kernel_size=3, context_channels=None, **kwargs):
+    kwargs = {"activation": "tanh", "dtype": "float64", **kwargs}
+    network = ConvAutoregressiveNetwork(2, SERIES_SHAPE, filters, kernel_size, context_channels, order, **kwargs)
+    network.build()
+    properties.randomize(network)
+    return network
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("filters", "kernel_size"), [((), 2), ((6,), 3), ((6, 6), 2), ((6,), 1)], ids=str)
+def test_jacobian_over_a_series_is_exactly_the_allowed_pattern(filters, kernel_size, order):
+    """Zero where forbidden, non-zero for all that lies before within the receptive field."""
+    network = make_series(order, filters, kernel_size)
+    y = np.random.default_rng(0).normal(size=SERIES_SHAPE)
+    reach = (len(filters) + 1) * (kernel_size - 1)
+    entries = list(np.ndindex(SERIES_SHAPE))
+    allowed = np.array([[before < entry and entry[0] - before[0] <= reach for before in entries] for entry in entries])
+    if order == "right-to-left":
+        allowed = allowed[::-1, ::-1]
+    for p in range(2):
+        np.testing.assert_array_equal(properties.jacobian(lambda y, p=p: network(y)[..., p], y) != 0, allowed)
+    before = network.degrees.reshape([1, -1]) < network.degrees.reshape([-1, 1])
+    assert not (allowed & ~before).any()
+
+
+@pytest.mark.parametrize("leading", [(), (2,), (3, 2), (0,)], ids=str)
+def test_series_equal_images_of_one_row(leading):
+    """An image's kernel reaches width // 2 moments back."""
+    series = make_series(filters=(6, 5), kernel_size=3, context_channels=2)
+    image = ConvAutoregressiveNetwork(2, (1, *SERIES_SHAPE), (6, 5), (1, 5), 2, activation="tanh", dtype="float64")
+    image.build()
+    for ours, theirs in zip([*series.hidden_layers, series.output_layer], [*image.hidden_layers, image.output_layer]):
+        theirs._kernel.assign(np.pad(ours.kernel, [[0, 2], [0, 0], [0, 0]])[np.newaxis])
+        theirs.bias.assign(ours.bias)
+    image.context_kernels[0].assign(series.context_kernels[0])
+    rng = np.random.default_rng(1)
+    y, context = rng.normal(size=[*leading, *SERIES_SHAPE]), rng.normal(size=[7, 2])
+    parameters = series(y, context=context)
+    assert parameters.shape == (*leading, *SERIES_SHAPE, 2)
+    expected = image(y[..., np.newaxis, :, :], context=context[np.newaxis])
+    np.testing.assert_allclose(parameters, np.reshape(expected, parameters.shape), atol=1e-12)
+
+
+def test_modes_agree_over_series():
+    network = make_series("right-to-left", context_channels=2)
+    rng = np.random.default_rng(1)
+    arguments = rng.normal(size=[2, *SERIES_SHAPE]), rng.normal(size=[2, 7, 2])
+    properties.check_modes_agree(lambda y, context: network(y, context=context), *arguments, atol=1e-12)
+
+
+def test_config_round_trip_of_series_with_all_arguments():
+    network = make_series(
+        "right-to-left", kernel_initializer="he_normal", kernel_regularizer="l2", bias_constraint="max_norm", context_channels=2
+    )
+    twin = ConvAutoregressiveNetwork.from_config(network.get_config())
+    twin.build()
+    twin.set_weights(network.get_weights())
+    y = np.random.default_rng(0).normal(size=[2, *SERIES_SHAPE])
+    context = np.ones([7, 2])
+    np.testing.assert_array_equal(twin(y, context=context), network(y, context=context))
+    assert twin.get_config() == network.get_config()
+    assert len(network.losses) == 3
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
         ({"params": 0}, "params must be a positive integer"),
-        ({"event_shape": 5}, r"expects event_shape \(H, W, C\)"),
+        ({"event_shape": 5}, r"expects event_shape \(H, W, C\) or \(T, C\)"),
+        ({"event_shape": (5,)}, r"expects event_shape \(H, W, C\) or \(T, C\)"),
+        ({"event_shape": (6, 2), "kernel_size": (3, 3)}, r"must be an integer for events of shape \(6, 2\)"),
         ({"event_shape": (4, 0, 2)}, "event_shape must be a positive integer"),
         ({"context_channels": 0}, "context_channels must be a positive integer"),
         ({"filters": (8, 0)}, "width in filters must be a positive integer"),
         ({"filters": 8}, "filters must be a sequence"),
         ({"kernel_size": 0}, "kernel_size must be a positive integer"),
-        ({"kernel_size": (3, 3, 3)}, "positive integer or two"),
+        ({"kernel_size": (3, 3, 3)}, "must be an integer or two of them"),
         ({"input_order": "random"}, "expected 'left-to-right' or 'right-to-left'"),
     ],
 )
@@ -178,6 +247,7 @@ def test_bad_arguments(kwargs, message):
         (np.zeros([1, 4, 5, 3], "float32"), np.zeros([1, 2], "float32"), r"context of shape \[..., 4, 5, 2\]"),
         (np.zeros([1, 4, 5, 3], "float32"), None, "but got none"),
         (np.zeros([1, 4, 5, 3], "int32"), np.zeros([1, 4, 5, 2], "float32"), "floating-point"),
+        (np.zeros([2, 4, 5, 3], "float32"), np.zeros([3, 4, 5, 2], "float32"), "which do not broadcast"),
     ],
 )
 def test_bad_inputs(y, context, message):

@@ -51,13 +51,13 @@ def test_jacobian_is_exactly_the_allowed_pattern(cell, units, order):
 
 
 @every_cell
-def test_steps_give_the_parameters_one_entry_at_a_time(cell, units):
+def test_advancing_gives_the_parameters_one_entry_at_a_time(cell, units):
     network = make(cell, units, "random")
     y, context = map(tf.constant, inputs(4))
     state, previous = network.initial_state(4), tf.zeros([4, 1], tf.float64)
     expected = network(y, context=context)
     for entry in np.argsort(network.degrees):
-        parameters, state = network.step(previous, context, state)
+        parameters, state = network.advance(previous, context, state)
         np.testing.assert_allclose(parameters, expected[:, entry], atol=1e-12)
         previous = y[:, entry : entry + 1]
 
@@ -162,6 +162,7 @@ def test_bad_arguments(kwargs, message):
         (None, np.zeros([2, 5]), np.zeros([2, 3]), "built without a context but got one"),
         (3, np.zeros([2, 4]), np.zeros([2, 3]), r"expects an event of shape \[\.\.\., 5\], got \(2, 4\)"),
         (None, np.zeros([2, 5], np.int32), None, "expects floating-point events"),
+        (3, np.zeros([2, 5]), np.zeros([3, 3]), "which do not broadcast"),
     ],
 )
 def test_bad_inputs_raise_one_line(context_size, y, context, message):

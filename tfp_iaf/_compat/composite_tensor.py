@@ -9,8 +9,8 @@ class CompositeBijector(tf.__internal__.CompositeTensor):
     """A mix-in for `tfb.Bijector`s whose `_type_spec` property says what their components are.
 
     TensorFlow takes an object for a composite tensor by this base class alone. Where TensorFlow or TFP want one without
-    variables (`Dataset.map`, results of loops), they ask for `_convert_variables_to_tensors`, which rebuilds the bijector on the
-    variables' values.
+    variables (`Dataset.map`, results of loops), they ask for `_convert_variables_to_tensors`, which rebuilds the bijector on
+    the variables' values.
     """
 
     def _convert_variables_to_tensors(self):

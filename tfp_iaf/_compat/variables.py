@@ -1,6 +1,11 @@
-"""The TensorFlow variables below Keras variables."""
+"""Keras variables: the TensorFlow variables below them, and whether something stands in their place."""
 
-__all__ = ["tf_variable", "tf_variables"]
+from keras.src.backend.common import stateless_scope
+
+__all__ = ["in_stateless_scope", "tf_variable", "tf_variables"]
+
+# Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not.
+in_stateless_scope = stateless_scope.in_stateless_scope
 
 
 def tf_variable(variable):

@@ -6,11 +6,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
+from tfp_iaf._eager import run_compiled
 from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors._flow_spec import FlowSpec
 from tfp_iaf.bijectors.base import FlowBijector
-from tfp_iaf.layers import density_dtype
 from tfp_iaf.networks import Network
 
 __all__ = ["ConvInverseAutoregressiveFlow", "InverseAutoregressiveFlow"]
@@ -29,12 +29,12 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
     "spline":    z = rational-quadratic spline of y      the identity outside [-5, 5], see `maps.Spline`
     ```
 
-    Log-scales and gates are bounded, see `tfp_iaf.scales`. An event of one entry (D = 1) gets an affine or gated map that does not
-    depend on y: a Gaussian stays a Gaussian. Use "spline" there.
+    Log-scales and gates are bounded, see `tfp_iaf.scales`. An event of one entry (D = 1) gets an affine or gated map that
+    does not depend on y: a Gaussian stays a Gaussian. Use "spline" there.
 
     The Jacobian is triangular in the network's input order. A sample and its log-density need one network evaluation: the
-    log_det that `forward` found is what `forward_log_det_jacobian` returns. The bijector owns no weights: it lists the network's
-    as `trainable_variables`.
+    log_det that `forward` found is what `forward_log_det_jacobian` returns. The bijector owns no weights: it lists the
+    network's as `trainable_variables`.
 
     Args:
         network: a `networks.Network`, which says what an event is: a vector `[D]` (`AutoregressiveNetwork`,
@@ -81,13 +81,15 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         with tf.name_scope(name) as name:
             _check_network(network)
             self._map = maps.get(bijector_fn, network.params)
-            self._inverse_method = inverses.get(inverse, network)
+            # The best inverse is looked for when it is needed.
+            self._inverse_method = None if inverse == "auto" else inverses.get(inverse, network)
             if not network.built:
                 network.build((None, *network.event_shape))
-            dtype = tf.as_dtype(density_dtype(network))
+            dtype = tf.as_dtype(network.density_dtype)
             self._network = network
             self._event_ndims = len(network.event_shape)
-            self._context = None if context is None else captured(context, dtype, network.name)
+            is_ready = context is None or (isinstance(context, tf.Tensor) and context.dtype == dtype)
+            self._context = context if is_ready else captured(context, dtype, network.name)
             network.check_inputs(np.zeros(network.event_shape, dtype.as_numpy_dtype), self._context)
             # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
             self._tf_variables = network.tf_variables
@@ -136,46 +138,53 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         return z, self._sum_over_event(log_derivatives)
 
     def forward_and_log_derivatives(self, y):
-        y = self._checked(y)
-        context = self._context_tensor()
-        if self._reads_passed_variables:
-            with keras.StatelessScope(state_mapping=zip(self._network.weights, self._values())):
-                parameters = self._network(y, context=context)
-        else:
-            parameters = self._network(y, context=context)
-        return self._map.forward(y, tf.cast(parameters, y.dtype))
+        return self._evaluate(_forward, y, self._map)
 
     def inverse_and_log_det(self, z):
-        z = self._checked(z)
-        context = self._context_tensor()
-        if context is not None:
-            # A loop keeps its shapes, so z takes the batch shape of the context beforehand.
-            axes = -self._event_ndims
-            batch = tf.broadcast_dynamic_shape(tf.shape(z)[:axes], tf.shape(context)[:axes])
-            static = tf.broadcast_static_shape(z.shape[:axes], context.shape[:axes])
-            z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[axes:]], axis=0))
-            z = tf.ensure_shape(z, static + z.shape[axes:])
-        return self._inverse_method(inverses.Equation(self._network, self._map, z, context, self._values()))
+        method = self._inverse_method or inverses.get("auto", self._network)
+        return self._evaluate(_inverse, z, self._map, method)
+
+    def _evaluate(self, function, y, *settings):
+        """`function(network, *settings, y, context, values)`, compiled where the call is eager."""
+        if not (isinstance(y, tf.Tensor) and y.dtype == self.dtype):
+            y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
+        self._network.check_inputs(y, self._context)
+        context = None if self._context is None else tf.convert_to_tensor(self._context)
+        values = [tf.convert_to_tensor(value) for value in self._tf_variables] if self._reads_passed_variables else None
+        return run_compiled(self._network, function, settings, self._event_ndims, y, context, values)
 
     def _sum_over_event(self, values):
         return tf.reduce_sum(values, axis=range(-self._event_ndims, 0))
 
-    def _values(self):
-        # While Keras traces a model that is being built, its variables have no values yet; those of Keras answer for them.
-        pairs = zip(self._tf_variables, self._network.weights)
-        return [tf.convert_to_tensor(weight if variable is None else variable) for variable, weight in pairs]
-
-    def _context_tensor(self):
-        return None if self._context is None else tf.convert_to_tensor(self._context)
-
-    def _checked(self, y):
-        y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
-        self._network.check_inputs(y, self._context)
-        return y
-
 
 # The name for flows over images; the network says what an event is.
 ConvInverseAutoregressiveFlow = InverseAutoregressiveFlow
+
+
+def _forward(network, elementwise_map, y, context, values):
+    """(z, log-derivatives); with `values` in place of the network's weights unless they are None."""
+    if values is None:
+        parameters = network(y, context=context)
+    else:
+        with keras.StatelessScope(state_mapping=zip(network.weights, values)):
+            parameters = network(y, context=context)
+    return elementwise_map.forward(y, tf.cast(parameters, y.dtype))
+
+
+def _inverse(network, elementwise_map, method, z, context, values):
+    """(y, log_det); with `values` in place of the network's weights unless they are None."""
+    if context is not None:
+        # A loop keeps its shapes, so z takes the batch shape of the context beforehand.
+        axes = -len(network.event_shape)
+        batch = tf.broadcast_dynamic_shape(tf.shape(z)[:axes], tf.shape(context)[:axes])
+        static = tf.broadcast_static_shape(z.shape[:axes], context.shape[:axes])
+        z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[axes:]], axis=0))
+        z = tf.ensure_shape(z, static + z.shape[axes:])
+    if values is None:
+        # While Keras traces a model that is being built, its variables have no values yet; those of Keras answer for them.
+        pairs = zip(network.tf_variables, network.weights)
+        values = [tf.convert_to_tensor(weight if variable is None else variable) for variable, weight in pairs]
+    return method(inverses.Equation(network, elementwise_map, z, context, values))
 
 
 def _check_network(network):

@@ -20,10 +20,10 @@ __all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "Spl
 class ElementwiseMap(abc.ABC):
     """z_i = f(y_i; parameters_i), increasing in y_i: what a user writes to bring a map of their own.
 
-    A subclass sets `params`, the number P of parameters per entry, and defines `forward` and `inverse`. Parameters of zero should
-    give a map near the identity: the networks start there. Register the class with
-    `keras.saving.register_keras_serializable()` to save models that hold it, and extend `get_config` if its constructor
-    takes arguments.
+    A subclass sets `params`, the number P of parameters per entry, and defines `forward` and `inverse`. Parameters of zero
+    should give a map near the identity: the networks start there. Register the class with
+    `keras.saving.register_keras_serializable()` to save models that hold it, and extend `get_config` if its constructor takes
+    arguments.
 
     Both methods return the value together with log df/dy, the log-derivative of the *forward* direction at y.
 
@@ -127,6 +127,12 @@ class FromBijector(ElementwiseMap):
         self._bijector_fn = bijector_fn
         self.params = integer("params", params)
 
+    def __eq__(self, other):
+        return type(other) is FromBijector and (other._bijector_fn, other.params) == (self._bijector_fn, self.params)
+
+    def __hash__(self):
+        return hash((self._bijector_fn, self.params))
+
     def forward(self, y, parameters):
         bijector = self._bijector_fn(parameters)
         z, log_derivative = bijector.forward(y), bijector.forward_log_det_jacobian(y, event_ndims=0)
@@ -177,6 +183,12 @@ class Spline(ElementwiseMap):
         self.params = 3 * self.num_bins - 1
         self._inner = FromBijector(self._spline, self.params)
 
+    def __eq__(self, other):
+        return type(other) is Spline and other.get_config() == self.get_config()
+
+    def __hash__(self):
+        return hash((self.num_bins, self.half_range))
+
     def get_config(self):
         return {"num_bins": self.num_bins, "half_range": self.half_range}
 
@@ -212,7 +224,7 @@ class Spline(ElementwiseMap):
         )
 
 
-_NAMED = {"affine": Affine, "gated": Gated, "location": Location, "spline": Spline}
+_NAMED = {"affine": Affine(), "gated": Gated(), "location": Location(), "spline": Spline()}
 
 
 def get(bijector_fn, params=None):
@@ -234,7 +246,7 @@ def get(bijector_fn, params=None):
         found = bijector_fn
     elif isinstance(bijector_fn, str) and bijector_fn in _NAMED:
         fits = bijector_fn == "spline" and params is not None and params >= 5 and params % 3 == 2
-        found = Spline((params + 1) // 3) if fits else _NAMED[bijector_fn]()
+        found = Spline((params + 1) // 3) if fits and params != 23 else _NAMED[bijector_fn]
     elif isinstance(bijector_fn, dict):
         found = deserialize(bijector_fn)
     elif isinstance(bijector_fn, tuple | list) and len(bijector_fn) == 2 and callable(bijector_fn[0]):
@@ -264,7 +276,7 @@ def serialize(elementwise_map):
     >>> serialize(Affine()), serialize(Spline())
     ('affine', 'spline')
     """
-    for name, kind in _NAMED.items():
-        if type(elementwise_map) is kind and elementwise_map.get_config() == kind().get_config():
+    for name, named in _NAMED.items():
+        if type(elementwise_map) is type(named) and elementwise_map.get_config() == named.get_config():
             return name
     return keras.saving.serialize_keras_object(elementwise_map)

@@ -97,8 +97,7 @@ def fitting_features(posterior, features):
 
 def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
     """Raises a ValueError unless the likelihood makes a distribution of such data from a decoder output of such shape."""
-    # Eagerly: inside `fit` the model is built while a graph is traced.
-    with tf.init_scope(), tf.GradientTape() as tape:
+    with tf.GradientTape() as tape:
         distribution = likelihood.distribution(tf.zeros([2, *parameters_shape], dtype))
         shapes = distribution.batch_shape, distribution.event_shape
         if shapes == ([2], list(data_shape)):
@@ -116,11 +115,16 @@ def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
 
 
 def deserialize_parts(config, layers, custom_objects=None):
-    """The config of a model with its layers in place of theirs; likelihood and prior only if the program registered them."""
+    """The config of a model with its parts in place of theirs.
+
+    Args:
+        config: of `get_config`.
+        layers: names of the Keras layers in it. Posterior, likelihood and prior are made only if the program registered them.
+        custom_objects: as in Keras.
+    """
     parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in layers}
-    for name in ("likelihood", "prior"):
-        if isinstance(config.get(name), dict):
-            parts[name] = deserialize(config[name], custom_objects)
+    registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
+    parts.update((name, deserialize(part, custom_objects)) for name, part in registered.items())
     return {**config, **parts}
 
 

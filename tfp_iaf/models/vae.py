@@ -78,7 +78,7 @@ class VAE(ElboModel):
         self.encoder = encoder
         self.posterior = posterior
         self.decoder = decoder
-        self.prior = priors.get(prior)
+        self.prior = priors.get(prior, dtype=self.dtype_policy.name)
         self._memory.decoder_is_opaque = False
 
     def build(self, input_shape):
@@ -184,7 +184,7 @@ class VAE(ElboModel):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**_parts.deserialize_parts(config, ("encoder", "posterior", "decoder"), custom_objects))
+        return cls(**_parts.deserialize_parts(config, ("encoder", "decoder"), custom_objects))
 
 
 def _joined(x, condition):

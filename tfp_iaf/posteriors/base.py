@@ -180,7 +180,8 @@ class Posterior(SeededLayer):
         if seed is not None:
             given["seed"] = seed if keras.utils.is_keras_tensor(seed) else seed_pair(seed)
         if num_samples is not None:
-            given["num_samples"] = num_samples if tf.is_tensor(num_samples) else integer("num_samples", num_samples)
+            is_count = tf.is_tensor(num_samples) or (type(num_samples) is int and num_samples >= 1)
+            given["num_samples"] = num_samples if is_count else integer("num_samples", num_samples)
         if not sample:
             given["sample"] = False
         if value is None:

@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 from tests import properties
 from tests.models.hierarchical.models import images, make, make_small
 from tests.strategies import mirrored_strategy
-from tfp_iaf import evaluation, likelihoods, serving
+from tfp_iaf import evaluation, likelihoods, objectives, serving
 from tfp_iaf.layers import initialize_weight_normalization
 from tfp_iaf.models import HierarchicalVAE
 
@@ -59,6 +59,16 @@ def test_features_are_all_that_the_posterior_reads_of_an_image():
     assert np.abs(model.encode(images(1)) - model.encode(images(1, seed=1))).max() > 1e-3
 
 
+def test_latents_at_the_mean():
+    """Those of a diagonal posterior in one layer are the mean of its samples."""
+    model = make(posterior="diagonal", num_layers=(1,))
+    (z,) = model.encode_mean(images(1))
+    (samples,) = model.elbo_terms(images(1), num_samples=4000, seed=0)["z"]
+    np.testing.assert_array_equal(model.encode_mean(images(1))[0], z)
+    deviation = np.std(samples, axis=0)
+    assert np.abs((np.mean(samples, axis=0) - z) / deviation).max() < 5.0 / np.sqrt(4000)
+
+
 def test_log_likelihood_is_above_the_bound():
     model = make(num_layers=(1,))
     bound = evaluation.elbo(model, images(4), num_samples=32, verbose=False)
@@ -90,6 +100,15 @@ def test_soft_free_bits_follow_the_kl():
     outputs = model(images(5))
     np.testing.assert_allclose(model.compute_loss(y_pred=outputs, training=False), -tf.reduce_mean(outputs["elbo"]), rtol=1e-5)
     np.testing.assert_array_equal(model.free_bits_weights, after)
+
+
+def test_free_bits_have_no_gradient_below_the_minimum():
+    kl = tf.constant([[[0.1, 2.0], [0.3, 4.0]]])
+    with tf.GradientTape() as tape:
+        tape.watch(kl)
+        value = objectives.free_bits(kl, 0.5)
+    np.testing.assert_allclose(value, 3.5)
+    np.testing.assert_allclose(tape.gradient(value, kl), [[[0.0, 0.5], [0.0, 0.5]]])
 
 
 # As a Keras model

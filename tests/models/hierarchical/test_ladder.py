@@ -116,11 +116,13 @@ def test_the_convolutions_emit_the_statistics():
         assert layer.posterior.weights == [weight for network in layer.posterior.networks for weight in network.weights]
 
 
-@pytest.mark.parametrize(("inference", "jit_compile"), [("bottom-up", False), ("bidirectional", True)])
-def test_recomputing_gives_the_same_gradients(inference, jit_compile):
+@pytest.mark.parametrize(
+    ("inference", "num_layers", "jit_compile"), [("bidirectional", (1, 1), False), ("bottom-up", (1,), True)]
+)
+def test_recomputing_gives_the_same_gradients(inference, num_layers, jit_compile):
     results = []
     for recompute in (False, True):
-        model = make(inference, dtype="float64", recompute=recompute)
+        model = make(inference, dtype="float64", num_layers=num_layers, recompute=recompute)
 
         def gradients(model=model):
             with tf.GradientTape() as tape:

@@ -16,7 +16,7 @@ from tfp_iaf.bijectors.inverses.sequential import Sequential
 
 __all__ = ["Blocks", "Equation", "FixedPoint", "Inverse", "Recurrent", "Sequential", "get"]
 
-_NAMED = {"blocks": Blocks, "fixed_point": FixedPoint, "recurrent": Recurrent, "sequential": Sequential}
+_NAMED = {"blocks": Blocks(), "fixed_point": FixedPoint(), "recurrent": Recurrent(), "sequential": Sequential()}
 
 
 def get(inverse, network):
@@ -38,10 +38,10 @@ def get(inverse, network):
     if not isinstance(inverse, str) or inverse not in ("auto", *_NAMED):
         raise ValueError(f"Unknown inverse {inverse!r}: expected auto, {', '.join(_NAMED)}, or an inverses.Inverse.")
     if inverse == "auto":
-        return next(_NAMED[name]() for name in network.inverses if _NAMED[name].serves(network))
+        return next(_NAMED[name] for name in network.inverses if _NAMED[name].serves(network))
     if inverse not in network.inverses or not _NAMED[inverse].serves(network):
         raise ValueError(
             f"inverse={inverse!r} does not serve this {type(network).__name__}, which computes in {network.compute_dtype}: "
             f"choose auto or one of {', '.join(name for name in network.inverses if _NAMED[name].serves(network))}."
         )
-    return _NAMED[inverse]()
+    return _NAMED[inverse]

@@ -1,8 +1,8 @@
 """Solves a system whose units form a cycle of layers and know an order.
 
-Every unit has a group, 0..G-1. A unit of group i reads units of groups <= i of the layer before it; the first layer closes the cycle
-and reads groups < i. The groups are taken in blocks. What a block reads from the blocks before it is one product per layer. The
-block itself is evaluated as a whole until its inputs settle: after n evaluations its first n groups are exact.
+Every unit has a group, 0..G-1. A unit of group i reads units of groups <= i of the layer before it; the first layer closes
+the cycle and reads groups < i. The groups are taken in blocks. What a block reads from the blocks before it is one product
+per layer. The block itself is evaluated as a whole until its inputs settle: after n evaluations its first n groups are exact.
 Values are kept features first, [units, batch], where a block of units is contiguous.
 """
 
@@ -42,7 +42,8 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
 
     Args:
         layers: a list of `Layer`.
-        close: (values of the last layer, each side), of the groups of a block -> the inputs of the first layer, of those groups.
+        close: (values of the last layer, each side), of the groups of a block -> the inputs of the first layer, of those
+            groups.
         sides: a non-empty list of (tensor `[units, batch]`, groups).
         num_groups: G.
         scale: the magnitude of inputs whose rounding counts as settled.
@@ -53,63 +54,79 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
     edges = _edges(num_groups)
     rows = [_Sorted(layer.groups, edges) for layer in layers]
     columns = [_Sorted(layers[0].input_groups, edges), *rows[:-1]]
-    matrices = [row.sort(column.sort(layer.matrix, axis=1)) for layer, row, column in zip(layers, rows, columns)]
-    offsets = [row.sort(layer.offset) for layer, row in zip(layers, rows)]
-    layer_sides = [None if layer.side is None else row.sort(layer.side) for layer, row in zip(layers, rows)]
-    sorted_sides = [(_Sorted(groups, edges), tensor) for tensor, groups in sides]
-    sorted_sides = [(order, order.sort(tensor)) for order, tensor in sorted_sides]
-    like = sides[0][0]
+    matrices = [row.split(column.sort(layer.matrix, axis=1)) for layer, row, column in zip(layers, rows, columns)]
+    offsets = [row.split(layer.offset) for layer, row in zip(layers, rows)]
+    layer_sides = [None if layer.side is None else row.split(layer.side) for layer, row in zip(layers, rows)]
+    close_sides = [_Sorted(groups, edges).split(tensor) for tensor, groups in sides]
+    # Blocks mostly have the same shapes: one trace serves them all.
+    solve_block = tf.function(_BlockSolver([layer.function for layer in layers], close), autograph=False)
     # The inputs of every layer, and the values of the last, block by block.
     known = [[] for _ in range(len(layers) + 1)]
     for block in range(len(edges) - 1):
-        parts = []
-        for layer, matrix, row, column, offset, side, inputs in zip(
-            layers, matrices, rows, columns, offsets, layer_sides, known
-        ):
-            start, stop = row.span(block)
-            first, last = column.span(block)
-            base = offset[start:stop]
-            if inputs:
-                base = base + tf.matmul(matrix[start:stop, :first], tf.concat(inputs, axis=0))
-            side = None if side is None else side[start:stop]
-            parts.append((layer.function, matrix[start:stop, first:last], base, side))
-        here = [tensor[slice(*order.span(block))] for order, tensor in sorted_sides]
-        widths = [column.span(block)[1] - column.span(block)[0] for column in columns]
+        bases, own = [], []
+        for layer, column in enumerate(columns):
+            start, stop = column.span(block)
+            matrix, base = matrices[layer][block], offsets[layer][block]
+            if start:
+                base = base + tf.matmul(matrix[:, :start], tf.concat(known[layer], axis=0))
+            bases.append(base)
+            own.append(matrix[:, start:stop])
         positions = columns[0].groups(block) - edges[block]
-        values = _solve_block(parts, close, here, [*widths, parts[-1][1].shape[0]], positions, scale, like)
+        here = [None if side is None else side[block] for side in layer_sides]
+        values = solve_block(own, bases, here, [side[block] for side in close_sides], scale, tuple(positions.tolist()))
         for values_of_layer, value in zip(known, values):
             values_of_layer.append(value)
     return rows[-1].unsort(tf.concat(known[-1], axis=0))
 
 
-def _solve_block(parts, close, sides, widths, positions, scale, like):
-    """The inputs of every layer and the values of the last, of one block; `positions` are the inputs' groups within it."""
-    # An input that is not exact yet may grow until it overflows, and would reach exact ones as inf * 0 = nan.
-    largest = float(like.dtype.max) ** 0.5
-    positions = positions[:, np.newaxis]
-    batch_size = tf.shape(like)[1]
+class _BlockSolver:
+    """Evaluates one block until its inputs settle.
 
-    def update(count, inputs, *_):
-        values, below = [inputs], None
-        for function, matrix, base, side in parts:
-            value, below = function(tf.matmul(matrix, values[-1]) + base, side, below)
-            values.append(value)
-        new = close(values[-1], *sides)
-        values[0] = tf.where(positions <= count, new, tf.clip_by_value(new, -largest, largest))
-        values = [tf.ensure_shape(value, [width, like.shape[1]]) for value, width in zip(values, widths)]
-        return (count + 1, *values, tf.logical_not(settled(new, inputs, scale)))
+    Args:
+        functions: of the layers.
+        close: see `solve_cycle`.
+    """
 
-    start = [tf.zeros([width, batch_size], like.dtype) for width in widths]
-    start = [tf.ensure_shape(value, [width, like.shape[1]]) for value, width in zip(start, widths)]
-    _, *values, _ = tf.while_loop(
-        lambda count, *others: others[-1], update, (0, *start, True), maximum_iterations=int(positions.max(initial=-1)) + 1
-    )
-    return values
+    def __init__(self, functions, close):
+        self._functions = functions
+        self._close = close
+
+    def __call__(self, matrices, bases, layer_sides, sides, scale, positions):
+        """The inputs of every layer and the values of the last.
+
+        Args:
+            matrices: what the block reads from itself, per layer.
+            bases: the offsets and what the block reads from the blocks before it, per layer.
+            layer_sides, sides: those of the layers and of `close`.
+            scale: see `solve_cycle`.
+            positions: the groups of the inputs, counted from the block's first.
+        """
+        like = sides[0]
+        # An input that is not exact yet may grow until it overflows, and would reach exact ones as inf * 0 = nan.
+        largest = float(like.dtype.max) ** 0.5
+        positions = np.reshape(positions, [-1, 1])
+        sizes = [matrix.shape[1] for matrix in matrices] + [matrices[-1].shape[0]]
+
+        def update(count, inputs, *_):
+            values, below = [inputs], None
+            for function, matrix, base, side in zip(self._functions, matrices, bases, layer_sides):
+                value, below = function(tf.matmul(matrix, values[-1]) + base, side, below)
+                values.append(value)
+            new = self._close(values[-1], *sides)
+            values[0] = tf.where(positions <= count, new, tf.clip_by_value(new, -largest, largest))
+            values = [tf.ensure_shape(value, [size, like.shape[1]]) for value, size in zip(values, sizes)]
+            return (count + 1, *values, tf.logical_not(settled(new, inputs, scale)))
+
+        start = [tf.zeros([size, tf.shape(like)[1]], like.dtype) for size in sizes]
+        start = [tf.ensure_shape(value, [size, like.shape[1]]) for value, size in zip(start, sizes)]
+        count = int(positions.max(initial=-1)) + 1
+        _, *values, _ = tf.while_loop(lambda count, *others: others[-1], update, (0, *start, True), maximum_iterations=count)
+        return values
 
 
 def _edges(num_groups):
-    """Where blocks begin and end: blocks of 16 groups, or 32 from 512 groups on, of nearly equal size."""
-    size = 16 if num_groups < 512 else 32
+    """Where blocks begin and end. Small blocks take less work, few blocks compile sooner."""
+    size = 16 if num_groups < 128 else 32
     num_blocks = -(-num_groups // size)
     return [num_groups * k // num_blocks for k in range(num_blocks + 1)]
 
@@ -134,6 +151,10 @@ class _Sorted:
 
     def sort(self, x, axis=0):
         return x if self._is_identity else tf.gather(x, self._order, axis=axis)
+
+    def split(self, x):
+        """The parts of the blocks."""
+        return tf.split(self.sort(x), np.diff(self._starts).tolist())
 
     def unsort(self, x):
         return x if self._is_identity else tf.gather(x, np.argsort(self._order), axis=0)

@@ -1,9 +1,9 @@
 """The inverse of a flow with a masked multilayer perceptron, for the price of a few evaluations.
 
-An entry needs the hidden units of lower degrees, a hidden unit of degree d the entries up to d. So the entries are taken in blocks,
-in the input order. What a block reads from the blocks before it is known, and is computed once. Inside, all units of the block are
-evaluated at once until its entries settle: usually three or four times, and at most as often as the block has entries.
-The gradient solves the transposed system, which has the same form in the reversed order.
+An entry needs the hidden units of lower degrees, a hidden unit of degree d the entries up to d. So the entries are taken in
+blocks, in the input order. What a block reads from the blocks before it is known, and is computed once. Inside, all units of
+the block are evaluated at once until its entries settle: usually three or four times, and at most as often as the block has
+entries. The gradient solves the transposed system, which has the same form in the reversed order.
 """
 
 import functools

@@ -1,6 +1,6 @@
-"""Writes the README's tables from the files in benchmarks/results.
+"""Writes the tables of README.md, docs/benchmarks.md and docs/results.md from the files in benchmarks/results.
 
-python -m benchmarks.readme_tables
+python -m benchmarks.tables
 """
 
 import json
@@ -10,6 +10,7 @@ import statistics
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "results.md"]
 NAMES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
 # Validation bounds of the published runs of the same small MLP after 10,000 steps.
 PUBLISHED = {"diagonal": -108.49, "iaf": -110.12}
@@ -123,7 +124,7 @@ def step_cost():
     return "\n".join(lines)
 
 
-# Cases of the flow benchmark, as the README calls them: D, context, hidden layers, steps, batch.
+# Cases of the flow benchmark, as the pages call them: D, context, hidden layers, flows, batch.
 FLOW_CASES = {
     "D64": "64, 64, 2x512, 4, 256",
     "D256": "256, 64, 2x1024, 2, 256",
@@ -153,7 +154,7 @@ def number(value):
 def flows():
     """Ours in both compiled modes, and the fastest peer of each row."""
     lines = [
-        "| D, context, hidden, steps, batch | | XLA, ms | graph, ms | fastest peer, ms | XLA / peer | graph / peer |",
+        "| D, context, hidden, flows, batch | | XLA, ms | graph, ms | fastest peer, ms | XLA / peer | graph / peer |",
         "|---|---|---|---|---|---|---|",
     ]
     for case, title in measured_flow_cases().items():
@@ -171,13 +172,11 @@ def flows():
 def flow_parts():
     """The same work with one part switched off, as times the time with all of them."""
     parts = {
-        "one block a kernel": ("XLA", "tfp_iaf XLA, one block a kernel", ("forward", "training step")),
-        "one block a kernel, graph": ("graph", "tfp_iaf graph, one block a kernel", ("forward", "training step")),
-        "two network evaluations a step": ("XLA", "tfp_iaf XLA, two evaluations", ("training step",)),
-        "graph mode for XLA": ("XLA", "tfp_iaf graph", ("forward", "training step", "inverse")),
-        "eager mode for XLA": ("XLA", "tfp_iaf eager", ("forward", "training step", "inverse")),
-        "fixed-point inverse": ("XLA", "tfp_iaf XLA, fixed-point inverse", ("inverse",)),
-        "sequential inverse": ("XLA", "tfp_iaf XLA, sequential inverse", ("inverse",)),
+        "two network evaluations per flow": ("tfp_iaf XLA, two evaluations", ("training step",)),
+        "graph mode for XLA": ("tfp_iaf graph", ("forward", "training step", "inverse")),
+        "eager mode for XLA": ("tfp_iaf eager", ("forward", "training step", "inverse")),
+        "fixed-point inverse": ("tfp_iaf XLA, fixed-point inverse", ("inverse",)),
+        "sequential inverse": ("tfp_iaf XLA, sequential inverse", ("inverse",)),
     }
     cases = [case for case in measured_flow_cases() if case != "D64_batch_1"]
     quantities = ("forward", "training step", "inverse")
@@ -186,9 +185,9 @@ def flow_parts():
         "|---" * (1 + len(cases) * len(quantities)) + "|",
     ]
     rows = {case: milliseconds(case) for case in cases}
-    for part, (mode, name, measured) in parts.items():
+    for part, (name, measured) in parts.items():
         cells = [
-            f"{rows[case][name][quantity] / rows[case][f'tfp_iaf {mode}'][quantity]:.2f}" if quantity in measured else ""
+            f"{rows[case][name][quantity] / rows[case]['tfp_iaf XLA'][quantity]:.2f}" if quantity in measured else ""
             for case in cases
             for quantity in quantities
         ]
@@ -197,18 +196,17 @@ def flow_parts():
 
 
 def inverse_cost():
-    """The inverse beside the forward pass of the dense masked network in the same mode, and beside the fastest peer's."""
+    """The inverse beside the forward pass in the same mode, and beside the fastest peer's."""
     lines = [
-        "| D | inverse / dense forward, XLA | graph | fastest peer's inverse / ours, XLA | graph |",
+        "| D | inverse / forward, XLA | graph | fastest peer's inverse / ours, XLA | graph |",
         "|---|---|---|---|---|",
     ]
     for case in ("D64", "D256"):
         rows = milliseconds(case)
         peer = min(row["inverse"] for name, row in rows.items() if not name.startswith("tfp_iaf"))
-        inverses = [rows[f"tfp_iaf {mode}"]["inverse"] for mode in ("XLA", "graph")]
-        dense = [rows[f"tfp_iaf {mode}, one block a kernel"]["forward"] for mode in ("XLA", "graph")]
-        cells = [f"{inverse / forward:.1f}" for inverse, forward in zip(inverses, dense)]
-        cells += [f"{peer / inverse:.1f}" for inverse in inverses]
+        ours = [rows[f"tfp_iaf {mode}"] for mode in ("XLA", "graph")]
+        cells = [f"{row['inverse'] / row['forward']:.1f}" for row in ours]
+        cells += [f"{peer / row['inverse']:.1f}" for row in ours]
         lines.append(f"| {case[1:]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -241,20 +239,28 @@ TABLES = {
 }
 
 
+MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", flags=re.S)
+
+
+def names_of(text):
+    """The names of the tables that a page has markers for."""
+    return [match[2] for match in MARKED.finditer(text)]
+
+
 def with_tables(text):
-    """The README's text with the part between each pair of markers written anew."""
-    for name, table in TABLES.items():
-        text, count = re.subn(
-            rf"(<!-- table {name} -->\n).*?(<!-- end -->)",
-            lambda match, table=table: match[1] + table() + "\n" + match[2],
-            text,
-            flags=re.S,
-        )
-        if count != 1:
-            raise ValueError(f"README.md must have one table `{name}`, has {count}.")
-    return text
+    """A page's text with the part between each pair of markers written anew."""
+    unknown = set(names_of(text)) - set(TABLES)
+    if unknown:
+        raise ValueError(f"A page has markers of unknown tables {sorted(unknown)}; there are: {', '.join(TABLES)}.")
+    return MARKED.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}\n{match[3]}", text)
+
+
+def main():
+    for page in PAGES:
+        text = page.read_text()
+        page.write_text(with_tables(text))
+        print(f"{page.relative_to(ROOT)}: {', '.join(names_of(text))}")
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(with_tables(readme.read_text()))
+    main()

@@ -1,0 +1,43 @@
+"""The benchmarks start in every way in which result files say that they were started, and measure what they name."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import before_after
+from benchmarks.flow_cases import QUANTITIES
+from tests.imports import ROOT
+
+
+@pytest.mark.parametrize("command", [["benchmarks/step_cost.py"], ["-m", "benchmarks.step_cost"]], ids=["file", "module"])
+def test_a_benchmark_starts_as_a_file_and_as_a_module(command):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, *command, "--only_check_args"], cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+def test_a_worker_times_the_flows_of_another_checkout():
+    request = json.dumps({"quantity": "inverse", "seconds": 0.0}) + "\n"
+    worker = subprocess.run(
+        [sys.executable, "-m", "benchmarks.flow_worker", "before", "before: tfp_iaf graph", "growth D16"],
+        cwd=ROOT,
+        env={**os.environ, "TFP_IAF_BEFORE": str(ROOT)},
+        input=request,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    description, milliseconds = (json.loads(line) for line in worker.stdout.splitlines())
+    assert set(description["first_call_seconds"]) == set(description["peak_mib"]) == set(QUANTITIES)
+    assert 0.0 < milliseconds < 1e3 * description["first_call_seconds"]["inverse"]
+
+
+def test_figures_of_before_and_after():
+    names = ("before: tfp_iaf XLA", "tfp_iaf XLA")
+    rows = {name: {"first_call_seconds": {"forward": seconds}} for name, seconds in zip(names, (4.0, 1.0))}
+    rounds = {names[0]: {"forward": [10.0, 20.0, 30.0]}, names[1]: {"forward": [5.0, 20.0, 60.0]}}
+    figures = before_after.compare(rows, rounds, "XLA", "forward")
+    assert (figures["ratio"], figures["lowest_ratio"], figures["highest_ratio"]) == (1.0, 0.5, 2.0)
+    assert (figures["before_ms"], figures["after_ms"], figures["first_call_ratio"]) == (20.0, 20.0, 0.25)

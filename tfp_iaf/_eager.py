@@ -1,0 +1,85 @@
+"""Compiled speed for eager calls: the pure functions behind a flow are traced once per network."""
+
+import contextlib
+import contextvars
+import threading
+import weakref
+
+import tensorflow as tf
+
+from tfp_iaf import _compat
+
+__all__ = ["run_compiled", "uncompiled"]
+
+# More than any program holds at once; a program that makes a new function for every call shall not fill the memory.
+_MAX_FUNCTIONS = 64
+
+_functions = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+_is_uncompiled = contextvars.ContextVar("is_uncompiled", default=False)
+
+
+@contextlib.contextmanager
+def uncompiled():
+    """Inside, eager calls run operation by operation: for code that looks at values on their way."""
+    token = _is_uncompiled.set(True)
+    try:
+        yield
+    finally:
+        _is_uncompiled.reset(token)
+
+
+def run_compiled(owner, function, settings, event_ndims, y, context, values):
+    """`function(owner, *settings, y, context, values)`; an eager call runs a graph of it.
+
+    One graph serves all batch sizes and all objects with this owner. It reads the owner's variables with each call. It does not
+    keep the owner alive, and goes with it.
+
+    Args:
+        owner: a built Keras layer.
+        function: a module's function.
+        settings: a tuple of hashable objects.
+        event_ndims: the number of trailing axes of y and of the context that have fixed sizes.
+        y: `[..., *event]`.
+        context: a tensor, or None.
+        values: tensors, or None.
+    """
+    is_plain = (
+        tf.executing_eagerly()
+        and not _is_uncompiled.get()
+        and not _compat.in_stateless_scope()
+        and not tf.distribute.has_strategy()
+        and 0 not in y.shape
+        and (context is None or 0 not in context.shape)
+    )
+    if not is_plain:
+        return function(owner, *settings, y, context, values)
+    has_context, has_values = context is not None, values is not None
+    tensors = [y, *([context] if has_context else []), *(values or [])]
+    key = (function, settings, y.shape.rank, context.shape.rank if has_context else None, has_values)
+    with _lock:
+        own = _functions.setdefault(owner, {})
+        traced = own.get(key)
+        if traced is None:
+            if len(own) >= _MAX_FUNCTIONS:
+                own.clear()
+            traced = own[key] = _traced(weakref.ref(owner), function, settings, has_context, has_values, event_ndims, tensors)
+    return traced(*tensors)
+
+
+def _traced(reference, function, settings, has_context, has_values, event_ndims, tensors):
+    def call(y, *others):
+        context = others[0] if has_context else None
+        values = others[has_context:] if has_values else None
+        return function(reference(), *settings, y, context, values)
+
+    def any_batch(tensor):
+        shape = tensor.shape
+        return tf.TensorSpec(
+            [*(None for _ in shape[: shape.rank - event_ndims]), *shape[shape.rank - event_ndims :]], tensor.dtype
+        )
+
+    num_batched = 1 + has_context
+    signature = [any_batch(tensor) for tensor in tensors[:num_batched]]
+    signature += [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors[num_batched:]]
+    return tf.function(call, input_signature=signature, autograph=False)
