@@ -14,6 +14,7 @@ from tests.imports import MODULES, PACKAGE, ROOT, imported_modules, imported_nam
 
 # Data flows down this list: a room imports rooms above it, and its own files.
 ROOMS = [
+    "_backend",
     "_arguments",
     "_registered",
     "_compat",
@@ -36,7 +37,7 @@ ROOMS = [
     "distributed",
 ]
 # Machinery that every room may import.
-SHARED = {"_arguments", "_registered", "_compat", "_eager"}
+SHARED = {"_backend", "_arguments", "_registered", "_compat", "_eager"}
 PRIVATE_API = re.compile(
     r"tensorflow\.python|tf\.__internal__|keras\.src|\._value\b|gradient_registry|\._cache\b"
     r"|_get_parameterization|_convert_variables_to_tensors"
