@@ -30,11 +30,20 @@ def normals(*shape, seed=3):
 
 
 class Constructor(NamedTuple):
-    """A function (batch_shape, seed) -> bijector, and what its events and contexts are."""
+    """A function (batch_shape, seed) -> bijector, and what is to be known of it.
+
+    Args:
+        make: the function.
+        event_shape: of its events.
+        has_batch_shape: whether its context gives it one.
+        is_variant: whether it differs from one before it in the map, the order or the layers alone, so that how TFP and
+            TensorFlow handle the object can be tested on that one.
+    """
 
     make: Callable
     event_shape: tuple = (EVENT_SIZE,)
     has_batch_shape: bool = True
+    is_variant: bool = False
 
     def __call__(self, batch_shape=(), seed=0):
         return self.make(batch_shape, seed)
@@ -63,7 +72,7 @@ def flow_on(network, batch_shape=(), seed=0, flow_type=InverseAutoregressiveFlow
     return flow_type(network, context=context, **kwargs)
 
 
-def _dense(params=2, order="left-to-right", context_size=CONTEXT_SIZE, hidden_units=(20, 20), **kwargs):
+def _dense(params=2, order="left-to-right", context_size=CONTEXT_SIZE, hidden_units=(20, 20), is_variant=True, **kwargs):
     def make(batch_shape, seed):
         network = AutoregressiveNetwork(
             params,
@@ -77,7 +86,7 @@ def _dense(params=2, order="left-to-right", context_size=CONTEXT_SIZE, hidden_un
         )
         return flow_on(network, batch_shape, seed, **kwargs)
 
-    return Constructor(make, has_batch_shape=context_size is not None)
+    return Constructor(make, has_batch_shape=context_size is not None, is_variant=is_variant)
 
 
 def _recurrent(batch_shape, seed):
@@ -85,14 +94,14 @@ def _recurrent(batch_shape, seed):
     return flow_on(network, batch_shape, seed)
 
 
-def _conv(event_shape, order="left-to-right", params=2, **kwargs):
+def _conv(event_shape, order="left-to-right", params=2, is_variant=False, **kwargs):
     def make(batch_shape, seed):
         network = ConvAutoregressiveNetwork(
             params, event_shape, (6,), context_channels=3, input_order=order, activation="elu", dtype="float64"
         )
         return flow_on(network, batch_shape, seed, **kwargs)
 
-    return Constructor(make, event_shape)
+    return Constructor(make, event_shape, is_variant=is_variant)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -161,9 +170,9 @@ def sinh_arcsinh(parameters):
 
 
 FLOWS = {
-    "affine": _dense(),
+    "affine": _dense(is_variant=False),
     "affine, random order": _dense(order="random"),
-    "affine, no context": _dense(context_size=None),
+    "affine, no context": _dense(context_size=None, is_variant=False),
     "affine, no hidden layer": _dense(hidden_units=()),
     "affine, fixed point": _dense(inverse="fixed_point"),
     "affine, sequential inverse": _dense(inverse="sequential"),
@@ -177,7 +186,7 @@ FLOWS = {
     ),
     "recurrent": Constructor(_recurrent),
     "images": _conv((2, 3, 2)),
-    "images, spline, right to left": _conv((2, 3, 2), "right-to-left", params=8, bijector_fn="spline"),
+    "images, spline, right to left": _conv((2, 3, 2), "right-to-left", params=8, bijector_fn="spline", is_variant=True),
     "series": _conv((4, 2)),
 }
 
@@ -188,9 +197,12 @@ def _linear_cholesky(batch_shape, seed):
 
 BIJECTORS = {
     **FLOWS,
-    "masked autoregressive": _dense(flow_type=MaskedAutoregressiveFlow),
+    "masked autoregressive": _dense(flow_type=MaskedAutoregressiveFlow, is_variant=False),
     "linear Cholesky": Constructor(_linear_cholesky),
     "reverse": Constructor(lambda batch_shape, seed: ReverseOrder(), has_batch_shape=False),
     "reverse, images": Constructor(lambda batch_shape, seed: ReverseOrder(3), (2, 3, 2), has_batch_shape=False),
     "own flow": Constructor(lambda batch_shape, seed: OwnFlow(tf.exp(normals(*batch_shape, EVENT_SIZE, seed=seed)))),
 }
+
+# One of each kind of object.
+DISTINCT = {name: constructor for name, constructor in BIJECTORS.items() if not constructor.is_variant}
