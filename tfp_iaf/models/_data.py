@@ -57,8 +57,7 @@ def unpacked(element):
     """
     if not isinstance(element, tuple):
         return element, None
-    # A dataset's spec says None by a type of its own.
-    if not 1 <= len(element) <= 3 or any(getattr(y, "value_type", type(y)) is not type(None) for y in element[1:2]):
+    if not 1 <= len(element) <= 3 or not all(y is None or isinstance(y, tf.NoneTensorSpec) for y in element[1:2]):
         raise ValueError(TARGETS)
     return element[0], element[2] if len(element) == 3 else None
 
