@@ -26,11 +26,11 @@ def jacobian(function, y):
     return tf.reshape(tape.jacobian(z, y), [z.shape[0], -1]).numpy()
 
 
-def check_round_trip(bijector, y, atol):
+def check_round_trip(bijector, y, atol, event_ndims=1):
     z = bijector.forward(y)
     np.testing.assert_allclose(bijector.inverse(fresh(z)), y, atol=atol)
-    forward = bijector.forward_log_det_jacobian(fresh(y))
-    inverse = bijector.inverse_log_det_jacobian(fresh(z))
+    forward = bijector.forward_log_det_jacobian(fresh(y), event_ndims=event_ndims)
+    inverse = bijector.inverse_log_det_jacobian(fresh(z), event_ndims=event_ndims)
     np.testing.assert_allclose(forward, -inverse, atol=atol)
 
 

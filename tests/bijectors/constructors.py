@@ -1,69 +1,208 @@
-"""Every bijector of the package by name, with weights away from their start, in float64: a function of the batch shape."""
+"""Every bijector of the package and a user's own, by name, with weights away from their start, in float64."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests import properties
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, LinearCholeskyIAF, ReverseOrder
-from tfp_iaf.networks import AutoregressiveNetwork, RecurrentAutoregressiveNetwork
+from tfp_iaf.bijectors import (
+    FlowBijector,
+    InverseAutoregressiveFlow,
+    LinearCholeskyIAF,
+    MaskedAutoregressiveFlow,
+    ReverseOrder,
+    maps,
+)
+from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, Network, RecurrentAutoregressiveNetwork
+
+tfd = tfp.distributions
 
 EVENT_SIZE = 5
 CONTEXT_SIZE = 3
 
 
-def _flow(
-    bijector_fn="affine", params=2, order="left-to-right", with_context=True, hidden_units=(20, 20), dtype="float64", **kw
-):
-    def make(batch_shape=(), seed=0):
+def normals(*shape, seed=3):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape))
+
+
+class Constructor(NamedTuple):
+    """A function (batch_shape, seed) -> bijector, and what is to be known of it.
+
+    Args:
+        make: the function.
+        event_shape: of its events.
+        has_batch_shape: whether its context gives it one.
+        is_variant: whether it differs from one before it in the map, the order or the layers alone, so that how TFP and
+            TensorFlow handle the object can be tested on that one.
+    """
+
+    make: Callable
+    event_shape: tuple = (EVENT_SIZE,)
+    has_batch_shape: bool = True
+    is_variant: bool = False
+
+    def __call__(self, batch_shape=(), seed=0):
+        return self.make(batch_shape, seed)
+
+    @property
+    def event_ndims(self):
+        return len(self.event_shape)
+
+    def events(self, *batch_shape, seed=3):
+        return normals(*batch_shape, *self.event_shape, seed=seed)
+
+    def base(self, *batch_shape):
+        """A standard normal distribution."""
+        zeros = tf.zeros([*batch_shape, *self.event_shape], tf.float64)
+        return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), self.event_ndims)
+
+    def distribution(self, batch_shape=(), seed=0):
+        return tfd.TransformedDistribution(self.base(*batch_shape), self(batch_shape, seed))
+
+
+def flow_on(network, batch_shape=(), seed=0, flow_type=InverseAutoregressiveFlow, **kwargs):
+    """A flow on this network with random weights and a random context."""
+    network.build()
+    properties.randomize(network, seed=seed)
+    context = None if network.context_size is None else normals(*batch_shape, *network.context_shape, seed=seed)
+    return flow_type(network, context=context, **kwargs)
+
+
+def _dense(params=2, order="left-to-right", context_size=CONTEXT_SIZE, hidden_units=(20, 20), is_variant=True, **kwargs):
+    def make(batch_shape, seed):
         network = AutoregressiveNetwork(
             params,
             EVENT_SIZE,
             hidden_units,
-            context_size=CONTEXT_SIZE if with_context else None,
+            context_size=context_size,
             input_order=order,
+            activation="elu",
             seed=1,
-            dtype=dtype,
+            dtype="float64",
         )
-        network.build()
-        properties.randomize(network, seed=seed)
-        context = None
-        if with_context:
-            context = tf.constant(np.random.default_rng(seed).normal(size=[*batch_shape, CONTEXT_SIZE]), dtype)
-        return InverseAutoregressiveFlow(network, context=context, bijector_fn=bijector_fn, **kw)
+        return flow_on(network, batch_shape, seed, **kwargs)
 
-    return make
+    return Constructor(make, has_batch_shape=context_size is not None, is_variant=is_variant)
 
 
-def _recurrent_flow(batch_shape=(), seed=0):
+def _recurrent(batch_shape, seed):
     network = RecurrentAutoregressiveNetwork(2, EVENT_SIZE, 6, "gru", CONTEXT_SIZE, "random", seed=1, dtype="float64")
-    network.build()
-    properties.randomize(network, seed=seed)
-    context = tf.constant(np.random.default_rng(seed).normal(size=[*batch_shape, CONTEXT_SIZE]))
-    return InverseAutoregressiveFlow(network, context=context, inverse="incremental")
+    return flow_on(network, batch_shape, seed)
 
 
-def _linear_cholesky(batch_shape=(), seed=0):
-    size = EVENT_SIZE * (EVENT_SIZE - 1) // 2
-    return LinearCholeskyIAF(tf.constant(np.random.default_rng(seed).normal(size=[*batch_shape, size])))
+def _conv(event_shape, order="left-to-right", params=2, is_variant=False, **kwargs):
+    def make(batch_shape, seed):
+        network = ConvAutoregressiveNetwork(
+            params, event_shape, (6,), context_channels=3, input_order=order, activation="elu", dtype="float64"
+        )
+        return flow_on(network, batch_shape, seed, **kwargs)
+
+    return Constructor(make, event_shape, is_variant=is_variant)
 
 
-def _sinh_arcsinh(parameters):
+@keras.saving.register_keras_serializable("tests")
+class OwnNetwork(Network):
+    """A linear network such as a user may write: no more than the contract asks for."""
+
+    def __init__(self, event_shape, context_size=None, **kwargs):
+        super().__init__(params=2, event_shape=event_shape, context_size=context_size, **kwargs)
+        self.degrees = np.arange(1, self.event_shape[0] + 1)
+        self.num_evaluations = 0
+
+    def build(self, input_shape=None):
+        (size,) = self.event_shape
+        self.kernel = self.add_weight(name="kernel", shape=(size, size, 2), initializer="zeros")
+        self.bias = self.add_weight(name="bias", shape=(size, 2), initializer="zeros")
+        if self.context_size is not None:
+            self.context_kernel = self.add_weight(name="context_kernel", shape=(self.context_size, size, 2))
+
+    def call(self, y, context=None):
+        self.num_evaluations += 1
+        strictly_upper = np.triu(np.ones(self.event_shape * 2), 1)[..., np.newaxis]
+        kernel = tf.convert_to_tensor(self.kernel)
+        parameters = tf.einsum("...i,ijp->...jp", y, kernel * tf.cast(strictly_upper, kernel.dtype)) + self.bias
+        return parameters if context is None else parameters + tf.einsum("...c,cjp->...jp", context, self.context_kernel)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["params"]
+        return config
+
+
+class OwnFlow(FlowBijector):
+    """z = y L with L = [[1, 1/2, ...], ...]: such as a user may write, to the letter of the docstring."""
+
+    def __init__(self, factor, name="own_flow"):
+        parameters = dict(locals())
+        self._factor = tf.convert_to_tensor(factor)
+        super().__init__(forward_min_event_ndims=1, dtype=self._factor.dtype, parameters=parameters, name=name)
+
+    @classmethod
+    def _parameter_properties(cls, dtype):
+        return {"factor": tfp.util.ParameterProperties(event_ndims=1)}
+
+    def forward_and_log_det(self, y):
+        z = y * self._factor
+        return z, tf.reduce_sum(tf.math.log(self._factor) + tf.zeros_like(y), axis=-1)
+
+    def inverse_and_log_det(self, z):
+        return z / self._factor, tf.reduce_sum(tf.math.log(self._factor) + tf.zeros_like(z), axis=-1)
+
+
+class OwnMap(maps.ElementwiseMap):
+    """z = y + a, a the sum of two parameters."""
+
+    params = 2
+
+    def forward(self, y, parameters):
+        return y + tf.reduce_sum(parameters, axis=-1), tf.zeros_like(y)
+
+    def inverse(self, z, parameters):
+        return z - tf.reduce_sum(parameters, axis=-1), tf.zeros_like(z)
+
+
+def sinh_arcsinh(parameters):
     return tfp.bijectors.SinhArcsinh(skewness=parameters[..., 0], tailweight=tf.exp(0.3 * tf.tanh(parameters[..., 1])))
 
 
 FLOWS = {
-    "affine": _flow(),
-    "affine, random order": _flow(order="random"),
-    "affine, no context": _flow(with_context=False),
-    "affine, no hidden layer": _flow(hidden_units=()),
-    "affine, incremental inverse": _flow(inverse="incremental"),
-    "affine, sequential inverse": _flow(inverse="sequential"),
-    "gated": _flow("gated"),
-    "location": _flow("location", params=1),
-    "spline": _flow("spline", params=8),
-    "callable": _flow(_sinh_arcsinh),
-    "recurrent": _recurrent_flow,
+    "affine": _dense(is_variant=False),
+    "affine, random order": _dense(order="random"),
+    "affine, no context": _dense(context_size=None, is_variant=False),
+    "affine, no hidden layer": _dense(hidden_units=()),
+    "affine, fixed point": _dense(inverse="fixed_point"),
+    "affine, sequential inverse": _dense(inverse="sequential"),
+    "gated": _dense(bijector_fn="gated"),
+    "location": _dense(bijector_fn="location", params=1),
+    "spline": _dense(bijector_fn="spline", params=8),
+    "callable": _dense(bijector_fn=(sinh_arcsinh, 2)),
+    "own map": _dense(bijector_fn=OwnMap()),
+    "own network": Constructor(
+        lambda batch_shape, seed: flow_on(OwnNetwork(EVENT_SIZE, CONTEXT_SIZE, dtype="float64"), batch_shape, seed)
+    ),
+    "recurrent": Constructor(_recurrent),
+    "images": _conv((2, 3, 2)),
+    "images, spline, right to left": _conv((2, 3, 2), "right-to-left", params=8, bijector_fn="spline", is_variant=True),
+    "series": _conv((4, 2)),
 }
 
-BIJECTORS = {**FLOWS, "linear Cholesky": _linear_cholesky, "reverse": lambda batch_shape=(), seed=0: ReverseOrder()}
+
+def _linear_cholesky(batch_shape, seed):
+    return LinearCholeskyIAF(normals(*batch_shape, EVENT_SIZE * (EVENT_SIZE - 1) // 2, seed=seed))
+
+
+BIJECTORS = {
+    **FLOWS,
+    "masked autoregressive": _dense(flow_type=MaskedAutoregressiveFlow, is_variant=False),
+    "linear Cholesky": Constructor(_linear_cholesky),
+    "reverse": Constructor(lambda batch_shape, seed: ReverseOrder(), has_batch_shape=False),
+    "reverse, images": Constructor(lambda batch_shape, seed: ReverseOrder(3), (2, 3, 2), has_batch_shape=False),
+    "own flow": Constructor(lambda batch_shape, seed: OwnFlow(tf.exp(normals(*batch_shape, EVENT_SIZE, seed=seed)))),
+}
+
+# One of each kind of object.
+DISTINCT = {name: constructor for name, constructor in BIJECTORS.items() if not constructor.is_variant}

@@ -181,7 +181,9 @@ def _inverse(network, elementwise_map, method, z, context, values):
         z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[axes:]], axis=0))
         z = tf.ensure_shape(z, static + z.shape[axes:])
     if values is None:
-        values = [tf.convert_to_tensor(variable) for variable in network.tf_variables]
+        # While Keras traces a model that is being built, its variables have no values yet; those of Keras answer for them.
+        pairs = zip(network.tf_variables, network.weights)
+        values = [tf.convert_to_tensor(weight if variable is None else variable) for variable, weight in pairs]
     return method(inverses.Equation(network, elementwise_map, z, context, values))
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_iaf._eager import uncompiled
 from tfp_iaf.layers._precision import density_dtype
 from tfp_iaf.layers.masked_dense import MaskedDense
 
@@ -208,7 +209,8 @@ def initialize_weight_normalization(model, *inputs, **kwargs):
     reached = {}
     token = _reached.set(reached)
     try:
-        model(*inputs, **kwargs)
+        with uncompiled():
+            model(*inputs, **kwargs)
     finally:
         _reached.reset(token)
     if not reached:

@@ -1,0 +1,69 @@
+"""The inverse of flows with recurrent networks; values and gradients: `test_inverses.py`."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import properties
+from tests.bijectors.constructors import normals
+from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses
+from tfp_iaf.networks import RecurrentAutoregressiveNetwork
+
+
+def make_network(units=7, cell="lstm", context_size=3, dtype="float64"):
+    network = RecurrentAutoregressiveNetwork(2, 6, units, cell, context_size, "random", seed=1, dtype=dtype)
+    network.build()
+    properties.randomize(network)
+    return network
+
+
+@pytest.mark.parametrize("decorate", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_second_derivatives(decorate):
+    network, context = make_network(), normals(3)
+
+    def second_derivatives(z, inverse):
+        with tf.GradientTape() as outer:
+            outer.watch(z)
+            with tf.GradientTape() as inner:
+                inner.watch(z)
+                _, log_det = InverseAutoregressiveFlow(network, context=context, inverse=inverse).inverse_and_log_det(z)
+            slopes = tf.reduce_sum(tf.sin(inner.gradient(log_det, z)))
+        return outer.gradient(slopes, z)
+
+    expected = second_derivatives(normals(6), "sequential")
+    assert np.abs(expected).max() > 1e-4
+    np.testing.assert_allclose(decorate(second_derivatives)(normals(6), "recurrent"), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("cell", "units"), [("lstm", 7), ("gru", (5, 4))])
+def test_empty_batches(cell, units):
+    """Of a static and of an unknown size, in both directions, with zero gradients."""
+    flow = InverseAutoregressiveFlow(make_network(units=units, cell=cell), context=normals(3))
+
+    def both(y):
+        with tf.GradientTape() as tape:
+            z, log_det = flow.forward_and_log_det(y)
+            back, _ = flow.inverse_and_log_det(z)
+            loss = tf.reduce_sum(back) + tf.reduce_sum(log_det)
+        return z, log_det, back, tape.gradient(loss, flow.trainable_variables)
+
+    for function in (both, tf.function(both, input_signature=[tf.TensorSpec([None, 6], tf.float64)], autograph=False)):
+        z, log_det, back, gradients = function(tf.zeros([0, 6], tf.float64))
+        assert z.shape == back.shape == (0, 6)
+        assert log_det.shape == (0,)
+        assert all((gradient.numpy() == 0).all() for gradient in gradients)
+
+
+def test_auto_is_recurrent_where_the_arithmetic_allows():
+    assert type(inverses.get("auto", make_network())) is inverses.Recurrent
+    network = make_network(dtype="mixed_bfloat16")
+    assert type(inverses.get("auto", network)) is inverses.FixedPoint
+    with pytest.raises(ValueError, match="computes in bfloat16: choose auto or one of fixed_point, sequential"):
+        inverses.get("recurrent", network)
+
+
+def test_it_never_evaluates_the_network():
+    network = make_network()
+    flow = InverseAutoregressiveFlow(network, context=normals(4, 3))
+    network.call = None
+    flow.inverse_and_log_det(normals(4, 6))
