@@ -95,7 +95,7 @@ def test_every_kind_has_the_same_metrics(kind, model, conditional):
         actual = reseed(trained).evaluate(kind(*parts), verbose=0, return_dict=True, **batch_size(kind))
         assert set(actual) == {"loss", "elbo", "kl", "reconstruction"}
         assert actual == pytest.approx(expected, rel=1e-5)
-        assert reseed(trained).predict(kind(*parts), verbose=0)["elbo"].shape == (48,)
+        assert reseed(trained).predict(kind(*parts), verbose=0, **batch_size(kind))["elbo"].shape == (48,)
         steps = {"steps_per_epoch": 3, "validation_steps": 3} if kind is batches else {}
         history = trained.fit(kind(*parts), validation_data=kind(*parts), verbose=0, **steps).history
         assert {"elbo", "val_elbo"} <= set(history)
@@ -148,7 +148,7 @@ def test_calls_outside_functions_check_too(model, conditional):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (X + 1j, "real numbers, got dtype complex128"),
+        (X + 1j, "real numbers, got dtype complex"),
         (np.ma.masked_array(X, X == 1), "masked entries"),
         (X.astype(np.float64) * 1e300, "rescale them"),
         (np.array([["a", "b"]]), "real numbers"),

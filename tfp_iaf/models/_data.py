@@ -57,7 +57,8 @@ def unpacked(element):
     """
     if not isinstance(element, tuple):
         return element, None
-    if not 1 <= len(element) <= 3 or (len(element) > 1 and element[1] is not None):
+    # A dataset's spec says None by a type of its own.
+    if not 1 <= len(element) <= 3 or any(getattr(y, "value_type", type(y)) is not type(None) for y in element[1:2]):
         raise ValueError(TARGETS)
     return element[0], element[2] if len(element) == 3 else None
 
@@ -152,7 +153,7 @@ class CheckedData:
         """A dataset whose batches are checked: each inside TensorFlow, and the first of each pass and any that fails in Python,
         where the error is made."""
         x, weights = unpacked(dataset.element_spec)
-        specs = tf.nest.flatten(x)
+        specs = x if isinstance(x, tuple) else (x,)
         for spec in specs:
             _check_spec(spec)
         self.shapes = tf.nest.map_structure(lambda spec: (None, *spec.shape[1:]), x)

@@ -134,7 +134,8 @@ def bounded_activation(decoder):
     The last activation is evaluated at -1e6 and 1e6. Layers without weights, such as reshapes, rescalings and activations, are
     run on those values, from the last one back to the first with weights, whose own activation is the last to be asked.
 
-    >>> bounded_activation(keras.Sequential([keras.layers.Dense(2, "sigmoid"), keras.layers.Reshape((2, 1))]))
+    >>> decoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "sigmoid"), keras.layers.Reshape((2, 1))])
+    >>> bounded_activation(decoder)
     'sigmoid'
     """
     for layer in _from_the_last(decoder):

@@ -41,6 +41,7 @@ class ElboModel(CheckedModel):
         data_shape, condition_shape: of one example, None until the model is built; `condition_shape` stays None in
             a model without a condition.
 
+    >>> import numpy as np
     >>> import tensorflow_probability as tfp
     >>> class FactorAnalysis(ElboModel):
     ...     def __init__(self):
