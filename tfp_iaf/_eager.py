@@ -56,7 +56,9 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values):
         return function(owner, *settings, y, context, values)
     has_context, has_values = context is not None, values is not None
     tensors = [y, *([context] if has_context else []), *(values or [])]
-    key = (function, settings, y.shape.rank, context.shape.rank if has_context else None, has_values)
+    ranks = y.shape.rank, context.shape.rank if has_context else None
+    # Layers that act otherwise in training inherit `training` while they are traced.
+    key = (function, settings, ranks, has_values, _compat.training_of_call())
     with _lock:
         own = _functions.setdefault(owner, {})
         traced = own.get(key)

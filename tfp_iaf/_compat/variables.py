@@ -1,8 +1,8 @@
-"""Keras variables: the TensorFlow variables below them, and whether something stands in their place."""
+"""Keras variables: the TensorFlow variables below them, and what stands around a call that reads them."""
 
-from keras.src.backend.common import stateless_scope
+from keras.src.backend.common import global_state, stateless_scope
 
-__all__ = ["in_stateless_scope", "tf_variable", "tf_variables"]
+__all__ = ["in_stateless_scope", "tf_variable", "tf_variables", "training_of_call"]
 
 
 def tf_variable(variable):
@@ -28,3 +28,9 @@ def tf_variables(layer):
 def in_stateless_scope():
     """Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not."""
     return stateless_scope.in_stateless_scope()
+
+
+def training_of_call():
+    """The argument `training` of the Keras call under way, which the layers inside inherit; None without one."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return None if context is None else context.training
