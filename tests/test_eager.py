@@ -93,7 +93,7 @@ def test_what_is_traced_for_one_network_is_bounded():
     for amount in range(70):
         result = _eager.run_compiled(network, shift, (float(amount),), 1, y, None, None)
         np.testing.assert_allclose(result, y + amount)
-    assert len(_eager._functions[network]) <= _eager._MAX_FUNCTIONS
+    assert len(network.__dict__[_eager._ATTRIBUTE]) <= _eager._MAX_FUNCTIONS
 
 
 def test_threads_share_one_network():
