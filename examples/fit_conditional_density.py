@@ -115,7 +115,7 @@ def plot(model, path):
 def main(_):
     num_test, num_samples = 10000, 1000
     if FLAGS.smoke:
-        FLAGS.examples, FLAGS.epochs, num_test, num_samples = 2000, 2, 200, 50
+        FLAGS.examples, FLAGS.epochs, FLAGS.num_flows, num_test, num_samples = 2000, 2, 1, 200, 50
     out = pathlib.Path(FLAGS.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(FLAGS.seed)

@@ -4,8 +4,16 @@ __all__ = ["SLOW", "pytest_collection_modifyitems"]
 
 # Beginnings of the names of tests, files or folders, with the longest first in `pytest --durations=0`.
 SLOW = (
+    "tests/bijectors/test_contract.py",
     "tests/examples/",
+    "tests/models/hierarchical/",
+    "tests/models/test_linear_gaussian.py",
+    "tests/models/test_tfp_route.py",
+    "tests/posteriors/test_conv_iaf.py",
+    "tests/posteriors/test_recurrent_iaf.py",
+    "tests/test_benchmarks.py",
     "tests/test_docs.py::test_blocks_run",
+    "tests/test_serving.py",
 )
 
 

@@ -12,7 +12,7 @@ def test_masks_needs_neither_tensorflow_nor_keras():
     tree = ast.parse(pathlib.Path(masks.__file__).read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert imported == {"numpy"}
-    assert {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} == {"typing", "tfp_iaf.arguments"}
+    assert {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} == {"typing", "tfp_iaf._arguments"}
 
 
 @pytest.mark.parametrize("event_size", [1, 2, 3, 7])
@@ -77,37 +77,64 @@ def test_bad_width():
         masks.hidden_degrees(0, 4)
 
 
+def blocks(in_degrees, out_degrees, num_blocks, strict=False):
+    """The parts of the mask, by block of rows and block of columns."""
+    mask = masks.degree_mask(in_degrees, out_degrees, strict)
+    row_sizes, column_sizes = masks.kernel_blocks(in_degrees, out_degrees, num_blocks, strict)
+    assert (sum(row_sizes), sum(column_sizes)) == mask.shape
+    assert min(row_sizes) > 0
+    return [np.split(rows, np.cumsum(column_sizes)[:-1], axis=1) for rows in np.split(mask, np.cumsum(row_sizes)[:-1], axis=0)]
+
+
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("num_blocks", [1, 2, 5])
-def test_kernel_blocks_cover_the_mask_once(num_blocks, strict):
+@pytest.mark.parametrize("in_order", [1, -1])
+@pytest.mark.parametrize("out_order", [1, -1])
+def test_kernel_blocks_split_along_the_boundary(num_blocks, strict, in_order, out_order):
+    """No block of columns has more than one block with both allowed and forbidden rows."""
     rng = np.random.default_rng(0)
     for _ in range(20):
-        in_degrees, out_degrees = (np.sort(rng.integers(0, 6, size=size)) for size in (9, 7))
-        mask = masks.degree_mask(in_degrees, out_degrees, strict)
-        covered = np.zeros(mask.shape, int)
-        for block in masks.kernel_blocks(in_degrees, out_degrees, num_blocks, strict):
-            here = slice(*block.rows), slice(*block.columns)
-            covered[here] += 1
-            # No row too many.
-            assert mask[here].any(axis=1).all()
-        assert covered.max(initial=0) <= 1
-        assert covered[mask].all()
+        in_degrees, out_degrees = np.sort(rng.integers(0, 6, size=9)), np.sort(rng.integers(0, 6, size=7))
+        grid = blocks(in_degrees[::in_order], out_degrees[::out_order], num_blocks, strict)
+        for column in zip(*grid):
+            # A row that some output of the block reads, among others that no output of it reads.
+            assert not any(part.any(axis=1).any() and not part.any(axis=1).all() for part in column)
 
 
-def test_only_the_blocks_on_the_staircase_have_masked_entries():
+def test_nearly_half_of_the_blocks_are_empty_and_most_others_full():
     degrees = np.arange(64)
-    blocks = masks.kernel_blocks(degrees, degrees, 4)
-    mask = masks.degree_mask(degrees, degrees)
-    whole = [mask[slice(*block.rows), slice(*block.columns)].all() for block in blocks]
-    assert sorted(whole) == [False] * 4 + [True] * 3
-    assert sum((b.rows[1] - b.rows[0]) * (b.columns[1] - b.columns[0]) for b in blocks) == 5 / 8 * 64**2
+    for order in (1, -1):
+        parts = [part for row in blocks(degrees[::order], degrees, 4) for part in row]
+        assert sum(part.all() for part in parts) == 6
+        assert sum(not part.any() for part in parts) == 6
+        assert {part.shape for part in parts} == {(16, 16)}
 
 
 def test_kernel_blocks_refuse_what_does_not_fit():
     for arguments, message in {
         ((1, 2), (1, 2), 3): "at most the number of outputs, 2",
         ((1, 2), (1, 2), 0): "positive integer",
-        ((2, 1), (1, 2), 2): "sorted",
+        ((2, 1, 3), (1, 2), 2): "num_blocks must be 1 for degrees that neither rise nor fall",
     }.items():
         with pytest.raises(ValueError, match=message):
             masks.kernel_blocks(*arguments)
+
+
+@pytest.mark.parametrize("with_context", [False, True])
+def test_random_hidden_degrees(with_context):
+    degrees, choice = masks.fixed_hidden_degrees((30, 40), 5, "random", with_context, seed=1)
+    assert [layer.tolist() for layer in degrees] == choice
+    again, _ = masks.fixed_hidden_degrees((30, 40), 5, choice, with_context)
+    for layer, same, width in zip(degrees, again, (30, 40)):
+        np.testing.assert_array_equal(layer, same)
+        np.testing.assert_array_equal(layer, np.sort(layer))
+        assert set(layer) == set(range(0 if with_context else 1, 5))
+        assert len(layer) == width
+    other, _ = masks.fixed_hidden_degrees((30, 40), 5, "random", with_context, seed=2)
+    assert (other[0] != degrees[0]).any()
+
+
+def test_conv_mask_of_a_series():
+    mask = masks.conv_mask((3,), [1, 2], [1, 2], strict=True)
+    assert mask[:2].all()
+    np.testing.assert_array_equal(mask[2], masks.degree_mask([1, 2], [1, 2], strict=True))

@@ -69,7 +69,7 @@ def test_signatures_equal_the_model(posterior, tmp_path):
 
 
 def test_seeds_are_inputs(tmp_path):
-    model, x = model_and_data(POSTERIORS["IAF"])
+    model, x = model_and_data(POSTERIORS["diagonal"])
     serving.export(model, tmp_path / "saved")
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     first, again, other = (loaded.encode(x, tf.constant([0, s]))["z"] for s in (1, 1, 2))
@@ -78,7 +78,7 @@ def test_seeds_are_inputs(tmp_path):
 
 
 def test_inputs_have_the_names_of_the_documentation(tmp_path):
-    model, x = model_and_data(POSTERIORS["IAF"])
+    model, x = model_and_data(POSTERIORS["diagonal"])
     loaded = exported(model, tmp_path)
     seed = tf.constant([0, 1])
     named = {name: set(loaded.signatures[name].structured_input_signature[1]) for name in TASKS}
@@ -98,7 +98,7 @@ def test_inputs_have_the_names_of_the_documentation(tmp_path):
 
 
 def test_conditional_models(tmp_path):
-    model = own_models.conditional_vae(IAF(2, hidden_units=(8,)))
+    model = own_models.conditional_vae(FullCovariance(2))
     properties.randomize(model)
     rng = np.random.default_rng(0)
     x, condition = rng.integers(0, 2, [7, 6]).astype(np.float32), rng.normal(size=[7, 3]).astype(np.float32)
@@ -127,7 +127,7 @@ def test_conditional_models(tmp_path):
     [("bernoulli", 6, 1.0, 0.5), ("discretized_logistic", 12, 255.0, 0.25), ("normal", 12, 0.3, np.inf)],
 )
 def test_data_out_of_range_give_nan(likelihood, outputs, good, bad, tmp_path):
-    model = VAE(keras.layers.Dense(8), IAF(2, hidden_units=(8,)), keras.layers.Dense(outputs), likelihood)
+    model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(outputs), likelihood)
     model.build((None, 6))
     loaded, seed = exported(model, tmp_path), tf.constant([0, 1])
     x = np.full([3, 6], good, np.float32)
@@ -174,7 +174,7 @@ def quantized(loc):
 
 
 def test_a_likelihood_without_a_mean_gives_its_parameters(tmp_path):
-    model = VAE(keras.layers.Dense(8), IAF(2, hidden_units=(8,)), keras.layers.Dense(6), likelihood=quantized)
+    model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(6), likelihood=quantized)
     model.build((None, 6))
     loaded, seed = exported(model, tmp_path), tf.constant([0, 1])
     assert tasks_of(loaded) == TASKS
@@ -268,7 +268,7 @@ def test_other_models_are_refused_in_one_line(tmp_path):
 
 
 def test_loads_in_a_process_with_tensorflow_alone(tmp_path):
-    model, _ = model_and_data(POSTERIORS["IAF"])
+    model, _ = model_and_data(POSTERIORS["full covariance"])
     serving.export(model, tmp_path / "saved")
     script = f"""
 import sys

@@ -1,8 +1,9 @@
 """Inverse autoregressive flows for TensorFlow Probability and Keras 3.
 
-Data flows one way: masks -> networks -> bijectors -> posteriors -> models -> evaluation and serving.
+Data flows one way: masks -> layers -> networks -> bijectors -> posteriors, priors, likelihoods -> models -> evaluation, serving.
 """
 
+from tfp_iaf import _backend  # noqa: F401, I001 - refuses another backend before anything is built on it.
 from tfp_iaf import (
     bijectors,
     callbacks,
@@ -17,9 +18,15 @@ from tfp_iaf import (
     priors,
     serving,
 )
-from tfp_iaf.bijectors import ConvInverseAutoregressiveFlow, InverseAutoregressiveFlow, LinearCholeskyIAF, ReverseOrder
+from tfp_iaf.bijectors import (
+    ConvInverseAutoregressiveFlow,
+    InverseAutoregressiveFlow,
+    LinearCholeskyIAF,
+    MaskedAutoregressiveFlow,
+    ReverseOrder,
+)
 from tfp_iaf.callbacks import KLWarmUp
-from tfp_iaf.models import VAE, HierarchicalVAE
+from tfp_iaf.models import VAE, ConditionalDensity, HierarchicalVAE
 from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, RecurrentAutoregressiveNetwork
 from tfp_iaf.posteriors import IAF, ConvIAF, DiagonalGaussian, FullCovariance, RecurrentIAF
 
@@ -29,6 +36,7 @@ __all__ = [
     "IAF",
     "VAE",
     "AutoregressiveNetwork",
+    "ConditionalDensity",
     "ConvAutoregressiveNetwork",
     "ConvIAF",
     "ConvInverseAutoregressiveFlow",
@@ -38,6 +46,7 @@ __all__ = [
     "InverseAutoregressiveFlow",
     "KLWarmUp",
     "LinearCholeskyIAF",
+    "MaskedAutoregressiveFlow",
     "RecurrentAutoregressiveNetwork",
     "RecurrentIAF",
     "ReverseOrder",

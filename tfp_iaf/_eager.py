@@ -33,8 +33,8 @@ def uncompiled():
 def run_compiled(owner, function, settings, event_ndims, y, context, values):
     """`function(owner, *settings, y, context, values)`; an eager call runs a graph of it.
 
-    One graph serves all batch sizes and all objects with this owner. It reads the owner's variables with each call, and goes with
-    the owner.
+    One graph serves all batch sizes and all objects with this owner. It reads the owner's variables with each call, and goes
+    with the owner.
 
     Args:
         owner: a built Keras layer.
@@ -59,7 +59,8 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values):
     tensors = [y, *([context] if has_context else []), *(values or [])]
     ranks = y.shape.rank, context.shape.rank if has_context else None
     # Layers that act otherwise in training inherit `training` while they are traced.
-    key = (function, settings, ranks, has_values, _compat.training_of_call())
+    call = _compat.call_under_way()
+    key = (function, settings, ranks, has_values, None if call is None else call.training)
     with _lock:
         # With the owner, since a gradient in a graph may hold the owner: garbage collection finds the circle. In its __dict__,
         # where Keras does not look for layers.

@@ -17,7 +17,8 @@ def deserialize(config, custom_objects=None):
     Raises:
         ValueError: for a name that is not registered.
 
-    >>> deserialize({"module": "os", "class_name": "function", "config": "abort", "registered_name": "abort"})  # doctest: +ELLIPSIS
+    >>> config = {"module": "os", "class_name": "function", "config": "abort", "registered_name": "abort"}
+    >>> deserialize(config)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     ValueError: The file names 'abort', which is not registered: import ...

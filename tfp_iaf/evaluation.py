@@ -212,7 +212,7 @@ def _log_weights(model, num_samples, jit_compile):
     jit_compile = bool(getattr(model, "jit_compile", False)) if jit_compile is None else jit_compile
     # Kept in the model's `__dict__`: it lives as long as the model, and Keras, which would save an attribute, does not see it.
     functions = vars(model).setdefault("_log_weights_functions", {})
-    key = (num_samples, jit_compile, tuple(model.layers))  # A layer that was replaced takes a new trace.
+    key = (num_samples, jit_compile)
     if key not in functions:
 
         @tf.function(jit_compile=jit_compile)

@@ -147,7 +147,7 @@ def fixed_hidden_degrees(hidden_units, event_size, choice="equal", with_context=
             f"hidden_degrees must have one degree for each unit of the layers {list(hidden_units)}, got lists of shapes "
             f"{[layer.shape for layer in layers]}."
         )
-    if not all(np.issubdtype(layer.dtype, np.integer) and ((0 <= layer) & (layer < event_size)).all() for layer in layers):
+    if not all(np.issubdtype(layer.dtype, np.integer) and ((layer >= 0) & (layer < event_size)).all() for layer in layers):
         raise ValueError(f"hidden_degrees must be integers from 0 to {event_size - 1}, got {choice}.")
     return layers, [layer.tolist() for layer in layers]
 

@@ -62,12 +62,12 @@ def seed_pair(seed):
     >>> seed_pair(7).numpy(), seed_pair([3, 4]).numpy()
     (array([0, 7], dtype=int32), array([3, 4], dtype=int32))
     """
-    if isinstance(seed, list | tuple) and any(tf.is_tensor(word) for word in seed):
-        seed = tf.stack([tf.cast(word, tf.int32) if _is_integer(word) else word for word in seed])
+    if isinstance(seed, list | tuple) and len(seed) == 2 and any(tf.is_tensor(word) for word in seed):
+        return tf.stack([seed_pair(word)[1] for word in seed])
     value = seed
     if not tf.is_tensor(seed):
         value = _as_array(seed)
-    elif not _is_integer(seed):
+    elif not seed.dtype.is_integer:
         raise _seed_error(f"a tensor of dtype {seed.dtype.name}")
     elif tf.executing_eagerly() and seed.dtype not in (tf.int32, tf.uint32):
         value = seed.numpy()
@@ -76,15 +76,11 @@ def seed_pair(seed):
     if (
         isinstance(value, np.ndarray | np.generic)
         and value.dtype != np.uint32
-        and ((value < _LOWEST) | (value > _HIGHEST)).any()
+        and np.any((value < _LOWEST) | (value > _HIGHEST))
     ):
         raise _seed_error(" ".join(str(value).split()))
     words = tf.cast(value, tf.int32)
     return tf.stack([0, words]) if words.shape.rank == 0 else tf.ensure_shape(words, [2])
-
-
-def _is_integer(value):
-    return tf.as_dtype(value.dtype).is_integer if hasattr(value, "dtype") else isinstance(value, int)
 
 
 def _as_array(seed):

@@ -241,7 +241,8 @@ def _density_endpoints(model):
         return _nan_unless(model.is_valid((inputs["y"], inputs["condition"])), {"log_prob": log_prob})
 
     def sample(inputs):
-        return {"y": model.sample(inputs["num_samples"], inputs["seed"], condition=inputs["condition"])}
+        features = model.encoder(inputs["condition"], training=False)
+        return {"y": model.posterior(features, num_samples=inputs["num_samples"], seed=inputs["seed"])[0]}
 
     return {"log_prob": (log_prob, [y]), "sample": (sample, [num_samples, seed])}
 

@@ -34,11 +34,11 @@ def test_a_stateless_scope_is_seen():
 def test_the_argument_training_of_the_call_is_seen():
     class Layer(keras.layers.Layer):
         def call(self, x, training=None):
-            seen.append(_compat.training_of_call())
+            seen.append(_compat.call_under_way().training)
             return x
 
     seen = []
     for training in (True, False):
         Layer()(tf.ones([1]), training=training)
     assert seen == [True, False]
-    assert _compat.training_of_call() is None
+    assert _compat.call_under_way() is None

@@ -64,3 +64,22 @@ def test_config_round_trip():
     x = np.random.default_rng(0).normal(size=[2, 4, 5, 3])
     np.testing.assert_array_equal(twin(x), layer(x))
     assert twin.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("leading", [(), (2,), (3, 2)], ids=str)
+def test_series_equal_a_causal_convolution(leading, reverse):
+    layer = make((3,), reverse, strict=True)
+    assert layer.kernel.shape == (3, 3, 4)
+    x = np.random.default_rng(0).normal(size=[*leading, 6, 3])
+    rows = x.reshape([-1, 6, 3])[:, :: -1 if reverse else 1]
+    kernel = layer.kernel.numpy()[:: -1 if reverse else 1]
+    expected = tf.nn.conv1d(np.pad(rows, [[0, 0], [2, 0], [0, 0]]), kernel, 1, "VALID") + layer.bias
+    expected = np.reshape(expected[:, :: -1 if reverse else 1], [*leading, 6, 4])
+    np.testing.assert_allclose(layer(x), expected, atol=1e-12)
+    properties.check_modes_agree(layer, x, atol=1e-12)
+
+
+def test_bad_kernel_size():
+    with pytest.raises(ValueError, match="positive integer or one or two of them"):
+        MaskedConv([1], [1], kernel_size=(3, 3, 3))

@@ -1,3 +1,5 @@
+import concurrent.futures
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import tensorflow as tf
 
 from tests import properties
 from tfp_iaf import masks
+from tfp_iaf._compat import tf_variables
 from tfp_iaf.layers import MaskedDense
 from tfp_iaf.layers.masked_dense import BLOCK_THRESHOLD
 
@@ -12,7 +15,7 @@ from tfp_iaf.layers.masked_dense import BLOCK_THRESHOLD
 def test_kernel_is_masked_in_the_forward_pass():
     layer = MaskedDense([1, 2, 3], [2, 2, 1, 3])
     layer.build()
-    layer.kernels[0].assign(np.ones([3, 4]))
+    layer._kernel.assign(np.ones([3, 4]))
     x = np.array([[1.0, 10.0, 100.0]], np.float32)
     np.testing.assert_array_equal(layer(x), [[11.0, 11.0, 1.0, 111.0]])
 
@@ -21,12 +24,12 @@ def test_regularizers_and_weight_decay_leave_masked_entries_out():
     layer = MaskedDense([1, 2, 3], [2, 2, 1, 3], kernel_regularizer="l2")
     layer.build()
     mask = masks.degree_mask(layer.in_degrees, layer.out_degrees)
-    np.testing.assert_array_equal(layer.kernels[0].numpy() != 0, mask)
+    np.testing.assert_array_equal(layer._kernel.numpy() != 0, mask)
     optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.1)
     model = keras.Sequential([layer])
     model.compile(optimizer, "mse")
     model.fit(np.ones([8, 3]), np.ones([8, 4]), verbose=0)
-    np.testing.assert_array_equal(layer.kernels[0].numpy() != 0, mask)
+    np.testing.assert_array_equal(layer._kernel.numpy() != 0, mask)
 
 
 def test_config_round_trip():
@@ -45,23 +48,25 @@ def test_symbolic_shape():
 
 
 def pair(in_degrees, out_degrees, num_blocks, **kwargs):
-    """The same layer in one kernel and in blocks."""
+    """The same layer, multiplied with one kernel and in blocks."""
     layers = []
     for count in (1, num_blocks):
         layer = MaskedDense(in_degrees, out_degrees, num_blocks=count, dtype="float64", **kwargs)
         layer.build()
+        properties.randomize(layer)
         layers.append(layer)
-    whole, blocked = layers
-    properties.randomize(blocked)
-    whole.kernels[0].assign(blocked.kernel)
-    whole.bias.assign(blocked.bias)
-    return whole, blocked
+    for ours, theirs in zip(layers[0].weights, layers[1].weights):
+        np.testing.assert_array_equal(ours, theirs)
+    return layers
 
 
 DEGREES = {
-    "sorted": ([1, 2, 3, 4, 5], [1, 1, 2, 3, 4, 4, 5]),
-    "unsorted": ([3, 1, 5, 2, 4], [4, 1, 5, 2, 2, 3, 1]),
+    "rising": ([1, 2, 3, 4, 5], [1, 1, 2, 3, 4, 4, 5]),
+    "falling inputs": ([5, 4, 3, 2, 1], [1, 1, 2, 3, 4, 4, 5]),
+    "falling outputs": ([1, 2, 3, 4, 5], [5, 4, 4, 3, 2, 1, 1]),
+    "falling": ([5, 4, 3, 2, 1], [5, 4, 4, 3, 2, 1, 1]),
     "nothing allowed at first": ([2, 3, 4], [1, 1, 2, 3]),
+    "nothing allowed": ([5, 6], [1, 2, 3, 3]),
     "rows that nothing reads": ([1, 2, 3, 4], [1, 1, 2]),
 }
 
@@ -69,29 +74,31 @@ DEGREES = {
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("num_blocks", [2, 3])
 @pytest.mark.parametrize("degrees", DEGREES.values(), ids=DEGREES)
-@pytest.mark.parametrize("leading", [(), (6,), (2, 3)], ids=str)
-def test_blocks_equal_the_whole_kernel_with_their_gradients(degrees, num_blocks, strict, leading):
+def test_blocks_equal_the_whole_kernel_with_their_gradients(degrees, num_blocks, strict):
     whole, blocked = pair(*degrees, num_blocks, strict=strict)
-    x = tf.constant(np.random.default_rng(0).normal(size=[*leading, len(degrees[0])]))
-    results = []
-    for layer in (whole, blocked):
-        with tf.GradientTape(persistent=True) as outer:
-            outer.watch(x)
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                y = layer(x)
-                loss = tf.reduce_sum(tf.sin(y))
-            by_x, *by_kernels, by_bias = tape.gradient(loss, [x, *layer.trainable_variables])
-            slope = tf.reduce_sum(by_x**2)
-        results.append((y, by_x, by_bias, outer.gradient(slope, x)))
-        squares = [tf.reduce_sum(tf.square(gradient)) for gradient in by_kernels]
-        results[-1] += (sum(squares),)
-    for ours, other in zip(*results):
-        np.testing.assert_allclose(ours, other, atol=1e-12)
+    np.testing.assert_array_equal(blocked.kernel, whole.kernel)
+    np.testing.assert_allclose(blocked.squared_norms(tf.float64), np.square(whole.kernel).sum(axis=0), atol=1e-12)
+    for leading in ((), (6,), (2, 3)):
+        x = tf.constant(np.random.default_rng(0).normal(size=[*leading, len(degrees[0])]))
+        results = []
+        for layer in (whole, blocked):
+            with tf.GradientTape(persistent=True) as outer:
+                outer.watch(x)
+                with tf.GradientTape() as tape:
+                    tape.watch(x)
+                    y = layer(x)
+                    loss = tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(x)
+                sources = [x, *tf_variables(layer)]
+                by_x, by_kernel, by_bias = tape.gradient(loss, sources, unconnected_gradients="zero")
+                slope = tf.reduce_sum(by_x**2)
+            results.append((y, by_x, by_kernel, by_bias, outer.gradient(slope, x, unconnected_gradients="zero")))
+        for ours, other in zip(*results):
+            np.testing.assert_allclose(ours, other, atol=1e-12)
 
 
-def test_masks_of_blocks_hold_after_any_write_into_the_weights():
-    layer = MaskedDense([3, 1, 5, 2, 4], [4, 1, 5, 2, 2, 3, 1], num_blocks=3, strict=True)
+@pytest.mark.parametrize("order", [1, -1])
+def test_masks_of_blocks_hold_after_any_write_into_the_weights(order):
+    layer = MaskedDense([1, 2, 3, 4, 5][::order], [1, 1, 2, 2, 3, 4, 5][::order], num_blocks=3, strict=True)
     layer.build()
     for weight in layer.weights:
         weight.assign(tf.ones_like(weight))
@@ -100,30 +107,87 @@ def test_masks_of_blocks_hold_after_any_write_into_the_weights():
     np.testing.assert_array_equal(layer(np.eye(5, dtype=np.float32)) - layer.bias, mask)
 
 
-def test_blocks_start_as_the_whole_kernel_does():
-    initial = []
-    for count in (1, 4):
-        layer = MaskedDense(
-            np.arange(40) // 4, np.arange(40)[::-1] // 4, num_blocks=count, kernel_initializer=keras.initializers.HeNormal(3)
-        )
-        layer.build()
-        initial.append(layer.kernel)
-    np.testing.assert_array_equal(*initial)
+def test_files_do_not_depend_on_blocks(tmp_path):
+    """As many weights, of the same shapes, below and above the size from which products are cut, and for any cut."""
+    models = {}
+    for size, num_blocks in ((BLOCK_THRESHOLD - 1, None), (BLOCK_THRESHOLD, None), (BLOCK_THRESHOLD, 1), (BLOCK_THRESHOLD, 7)):
+        layer = MaskedDense(np.arange(size) // 9, np.arange(size) // 9, num_blocks=num_blocks)
+        models[size, num_blocks] = keras.Sequential([keras.Input((size,)), layer])
+        assert [weight.path.split("/")[-1] for weight in layer.weights] == ["kernel", "bias"]
+        assert layer.kernel.shape == (size, size)
+    path = tmp_path / "model.weights.h5"
+    models[BLOCK_THRESHOLD, None].save_weights(path)
+    x = np.random.default_rng(0).normal(size=[2, BLOCK_THRESHOLD]).astype("float32")
+    for num_blocks in (1, 7):
+        models[BLOCK_THRESHOLD, num_blocks].load_weights(path)
+        np.testing.assert_allclose(models[BLOCK_THRESHOLD, num_blocks](x), models[BLOCK_THRESHOLD, None](x), atol=1e-4)
 
 
-def test_blocks_save_memory_where_they_pay():
+@pytest.mark.parametrize("in_order", [1, -1])
+@pytest.mark.parametrize("out_order", [1, -1])
+def test_large_kernels_leave_out_nearly_half_of_the_work(in_order, out_order):
+    """Counted in the traced products."""
+    degrees = np.arange(BLOCK_THRESHOLD)
+    layer = MaskedDense(degrees[::in_order], degrees[::out_order], use_bias=False)
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([8, BLOCK_THRESHOLD])).graph
+    products = [op for op in graph.get_operations() if op.type == "MatMul"]
+    assert sum(np.prod(op.inputs[1].shape) for op in products) == 5 / 8 * BLOCK_THRESHOLD**2
+
+
+def test_unsorted_degrees_are_multiplied_whole():
+    degrees = np.random.default_rng(0).permutation(BLOCK_THRESHOLD)
+    layer = MaskedDense(degrees, np.sort(degrees))
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([8, BLOCK_THRESHOLD])).graph
+    assert len([op for op in graph.get_operations() if op.type == "MatMul"]) == 1
+
+
+def test_two_threads_build_trace_and_differentiate_at_once():
+    """Without a custom gradient there is nothing that one thread could take from the other."""
     size = BLOCK_THRESHOLD
-    degrees = np.arange(size)
-    for num_outputs, share in ((size, 5 / 8), (size - 1, 1.0)):
-        layer = MaskedDense(degrees, degrees[:num_outputs], use_bias=False)
+    x = np.random.default_rng(0).normal(size=[3, size]).astype("float32")
+
+    def gradients(seed):
+        layer = MaskedDense(np.arange(size), np.arange(size), kernel_initializer=keras.initializers.HeNormal(seed))
         layer.build()
-        assert layer.count_params() == pytest.approx(share * size * num_outputs, rel=1e-3)
+
+        @tf.function
+        def gradient(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                loss = tf.reduce_sum(layer(x) ** 2)
+            return tape.gradient(loss, x)
+
+        result, kernel = gradient(tf.constant(x)), layer.kernel.numpy()
+        np.testing.assert_allclose(result, 2.0 * x @ kernel @ kernel.T, atol=1e-2, rtol=1e-3)
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(gradients, range(24)))
+
+
+@pytest.mark.parametrize("argument", ["kernel", "bias"])
+def test_regularizers_and_constraints(argument):
+    kwargs = {f"{argument}_regularizer": keras.regularizers.L1(0.5), f"{argument}_constraint": "non_neg"}
+    layer = MaskedDense([1, 2, 3], [1, 2, 3], bias_initializer="ones", **kwargs)
+    layer.build()
+    weight = layer.kernel if argument == "kernel" else layer.bias
+    assert float(sum(layer.losses)) == pytest.approx(0.5 * np.abs(weight).sum())
+    model = keras.Sequential([layer])
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit(np.ones([8, 3]), -np.ones([8, 3]) * 9.0, verbose=0)
+    weight, other = layer.kernel.numpy(), layer.bias.numpy()
+    weight, other = (weight, other) if argument == "kernel" else (other, weight)
+    assert weight.min() >= 0 > other.min()
+    twin = MaskedDense.from_config(layer.get_config())
+    assert twin.get_config() == layer.get_config()
 
 
 @pytest.mark.parametrize("num_blocks", [0, 1.5, 4])
 def test_bad_number_of_blocks(num_blocks):
     with pytest.raises(ValueError, match="num_blocks must be"):
         MaskedDense([1, 2], [1, 2, 3], num_blocks=num_blocks)
+    with pytest.raises(ValueError, match="num_blocks must be 1 for degrees"):
+        MaskedDense([1, 2], [1, 3, 2], num_blocks=2)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16", "float64"])

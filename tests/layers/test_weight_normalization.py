@@ -5,14 +5,8 @@ import tensorflow as tf
 
 from tests import properties, reference
 from tfp_iaf.bijectors import InverseAutoregressiveFlow
-from tfp_iaf.networks import (
-    AutoregressiveNetwork,
-    ConvAutoregressiveNetwork,
-    MaskedConv,
-    MaskedDense,
-    WeightNormalization,
-    initialize_weight_normalization,
-)
+from tfp_iaf.layers import MaskedConv, MaskedDense, WeightNormalization, initialize_weight_normalization
+from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork
 
 LAYERS = {
     "dense": (lambda **kwargs: keras.layers.Dense(5, use_bias=False, **kwargs), (4,)),
@@ -23,8 +17,9 @@ LAYERS = {
     "conv 3d": (lambda **kwargs: keras.layers.Conv3D(5, 2, use_bias=False, **kwargs), (4, 4, 4, 2)),
     "transposed": (lambda **kwargs: keras.layers.Conv2DTranspose(5, 3, strides=2, use_bias=False, **kwargs), (4, 4, 3)),
     "masked dense": (lambda **kwargs: MaskedDense([1, 2, 3], [3, 1, 2, 2], use_bias=False, **kwargs), (3,)),
-    "masked blocks": (lambda **kwargs: MaskedDense([1, 2, 3], [3, 1, 2, 2], use_bias=False, num_blocks=2, **kwargs), (3,)),
+    "masked blocks": (lambda **kwargs: MaskedDense([1, 2, 3], [3, 2, 2, 1], use_bias=False, num_blocks=2, **kwargs), (3,)),
     "masked conv": (lambda **kwargs: MaskedConv([1, 2], [2, 1, 2], use_bias=False, **kwargs), (4, 4, 2)),
+    "masked series": (lambda **kwargs: MaskedConv([1, 2], [2, 1, 2], use_bias=False, kernel_size=(2,), **kwargs), (6, 2)),
 }
 every_layer = pytest.mark.parametrize("kind", LAYERS)
 
@@ -76,7 +71,11 @@ def test_data_dependent_initialization(kind, mean, scale):
 
 
 NETWORKS = {
-    "dense": (lambda **kw: AutoregressiveNetwork(2, 6, (40, 40), context_size=3, num_blocks=2, **kw), [6], [3]),
+    "dense": (
+        lambda **kw: AutoregressiveNetwork(2, 6, (40, 40), context_size=3, activation="elu", num_blocks=2, **kw),
+        [6],
+        [3],
+    ),
     "conv": (lambda **kw: ConvAutoregressiveNetwork(2, (4, 4, 3), (12, 12), context_channels=2, **kw), [4, 4, 3], [4, 4, 2]),
 }
 
@@ -94,7 +93,7 @@ def test_inside_an_autoregressive_network(kind):
     assert layers == [*network.hidden_layers, network.output_layer]
     parameters, pre_activations = network.evaluate(y, context)
     # The context comes in behind the first layer, and the first entry's parameters read nothing else.
-    first = pre_activations[0] - network.context_term(context)
+    first = pre_activations[0] - context @ network.context_kernels[0]
     for outputs, scale in ((first, 1.0), (pre_activations[1], 1.0), (parameters.numpy().reshape([*y.shape[:-1], -1]), 1e-2)):
         means, stds = moments(np.asarray(outputs))
         varies = stds > 1e-9

@@ -27,8 +27,8 @@ def gap(posterior, epochs=100):
     x = x.astype(np.float32)
     decoder = keras.layers.Dense(2 * len(W), trainable=False)
     decoder.build((None, LATENTS))
-    # The second half are unconstrained scales: softplus(u + log(e - 1)) + 1e-5 = s.
-    unconstrained = np.log(np.expm1(NOISE - 1e-5)) - np.log(np.expm1(1.0))
+    # The second half are the scale parameters: log s = 5 tanh(v / 5).
+    unconstrained = 5.0 * np.arctanh(np.log(NOISE) / 5.0)
     kernel = np.concatenate([W.T, np.zeros_like(W.T)], axis=1)
     decoder.set_weights([kernel, np.concatenate([np.zeros(len(W)), np.full(len(W), unconstrained)])])
     model = VAE(keras.layers.Identity(), posterior, decoder, likelihood="normal", num_samples=2)
@@ -59,5 +59,5 @@ def test_diagonal_gap_is_its_closed_form():
 
 @pytest.mark.parametrize("bijector_fn", ["affine", "gated"])
 def test_iaf_closes_the_gap(bijector_fn):
-    posterior = IAF(LATENTS, num_steps=2, hidden_units=(32, 32), bijector_fn=bijector_fn, seed=0)
+    posterior = IAF(LATENTS, num_flows=2, hidden_units=(32, 32), bijector_fn=bijector_fn, seed=0)
     assert abs(gap(posterior)) < 0.05

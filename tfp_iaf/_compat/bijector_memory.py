@@ -1,4 +1,4 @@
-"""What a `tfb.Bijector` remembers of its last calls: enough for one evaluation to serve a sample and its density, and no more."""
+"""What a `tfb.Bijector` remembers of its last calls, so that one evaluation serves a sample and its density."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -30,9 +30,10 @@ class FreshBijector(tfb.Bijector):
     """A bijector that never answers from memory with values from before a weight update.
 
     TFP keeps what a bijector computed for a tensor as long as the tensor lives, and answers with it. Here, before the first
-    answer of an eager call, the variables are compared with those of the last call (one pass over their values): if they changed,
-    what this bijector and the compositions it belongs to (`tfb.Chain`, `tfb.Invert`, ...) remember is dropped. TFP asks every
-    bijector for its dtype before it looks anything up, also within a composition, so that is where the comparison stands.
+    answer of an eager call, the variables are compared with those of the last call (one pass over their values): if they
+    changed, what this bijector and the compositions it belongs to (`tfb.Chain`, `tfb.Invert`, ...) remember is dropped. TFP
+    asks every bijector for its dtype before it looks anything up, also within a composition, so that is where the comparison
+    stands.
 
     Instances are distinct, and hash by identity.
     """

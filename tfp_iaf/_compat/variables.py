@@ -1,8 +1,15 @@
 """Keras variables: the TensorFlow variables below them, and what stands around a call that reads them."""
 
+import functools
+
 from keras.src.backend.common import global_state, stateless_scope
 
-__all__ = ["in_stateless_scope", "tf_variable", "tf_variables", "training_of_call"]
+__all__ = ["call_under_way", "in_stateless_scope", "tf_variable", "tf_variables"]
+
+# Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not.
+in_stateless_scope = stateless_scope.in_stateless_scope
+# The outermost Keras call here, whose argument `training` the layers inside inherit; None outside of one.
+call_under_way = functools.partial(global_state.get_global_attribute, "current_call_ctx")
 
 
 def tf_variable(variable):
@@ -23,14 +30,3 @@ def tf_variables(layer):
     [(3, 2), (2,)]
     """
     return tuple(tf_variable(weight) for weight in layer.weights)
-
-
-def in_stateless_scope():
-    """Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not."""
-    return stateless_scope.in_stateless_scope()
-
-
-def training_of_call():
-    """The argument `training` of the Keras call under way, which the layers inside inherit; None without one."""
-    context = global_state.get_global_attribute("current_call_ctx")
-    return None if context is None else context.training

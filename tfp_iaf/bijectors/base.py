@@ -16,14 +16,14 @@ class FlowBijector(_compat.FreshBijector):
     ```
 
     Posteriors call these two: they leave nothing behind in TFP. TFP's methods (`forward`, `inverse`,
-    `forward_log_det_jacobian`, ...) work as ever, and evaluate nothing twice: the log_det that came with a value answers for it.
-    Values after an update of the bijector's variables are fresh.
+    `forward_log_det_jacobian`, ...) work as ever, and evaluate nothing twice: the log_det that came with a value answers for
+    it. Values after an update of the bijector's variables are fresh.
 
     How to write one: pass `tfb.Bijector`'s arguments to `super().__init__` (`forward_min_event_ndims`, `dtype`, `parameters`,
-    `name`, ...), define `forward_and_log_det`, and return `tfp.util.ParameterProperties` of arguments with a batch shape from the
-    class method `_parameter_properties`. Without `inverse_and_log_det` the methods `inverse` and `log_prob` of a given z raise
-    NotImplementedError. A flow whose log_det is a sum over the event's entries may define `forward_and_log_derivatives` as well:
-    then a KL divergence splits by entry. Instances are distinct, whatever their parameters.
+    `name`, ...), define `forward_and_log_det`, and return `tfp.util.ParameterProperties` of arguments with a batch shape from
+    the class method `_parameter_properties`. Without `inverse_and_log_det` the methods `inverse` and `log_prob` of a given z
+    raise NotImplementedError. A flow whose log_det is a sum over the event's entries may define `forward_and_log_derivatives`
+    as well: then a KL divergence splits by entry. Instances are distinct, whatever their parameters.
 
     >>> import tensorflow_probability as tfp
     >>> class Double(FlowBijector):

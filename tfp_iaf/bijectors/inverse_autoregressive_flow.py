@@ -11,7 +11,6 @@ from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors._flow_spec import FlowSpec
 from tfp_iaf.bijectors.base import FlowBijector
-from tfp_iaf.layers import density_dtype
 from tfp_iaf.networks import Network
 
 __all__ = ["ConvInverseAutoregressiveFlow", "InverseAutoregressiveFlow"]
@@ -30,12 +29,12 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
     "spline":    z = rational-quadratic spline of y      the identity outside [-5, 5], see `maps.Spline`
     ```
 
-    Log-scales and gates are bounded, see `tfp_iaf.scales`. An event of one entry (D = 1) gets an affine or gated map that does not
-    depend on y: a Gaussian stays a Gaussian. Use "spline" there.
+    Log-scales and gates are bounded, see `tfp_iaf.scales`. An event of one entry (D = 1) gets an affine or gated map that
+    does not depend on y: a Gaussian stays a Gaussian. Use "spline" there.
 
     The Jacobian is triangular in the network's input order. A sample and its log-density need one network evaluation: the
-    log_det that `forward` found is what `forward_log_det_jacobian` returns. The bijector owns no weights: it lists the network's
-    as `trainable_variables`.
+    log_det that `forward` found is what `forward_log_det_jacobian` returns. The bijector owns no weights: it lists the
+    network's as `trainable_variables`.
 
     Args:
         network: a `networks.Network`, which says what an event is: a vector `[D]` (`AutoregressiveNetwork`,
@@ -86,10 +85,11 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
             self._inverse_method = None if inverse == "auto" else inverses.get(inverse, network)
             if not network.built:
                 network.build((None, *network.event_shape))
-            dtype = tf.as_dtype(density_dtype(network))
+            dtype = tf.as_dtype(network.density_dtype)
             self._network = network
             self._event_ndims = len(network.event_shape)
-            self._context = None if context is None else captured(context, dtype, network.name)
+            is_ready = context is None or (isinstance(context, tf.Tensor) and context.dtype == dtype)
+            self._context = context if is_ready else captured(context, dtype, network.name)
             network.check_inputs(np.zeros(network.event_shape, dtype.as_numpy_dtype), self._context)
             # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
             self._tf_variables = network.tf_variables
@@ -146,7 +146,8 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
 
     def _evaluate(self, function, y, *settings):
         """`function(network, *settings, y, context, values)`, compiled where the call is eager."""
-        y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
+        if not (isinstance(y, tf.Tensor) and y.dtype == self.dtype):
+            y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
         self._network.check_inputs(y, self._context)
         context = None if self._context is None else tf.convert_to_tensor(self._context)
         if context is not None:
@@ -175,7 +176,9 @@ def _forward(network, elementwise_map, y, context, values):
 def _inverse(network, elementwise_map, method, z, context, values):
     """(y, log_det); with `values` in place of the network's weights unless they are None."""
     if values is None:
-        values = [tf.convert_to_tensor(variable) for variable in network.tf_variables]
+        # While Keras traces a model that is being built, its variables have no values yet; those of Keras answer for them.
+        pairs = zip(network.tf_variables, network.weights)
+        values = [tf.convert_to_tensor(weight if variable is None else variable) for variable, weight in pairs]
     return method(inverses.Equation(network, elementwise_map, z, context, values))
 
 

@@ -20,10 +20,10 @@ __all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "Spl
 class ElementwiseMap(abc.ABC):
     """z_i = f(y_i; parameters_i), increasing in y_i: what a user writes to bring a map of their own.
 
-    A subclass sets `params`, the number P of parameters per entry, and defines `forward` and `inverse`. Parameters of zero should
-    give a map near the identity: the networks start there. Register the class with
-    `keras.saving.register_keras_serializable()` to save models that hold it, and extend `get_config` if its constructor
-    takes arguments.
+    A subclass sets `params`, the number P of parameters per entry, and defines `forward` and `inverse`. Parameters of zero
+    should give a map near the identity: the networks start there. Register the class with
+    `keras.saving.register_keras_serializable()` to save models that hold it, and extend `get_config` if its constructor takes
+    arguments.
 
     Both methods return the value together with log df/dy, the log-derivative of the *forward* direction at y.
 

@@ -14,8 +14,8 @@ class MaskedAutoregressiveFlow(InverseAutoregressiveFlow):
     log|det dx/dy|                     = -sum_i log f'(x_i; parameters_i)
     ```
 
-    For density estimation by maximum likelihood, in place of `tfb.MaskedAutoregressiveFlow`, whose `trainable_variables` lack the
-    weights of a Keras 3 network, and two of which TFP takes for equal inside `fit`.
+    For density estimation by maximum likelihood, in place of `tfb.MaskedAutoregressiveFlow`, whose `trainable_variables` lack
+    the weights of a Keras 3 network, and two of which TFP takes for equal inside `fit`.
 
     Arguments, shapes, errors: see `InverseAutoregressiveFlow`. ("affine" is y = (x - shift) exp(-log_scale), which is TFP's
     x = y exp(log_scale) + shift.)

@@ -8,7 +8,8 @@ __all__ = ["linear_layer"]
 
 
 def linear_layer(layer_type, *args, weight_norm=True, initial_scale=1.0, name=None, **kwargs):
-    """`layer_type(*args, **kwargs)`, a linear Keras layer with a bias, which is weight-normalized unless `weight_norm` is false.
+    """`layer_type(*args, **kwargs)`, a linear Keras layer with a bias, which is weight-normalized unless `weight_norm` is
+    false.
 
     At first its outputs are of the order of `initial_scale` times its inputs.
 

@@ -66,8 +66,8 @@ def mnist_decoder(version="final", weight_norm=True, data_shape=(IMAGE_SIZE, IMA
     """The ResNet decoder of the paper's MNIST models: z `[B, D]` -> logits `[B, *data_shape]`.
 
     `mnist_encoder` backwards: a dense layer of 450 ELUs, a dense layer to the last blocks' maps, the blocks in reverse with
-    upsampling for strides, ELU, and a 3 x 3 convolution to one logit per pixel. Upsampling 4 x 4 cuts 8 x 8 to 7 x 7. All but the
-    sizes is a choice; the paper says that encoder and decoder mirror one another.
+    upsampling for strides, ELU, and a 3 x 3 convolution to one logit per pixel. Upsampling 4 x 4 cuts 8 x 8 to 7 x 7. All but
+    the sizes is a choice; the paper says that encoder and decoder mirror one another.
 
     Args:
         version, weight_norm: as in `mnist_encoder`.

@@ -97,5 +97,3 @@ class ResidualBlock(keras.layers.Layer):
             "weight_norm": self.weight_norm,
             "activation": keras.activations.serialize(self.activation),
         }
-
-

@@ -29,8 +29,8 @@ class WeightNormalization(keras.layers.Wrapper):
 
     v is the wrapped layer's kernel and ||v|| its Euclidean norm over all that feeds a unit; of a masked layer, over the
     allowed entries. The layer starts with g = initial_scale ||v|| and b = initial_mean: with 1 and 0, as the wrapped layer
-    alone would. `initialize_weight_normalization` sets both from a batch of data instead. A unit that reads nothing (masked, v = 0) gives b, with
-    finite gradients.
+    alone would. `initialize_weight_normalization` sets both from a batch of data instead. A unit that reads nothing (masked,
+    v = 0) gives b, with finite gradients.
 
     Of a convolution the kernel is scaled, of a dense layer the output: whichever is smaller.
 
@@ -38,7 +38,8 @@ class WeightNormalization(keras.layers.Wrapper):
         layer: a `keras.layers.Dense`, `Conv1D` to `Conv3D`, one of their transposes, `layers.MaskedDense` or
             `layers.MaskedConv`, made with `use_bias=False` and without activation.
         initial_mean: mean of the outputs after `initialize_weight_normalization`, and the bias before.
-        initial_scale: standard deviation of the outputs after `initialize_weight_normalization`, at least 0; before, it multiplies the kernel.
+        initial_scale: standard deviation of the outputs after `initialize_weight_normalization`, at least 0; before, it
+            multiplies the kernel.
         **kwargs: `name`, `dtype` of `keras.layers.Layer`; the dtype is the wrapped layer's unless given.
 
     Input and output shapes: those of the wrapped layer.
@@ -141,7 +142,9 @@ class WeightNormalization(keras.layers.Wrapper):
     def _initialize_from(self, products):
         """Sets g and b so that the outputs to these x . v have the asked mean and standard deviation."""
         if not tf.executing_eagerly():
-            raise ValueError(f"initialize_weight_normalization must reach the layer {self.name} eagerly: it was called inside a tf.function.")
+            raise ValueError(
+                f"initialize_weight_normalization must reach the layer {self.name} eagerly: it was called inside a tf.function."
+            )
         resolution = np.finfo(tf.as_dtype(products.dtype).as_numpy_dtype).eps if products.dtype != tf.bfloat16 else 2.0**-7
         products = tf.cast(products, tf.float64).numpy()
         if not np.isfinite(products).all():
@@ -193,7 +196,9 @@ def initialize_weight_normalization(model, *inputs, **kwargs):
     array([1., 1., 1.], dtype=float32)
     """
     if not tf.executing_eagerly():
-        raise ValueError("initialize_weight_normalization must be called eagerly, not inside a tf.function: it assigns weights once.")
+        raise ValueError(
+            "initialize_weight_normalization must be called eagerly, not inside a tf.function: it assigns weights once."
+        )
     if hasattr(model, "check_data"):
         model.check_data(inputs[0])
     if not model.built:

@@ -16,6 +16,8 @@ from tfp_iaf.models._parts import first_line
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
 
+NOT_FINITE = "The condition holds NaN or infinite values: clean it first."
+
 
 class Untracked:
     """Values that belong to a model in memory, and to none of its files: Keras and TensorFlow look for no weights in here."""
@@ -37,17 +39,14 @@ class CheckedModel(keras.Model):
     def __init__(self, likelihood=None, **kwargs):
         # Keras would round the data to a mixed policy's float16.
         super().__init__(autocast=False, **kwargs)
+        # The dtype of data, latents and log-probabilities: float32, or float64 under that policy.
+        self.density_dtype = density_dtype(self)
         self.likelihood = likelihood
         # Of a model without a likelihood: numbers must be finite.
         self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
         self.data_shape = None
         self.condition_shape = None
         self._memory = Untracked(passed=(), can_be_loaded=False)
-
-    @property
-    def density_dtype(self):
-        """The dtype of data, latents and log-probabilities: float32, or float64 under that policy."""
-        return density_dtype(self)
 
     @staticmethod
     def split(x):
@@ -84,12 +83,10 @@ class CheckedModel(keras.Model):
         if len(parts) > 2:
             raise ValueError(f"A tuple is (x, condition), got one of {len(parts)}: give several rows as a list or an array.")
         arrays = tuple(as_array(name, part, limit) for name, part in zip(names, parts))
-        if len({array.shape[:1] for array in arrays}) > 1:
-            raise ValueError(f"x and condition must have as many rows, got {len(arrays[0])} and {len(arrays[1])}.")
         self.check_shapes(tuple(array.shape for array in arrays) if isinstance(x, tuple) else arrays[0].shape)
         self.checks.check(arrays[0])
         if len(arrays) > 1 and not np.isfinite(arrays[1]).all():
-            raise ValueError("The condition holds NaN or infinite values: clean it before training.")
+            raise ValueError(NOT_FINITE)
         return arrays if isinstance(x, tuple) else arrays[0]
 
     @property
@@ -116,6 +113,8 @@ class CheckedModel(keras.Model):
             )
         if condition is not None and not condition:
             raise ValueError("The condition must have a row for each example, [batch, ...], got a single number.")
+        if condition is not None and None not in (data[0], condition[0]) and data[0] != condition[0]:
+            raise ValueError(f"x and condition must have as many rows, got {data[0]} and {condition[0]}.")
         if self.data_shape is None:
             return
         if not tf.TensorShape(data).is_compatible_with([None, *self.data_shape]):
@@ -139,6 +138,8 @@ class CheckedModel(keras.Model):
             return None
         if tf.executing_eagerly() and not tf.is_tensor(condition):
             condition = as_array("condition", condition)
+            if not np.isfinite(condition).all():
+                raise ValueError(NOT_FINITE)
         condition = tf.cast(condition, self.density_dtype)
         shape = tf.concat([[num_samples], self.condition_shape], axis=0)
         rows = num_samples if isinstance(num_samples, int) else None

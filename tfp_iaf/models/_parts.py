@@ -97,8 +97,7 @@ def fitting_features(posterior, features):
 
 def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
     """Raises a ValueError unless the likelihood makes a distribution of such data from a decoder output of such shape."""
-    # Eagerly: inside `fit` the model is built while a graph is traced.
-    with tf.init_scope(), tf.GradientTape() as tape:
+    with tf.GradientTape() as tape:
         distribution = likelihood.distribution(tf.zeros([2, *parameters_shape], dtype))
         shapes = distribution.batch_shape, distribution.event_shape
         if shapes == ([2], list(data_shape)):

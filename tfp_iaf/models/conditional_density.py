@@ -106,7 +106,7 @@ class ConditionalDensity(ElboModel):
             num_samples: N.
             seed: an integer or a pair; equal seeds give equal samples.
             temperature: only 1.
-            condition: `[B, ...]`.
+            condition: `[B, ...]`; a single one counts as B = 1.
         """
         if temperature != 1.0:
             raise ValueError(f"A conditional density is sampled at temperature 1, got {temperature!r}.")
@@ -114,8 +114,10 @@ class ConditionalDensity(ElboModel):
 
     def encode(self, condition):
         """The features of conditions `[B, ...]`, `[B, F]`: what the flow's context is read off."""
-        rows = None if condition is None else np.shape(condition)[0] if np.ndim(condition) else 0
-        return self.encoder(self.condition_rows(condition, rows), training=False)
+        shape = condition.shape if hasattr(condition, "shape") else np.shape(condition)
+        is_batch = condition is not None and len(shape) > len(self.condition_shape)
+        rows = shape[0] if is_batch else 1
+        return self.encoder(self.condition_rows(condition, tf.shape(condition)[0] if rows is None else rows), training=False)
 
     def distribution(self, condition):
         """p(y | condition) as a `tfd.Distribution` of batch_shape [B] and y's event_shape."""

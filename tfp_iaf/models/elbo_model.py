@@ -120,6 +120,7 @@ class ElboModel(CheckedModel):
             temperature: positive factor of the prior's base noise; below 1, samples closer to the mode.
             condition: of a conditional model, `[N, ...]`, or one that all samples share.
         """
+        num_samples, seed, temperature = self.checked_draw(num_samples, seed, temperature)
         condition = self.condition_rows(condition, num_samples)
         return self.mean(self.prior_sample(num_samples, seed, temperature, condition), condition)
 

@@ -1,6 +1,5 @@
 """From the arguments of `tfb.AutoregressiveNetwork` to those of ours."""
 
-import keras
 import numpy as np
 
 __all__ = ["context_arguments", "from_keras_2"]
@@ -27,7 +26,8 @@ def context_arguments(context_size, event_shape, conditional, conditional_event_
     if not conditional:
         if conditional_event_shape is not None:
             raise ValueError(
-                "`conditional_event_shape` passed but `conditional` is set to False. Pass conditional=True, or context_size alone."
+                "`conditional_event_shape` passed but `conditional` is set to False. Pass conditional=True, or context_size "
+                "alone."
             )
         return context_size, conditional_input_layers or LAYERS[0]
     if event_shape is None:
@@ -54,6 +54,7 @@ def from_keras_2(value, kind):
     Raises:
         ValueError: where Keras 3 has none of that name.
 
+    >>> import keras
     >>> from_keras_2("glorot_uniform", keras.initializers)
     'glorot_uniform'
     """

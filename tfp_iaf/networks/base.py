@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
-from tfp_iaf.layers import TrackedLayer
+from tfp_iaf.layers import TrackedLayer, density_dtype
 
 __all__ = ["Network"]
 
@@ -40,8 +40,8 @@ class Network(TrackedLayer):
     Args:
         params: P, the number of parameters of each entry.
         event_shape: a size, or a tuple of sizes.
-        context_size: C, the size of the context's last axis, or None for a network without context. The axes before it are those of
-            the event: a vector of C numbers for a vector, C feature maps for an image.
+        context_size: C, the size of the context's last axis, or None for a network without context. The axes before it are
+            those of the event: a vector of C numbers for a vector, C feature maps for an image.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input shape: y `[..., *event_shape]`, context `[..., *context_shape]`; their leading dimensions broadcast.
@@ -71,6 +71,7 @@ class Network(TrackedLayer):
 
     def __init__(self, params, event_shape, context_size=None, **kwargs):
         super().__init__(**kwargs)
+        self.density_dtype = density_dtype(self)
         self.params = integer("params", params)
         self.event_shape = None
         if event_shape is not None:  # None for a subclass that finds it when it is built.
@@ -90,14 +91,17 @@ class Network(TrackedLayer):
             return self.__dict__["_degrees_of_entries"]
         except KeyError:
             # Keras looks for attributes that do not exist yet.
-            raise AttributeError(f"{self.name} has no degrees: a Network sets self.degrees, integers of the event's shape.") from None
+            raise AttributeError(
+                f"{self.name} has no degrees: a Network sets self.degrees, integers of the event's shape."
+            ) from None
 
     @degrees.setter
     def degrees(self, degrees):
         degrees = np.asarray(degrees)
         if not np.issubdtype(degrees.dtype, np.integer) or degrees.shape != self.event_shape:
             raise ValueError(
-                f"degrees must be integers of the event's shape {self.event_shape}, got {degrees.dtype} of shape {degrees.shape}."
+                f"degrees must be integers of the event's shape {self.event_shape}, got {degrees.dtype} of shape "
+                f"{degrees.shape}."
             )
         self.__dict__["_degrees_of_entries"] = degrees
 
@@ -105,7 +109,9 @@ class Network(TrackedLayer):
         """The parameters `[..., *event_shape, P]`; `conditional_input` is TFP's word for the context."""
         if conditional_input is not None:
             if context is not None:
-                raise ValueError(f"{self.name} got context and conditional_input, which are two names of one: pass one of them.")
+                raise ValueError(
+                    f"{self.name} got context and conditional_input, which are two names of one: pass one of them."
+                )
             context = conditional_input
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
         self.check_inputs(y, context)
@@ -135,8 +141,8 @@ class Network(TrackedLayer):
             return
         if self.context_size is None:
             raise ValueError(
-                f"{self.name} was built without a context but got one; construct it for a context of size {_shape(context)[-1]} "
-                "to use it."
+                f"{self.name} was built without a context but got one; construct it for a context of size "
+                f"{_shape(context)[-1]} to use it."
             )
         if context is None:
             raise ValueError(

@@ -82,6 +82,11 @@ class AutoregressiveChain(Posterior):
             for network in self.networks
         ]
 
+    @classmethod
+    def from_config(cls, config):
+        # Here, since Keras buries an error raised in the constructor.
+        return super().from_config({**config, "bijector_fn": maps.get(config.get("bijector_fn", "affine"))})
+
     def get_config(self):
         of_network = self.networks[0].get_config()
         return {

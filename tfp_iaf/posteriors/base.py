@@ -84,7 +84,13 @@ class Posterior(SeededLayer):
         self._event_axes = tuple(range(-len(self.event_shape), 0))
         self.base_layer = self.reader(2 * self.event_shape[-1], name="base")
         self.flow_layer = None
-        self._was_called_on_symbols = False
+
+    @property
+    def output(self):
+        # Keras takes the number of outputs of a layer's first symbolic call for that of every other: after a first call with
+        # `value`, the single log_q, a functional model would miss the log_q of (z, log_q).
+        first = super().output
+        return first if isinstance(first, list) else [first, first]
 
     @property
     def latent_size(self):
@@ -170,23 +176,21 @@ class Posterior(SeededLayer):
     def __call__(self, features, *args, num_samples=None, seed=None, sample=True, value=None, **kwargs):
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
         self._check_features(features)
-        if seed is not None and not keras.utils.is_keras_tensor(seed):
-            kwargs["seed"] = seed_pair(seed)
+        given = {}
+        if seed is not None:
+            given["seed"] = seed if keras.utils.is_keras_tensor(seed) else seed_pair(seed)
         if num_samples is not None:
-            kwargs["num_samples"] = num_samples if tf.is_tensor(num_samples) else integer("num_samples", num_samples)
+            is_count = tf.is_tensor(num_samples) or (type(num_samples) is int and num_samples >= 1)
+            given["num_samples"] = num_samples if is_count else integer("num_samples", num_samples)
         if not sample:
-            kwargs["sample"] = False
+            given["sample"] = False
         if value is None:
-            self._was_called_on_symbols |= keras.utils.is_keras_tensor(features)
-            return super().__call__(features, *args, **kwargs)
-        if kwargs:
-            raise ValueError(f"{self.name} scores the given value: leave out {', '.join(kwargs)}, or leave out value.")
+            return super().__call__(features, *args, **given, **kwargs)
+        if given:
+            raise ValueError(f"{self.name} scores the given value: leave out {', '.join(given)}, or leave out value.")
         self._check_value(features, value)
-        if keras.utils.is_keras_tensor(features) and not self._was_called_on_symbols:
-            # Keras takes the number of outputs of a layer's first symbolic call for that of every other.
-            super().__call__(features)
         try:
-            return super().__call__(features, *args, value=value)
+            return super().__call__(features, *args, value=value, **kwargs)
         except NotImplementedError:
             raise NotImplementedError(
                 f"{self.name} cannot score a given z, since a flow of its chain has no inverse; log_q of its own samples comes "

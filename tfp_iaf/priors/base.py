@@ -45,7 +45,8 @@ class Prior(TrackedLayer):
     """
 
     def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+        # A given z keeps its precision under a policy of half precision.
+        super().__init__(**{"autocast": False, **kwargs})
         self.latent_shape = None
         self.density_dtype = density_dtype(self)
 

@@ -38,12 +38,11 @@ class Fixed(Prior):
 
     def __init__(self, distribution_fn, **kwargs):
         super().__init__(**kwargs)
-        # A function is called by what a file names only if it is registered.
-        self.distribution_fn = deserialize(distribution_fn)
+        self.distribution_fn = distribution_fn
         # In eager mode, wherever the layer is made: tensors of a function that is being traced would be lost after it.
         with tf.init_scope():
-            self.distribution = _distribution(self.distribution_fn)
-            _check_reads_no_trainable_variables(self.distribution)
+            self.distribution = _distribution(distribution_fn)
+        _check_reads_no_trainable_variables(self.distribution)
 
     def build(self, latent_shape):
         super().build(latent_shape)
@@ -71,6 +70,11 @@ class Fixed(Prior):
         elif temperature != 1.0:
             raise ValueError(f"{self.name} is a given distribution, which has temperature 1 only: got {float(temperature)}.")
         return self.distribution.sample(n, seed=seed)
+
+    @classmethod
+    def from_config(cls, config):
+        # Of what a file names only registered functions are called.
+        return super().from_config({**config, "distribution_fn": deserialize(config["distribution_fn"])})
 
     def get_config(self):
         function = self.distribution_fn

@@ -59,6 +59,16 @@ def test_features_are_all_that_the_posterior_reads_of_an_image():
     assert np.abs(model.encode(images(1)) - model.encode(images(1, seed=1))).max() > 1e-3
 
 
+def test_latents_at_the_mean():
+    """Those of a diagonal posterior in one layer are the mean of its samples."""
+    model = make(posterior="diagonal", num_layers=(1,))
+    (z,) = model.encode_mean(images(1))
+    (samples,) = model.elbo_terms(images(1), num_samples=4000, seed=0)["z"]
+    np.testing.assert_array_equal(model.encode_mean(images(1))[0], z)
+    deviation = np.std(samples, axis=0)
+    assert np.abs((np.mean(samples, axis=0) - z) / deviation).max() < 5.0 / np.sqrt(4000)
+
+
 def test_log_likelihood_is_above_the_bound():
     model = make(num_layers=(1,))
     bound = evaluation.elbo(model, images(4), num_samples=32, verbose=False)

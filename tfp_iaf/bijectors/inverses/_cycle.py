@@ -1,8 +1,8 @@
 """Solves a system whose units form a cycle of layers and know an order.
 
-Every unit has a group, 0..G-1. A unit of group i reads units of groups <= i of the layer before it; the first layer closes the cycle
-and reads groups < i. The groups are taken in blocks. What a block reads from the blocks before it is one product per layer. The
-block itself is evaluated as a whole until its inputs settle: after n evaluations its first n groups are exact.
+Every unit has a group, 0..G-1. A unit of group i reads units of groups <= i of the layer before it; the first layer closes
+the cycle and reads groups < i. The groups are taken in blocks. What a block reads from the blocks before it is one product
+per layer. The block itself is evaluated as a whole until its inputs settle: after n evaluations its first n groups are exact.
 Values are kept features first, [units, batch], where a block of units is contiguous.
 """
 
@@ -42,10 +42,11 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
 
     Args:
         layers: a list of `Layer`.
-        close: (values of the last layer, each side), of the groups of a block -> the inputs of the first layer, of those groups.
+        close: (values of the last layer, each side), of the groups of a block -> the inputs of the first layer, of those
+            groups.
         sides: a non-empty list of (tensor `[units, batch]`, groups).
         num_groups: G.
-        scale: the magnitude of inputs whose rounding counts as settled.
+        scale: the magnitude of inputs whose rounding counts as settled, a number or `[1, batch]`.
 
     Returns:
         `[units of the last layer, batch]`.

@@ -224,6 +224,12 @@ class HierarchicalVAE(ElboModel):
         """The first feature maps of x, `[B, height, width, filters]`: all that the posterior reads of x."""
         return self.ladder.features(self.as_input(x))
 
+    def encode_mean(self, x):
+        """z_1 ... z_L, each at the mean of its posterior's base, `[B, ...]`: the same at every call."""
+        x = self.as_input(x)
+        zeros = [tf.zeros([tf.shape(x)[0], *shape], self.density_dtype) for shape in self.latent_shapes]
+        return self._up_and_down(x, 1, self._drawn(zeros))[0]
+
     def posterior_sample(self, x, seed=None):
         """(z_1 ... z_L, log q(z|x)) of one sample for each image: a list, and `[B]`."""
         x = self.as_input(x)

@@ -1,0 +1,102 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfp_iaf import evaluation, posteriors
+from tfp_iaf.models import ConditionalDensity
+
+
+def curved(rows, seed):
+    """y_1 ~ N(+-(1 + c), 0.3^2) with equal chances, y_2 ~ N(y_1^2 / 3, 0.3^2), c uniform on [0, 1]; and log p(y | c)."""
+    rng = np.random.default_rng(seed)
+    condition = rng.random([rows, 1])
+    centre = 1.0 + condition[:, 0]
+    y = np.where(rng.random(rows) < 0.5, 1.0, -1.0) * centre + 0.3 * rng.normal(size=rows)
+    y = np.stack([y, y**2 / 3.0 + 0.3 * rng.normal(size=rows)], axis=-1)
+
+    def log_normal(value, loc):
+        return -0.5 * ((value - loc) / 0.3) ** 2 - np.log(0.3 * np.sqrt(2.0 * np.pi))
+
+    modes = np.logaddexp(log_normal(y[:, 0], centre), log_normal(y[:, 0], -centre)) - np.log(2.0)
+    return y.astype(np.float32), condition.astype(np.float32), modes + log_normal(y[:, 1], y[:, 0] ** 2 / 3.0)
+
+
+def make(latent_size=2, **kwargs):
+    keras.utils.set_random_seed(0)
+    options = {"num_flows": 2, "hidden_units": (32, 32), "bijector_fn": "spline", "seed": 0, **kwargs}
+    return ConditionalDensity(keras.Sequential([keras.layers.Dense(32, "elu")]), posteriors.IAF(latent_size, **options))
+
+
+def test_learns_a_curved_density_of_two_modes(tmp_path):
+    model = make()
+    y, condition, _ = curved(4096, seed=0)
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=True)
+    model.fit((y, condition), batch_size=256, epochs=30, verbose=0)
+    y, condition, expected = curved(1024, seed=1)
+    actual = model.log_prob(y, condition).numpy()
+    # A Gaussian regression stays about 1.3 nats below; the long check holds a larger model to 0.05.
+    assert np.mean(expected - actual) < 0.35
+    results = model.evaluate((y, condition), verbose=0, return_dict=True)
+    assert results["log_likelihood"] == pytest.approx(actual.mean(), rel=1e-4)
+    assert results["loss"] == pytest.approx(-actual.mean(), rel=1e-4)
+    np.testing.assert_allclose(
+        evaluation.log_likelihood(model, (y, condition), num_samples=2, verbose=False), actual, atol=1e-3
+    )
+    samples = model.sample(400, seed=3, condition=condition[:5]).numpy()
+    assert samples.shape == (400, 5, 2)
+    np.testing.assert_array_equal(samples, model.sample(400, seed=3, condition=condition[:5]))
+    # Both modes, each near its centre.
+    assert (np.abs((samples[..., 0] > 0).mean(axis=0) - 0.5) < 0.15).all()
+    np.testing.assert_allclose(np.abs(samples[..., 0]).mean(axis=0), 1.0 + condition[:5, 0], atol=0.25)
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(restored.log_prob(y, condition), actual)
+    np.testing.assert_allclose(model.distribution(condition).log_prob(y), actual, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "dataset"])
+def test_data(kind):
+    y, condition, _ = curved(64, seed=0)
+    model = make(num_flows=1, hidden_units=(8,), bijector_fn="affine")
+    model.compile("adam")
+    elements = tf.data.Dataset.from_tensor_slices(((y, condition),)).batch(32)
+    data = (y, condition) if kind == "arrays" else elements
+    history = model.fit(data, validation_data=data, verbose=0).history
+    assert set(history) == {"loss", "log_likelihood", "val_loss", "val_log_likelihood"}
+    assert model.predict(data, verbose=0)["log_likelihood"].shape == (64,)
+    assert model.sample(3, seed=0, condition=condition[0]).shape == (3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, y, c: m.fit(y), "takes a condition|got y alone"),
+        (lambda m, y, c: m.fit((y[:, :1], c)), "latent size must be the size of y|takes examples of shape"),
+        (lambda m, y, c: m.log_prob(y, c[:3]), "as many rows"),
+        (lambda m, y, c: m.log_prob(y * np.nan, c), "NaN"),
+        (lambda m, y, c: m.sample(3, seed=0), "pass condition="),
+        (lambda m, y, c: m.sample(3, seed=0.5, condition=c), "seed must be"),
+        (lambda m, y, c: m.sample(3, seed=0, condition=c, temperature=0.5), "temperature 1"),
+        (lambda m, y, c: m.fit(y[:, 0]), "shape .batch, 1."),
+    ],
+)
+def test_errors(call, message):
+    y, condition, _ = curved(16, seed=0)
+    model = make(num_flows=1, hidden_units=(8,), bijector_fn="affine")
+    model.compile("adam")
+    if "latent size" not in message:
+        model.build_for((y, condition))
+    with pytest.raises(ValueError, match=message) as error:
+        call(model, y, condition)
+    assert "\n" not in str(error.value)
+
+
+def test_data_on_a_raw_scale_get_a_hint():
+    y, condition, _ = curved(64, seed=0)
+    model = make(num_flows=1, hidden_units=(8,), bijector_fn="affine")
+    model.compile("adam")
+    with pytest.warns(UserWarning, match="standardized y"):
+        model.fit((1e3 * y, condition), verbose=0)
+    with pytest.warns(UserWarning, match="standardized conditions"):
+        model.fit((y, 1e3 * condition), verbose=0)

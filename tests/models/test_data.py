@@ -1,0 +1,257 @@
+"""Every kind of data passes the same door."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfp_iaf import VAE
+from tfp_iaf.models._data import as_array
+from tfp_iaf.posteriors import DiagonalGaussian
+
+X = (np.random.default_rng(0).random([48, 6]) < 0.5).astype(np.float32)
+CONDITION = np.eye(48, dtype=np.float32)[:, :3]
+
+
+class Frame:
+    """What this package needs of a pandas DataFrame."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = parts
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        rows = slice(16 * index, 16 * index + 16)
+        cut = tuple(part[rows] for part in self.parts)
+        return (cut if len(cut) > 1 else cut[0],)
+
+
+def batches(*parts):
+    source = Batches(*parts)
+    return (source[index] for index in range(3))
+
+
+def dataset(*parts):
+    return tf.data.Dataset.from_tensor_slices((parts if len(parts) > 1 else parts[0],)).batch(16)
+
+
+def together(*parts):
+    return parts if len(parts) > 1 else parts[0]
+
+
+KINDS = {
+    "array": together,
+    "tensor": lambda *parts: together(*map(tf.constant, parts)),
+    "list": lambda *parts: together(*(part.tolist() for part in parts)),
+    "DataFrame": lambda *parts: together(*map(Frame, parts)),
+    "generator": batches,
+    "PyDataset": Batches,
+    "tf.data": dataset,
+}
+every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+def joined(*layers):
+    return keras.Sequential([keras.layers.Concatenate(), *layers])
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    model = VAE(keras.layers.Dense(8), DiagonalGaussian(2, seed=0), keras.layers.Dense(6))
+    model.compile(keras.optimizers.SGD(0.0))
+    model.build((None, 6))
+    return model
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    keras.utils.set_random_seed(0)
+    model = VAE(joined(keras.layers.Dense(8)), DiagonalGaussian(2, seed=0), joined(keras.layers.Dense(6)))
+    model.compile(keras.optimizers.SGD(0.0))
+    return model
+
+
+def reseed(model):
+    model.posterior.seed_generator.state.assign([0, 0])
+    return model
+
+
+@every_kind
+def test_every_kind_has_the_same_metrics(kind, model, conditional):
+    for trained, parts in ((model, (X,)), (conditional, (X, CONDITION))):
+        expected = reseed(trained).evaluate(together(*parts), batch_size=16, verbose=0, return_dict=True)
+        actual = reseed(trained).evaluate(kind(*parts), verbose=0, return_dict=True, **batch_size(kind))
+        assert set(actual) == {"loss", "elbo", "kl", "reconstruction"}
+        assert actual == pytest.approx(expected, rel=1e-5)
+        assert reseed(trained).predict(kind(*parts), verbose=0)["elbo"].shape == (48,)
+        steps = {"steps_per_epoch": 3, "validation_steps": 3} if kind is batches else {}
+        history = trained.fit(kind(*parts), validation_data=kind(*parts), verbose=0, **steps).history
+        assert {"elbo", "val_elbo"} <= set(history)
+
+
+def batch_size(kind):
+    return {"steps": 3} if kind is batches else {} if kind in (Batches, dataset) else {"batch_size": 16}
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("value", "message"), [(np.nan, "NaN or infinite"), (0.5, "0 or 1")], ids=["NaN", "no Bernoulli value"]
+)
+def test_every_kind_has_the_same_checks(kind, value, message, model):
+    bad = X.copy()
+    bad[40, 3] = value
+    for call in (
+        lambda: model.fit(kind(bad), verbose=0),
+        lambda: model.fit(X, validation_data=kind(bad), verbose=0),
+        lambda: model.evaluate(kind(bad), verbose=0),
+        lambda: model.predict(kind(bad), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            call()
+        assert "\n" not in str(error.value)
+
+
+def test_calls_outside_functions_check_too(model, conditional):
+    bad = X / 2
+    for call in (
+        model,
+        model.train_on_batch,
+        model.test_on_batch,
+        model.predict_on_batch,
+        model.elbo_terms,
+        model.encode,
+        model.encode_mean,
+        model.reconstruct,
+        model.posterior_sample,
+        lambda x: model.posterior_log_prob(x, np.zeros([48, 2], np.float32)),
+        lambda x: conditional((x, CONDITION)),
+    ):
+        call(tf.constant(X)) if call is model else None
+        for x in (bad, tf.constant(bad)):
+            with pytest.raises(ValueError, match="0 or 1") as error:
+                call(x)
+            assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (X + 1j, "real numbers, got dtype complex128"),
+        (np.ma.masked_array(X, X == 1), "masked entries"),
+        (X.astype(np.float64) * 1e300, "rescale them"),
+        (np.array([["a", "b"]]), "real numbers"),
+        ([[1.0, 0.0], [1.0]], "rows of one shape"),
+        ({"x": X}, "got dict"),
+        (tf.sparse.from_dense(X), "must be dense"),
+        (tf.ragged.constant([[1.0], [1.0, 0.0]]), "must be dense"),
+        (X[0], "is the dataset batched"),
+        (X[:, :5], "takes examples of shape"),
+        ((X, CONDITION), "takes no condition"),
+        ((X, CONDITION, X), "got one of 3"),
+        (tf.data.Dataset.from_tensor_slices(X), "is the dataset batched"),
+        (tf.data.Dataset.from_tensor_slices(X[:, 0]), "call .batch"),
+        (dataset(X).map(lambda x: {"x": x}), "dense tensors"),
+        (dataset(X).map(lambda x: tf.py_function(lambda x: x, [x], tf.float32)), "unknown rank"),
+        (dataset(X).map(lambda x: (x, x)), "takes no targets"),
+        (dataset(X).map(lambda x: tf.cast(x, tf.complex64)), "real numbers"),
+        (dataset(X.astype(np.float64) * 1e300), "rescale them"),
+        (iter([]), "gives no batch"),
+        (None, "got NoneType"),
+    ],
+)
+def test_what_is_no_data_for_this_model(x, message, model):
+    for method in (model.fit, model.evaluate, model.predict):
+        if not (method is not model.fit and hasattr(x, "__next__")):
+            with pytest.raises(ValueError, match=message) as error:
+                method(x, verbose=0)
+            assert "\n" not in str(error.value)
+
+
+def test_conditions_that_do_not_fit(conditional):
+    conditional.build_for((X, CONDITION))
+    for x, message in (
+        (X, "takes a condition"),
+        ((X, CONDITION[:3]), "as many rows"),
+        ((X, CONDITION[:, :2]), "conditions of shape"),
+        ((X, np.where(CONDITION, np.nan, 0.0)), "condition holds NaN"),
+        (dataset(X), "takes a condition"),
+        (dataset(X, np.where(CONDITION, np.nan, 0.0)), "condition holds NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            conditional.fit(x, verbose=0)
+
+
+def test_targets_and_losses_are_refused(model):
+    for call in (
+        lambda: model.fit(X, X),
+        lambda: model.evaluate(X, X),
+        lambda: model.fit(X, class_weight={0: 1.0}),
+        lambda: model.compile("adam", loss="mse"),
+        lambda: model.compile("adam", "mse"),
+        lambda: model.compile("adam", metrics=["mse"]),
+        lambda: model.fit(X, validation_data=(X, X, np.ones(48))),
+    ):
+        with pytest.raises(ValueError, match=r"no targets|goes with targets|of its own") as error:
+            call()
+        assert "\n" not in str(error.value)
+
+
+def test_weights_of_every_form(model):
+    weights = np.arange(48.0)
+    elbo = reseed(model).predict(X, batch_size=12, verbose=0)["elbo"]
+    expected = np.sum(weights * elbo) / np.sum(weights)
+    weighted = tf.data.Dataset.from_tensor_slices((X, weights)).batch(12).map(lambda x, w: (x, None, w))
+    generator = ((X[i : i + 12], None, weights[i : i + 12]) for i in range(0, 48, 12))
+    for arguments in ((X, None, 12, 0, weights), (X, None, 12, 0, weights[:, None]), (weighted,), (generator,)):
+        keywords = {} if len(arguments) > 1 else {"verbose": 0, "steps": 4}
+        results = reseed(model).evaluate(*arguments, return_dict=True, **keywords)
+        assert results["elbo"] == pytest.approx(expected, rel=1e-5)
+    history = model.fit(X, verbose=0, validation_data=(X, None, 0 * weights), sample_weight=0 * weights).history
+    assert history["loss"] == history["val_loss"] == [0.0]
+    for bad in (np.ones([48, 6]), np.ones(3), -weights, weights * np.nan):
+        with pytest.raises(ValueError, match="sample_weight must"):
+            model.fit(X, sample_weight=bad)
+        if len(bad) == 48:
+            elements = tf.data.Dataset.from_tensor_slices((X, bad)).batch(12).map(lambda x, w: (x, None, w))
+            with pytest.raises(ValueError, match="sample_weight must"):
+                model.fit(elements, verbose=0)
+    with pytest.raises(ValueError, match="goes with arrays"):
+        model.fit(dataset(X), sample_weight=weights)
+
+
+def test_float64_data_keep_their_range_where_the_model_computes_in_float64():
+    assert as_array("data", np.full([2, 2], 1e300), "float64").dtype == np.float64
+
+
+def test_a_likelihood_that_only_has_check_is_asked_in_python(model):
+    from tfp_iaf.likelihoods import Likelihood
+
+    class Positive(Likelihood):
+        def distribution(self, parameters):
+            return model.likelihood.distribution(parameters)
+
+        def check(self, x):
+            if (x < 0).any():
+                raise ValueError("Only positive data.")
+
+    strict = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(6), likelihood=Positive())
+    strict.compile("sgd")
+    bad = np.concatenate([X, -X])
+    for kind in (together, dataset):
+        strict.fit(kind(X), verbose=0)
+        with pytest.raises(ValueError, match="Only positive"):
+            strict.fit(kind(bad), verbose=0)
+    with pytest.raises(ValueError, match="Only positive"):
+        strict(tf.constant(bad))

@@ -1,0 +1,154 @@
+"""A likelihood, a prior, a posterior and a model of one's own, each as a user writes it: trained, saved, evaluated."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf import VAE, bijectors, evaluation, likelihoods, models, posteriors, priors
+
+tfd = tfp.distributions
+
+X = np.random.default_rng(0).poisson(3.0, size=[64, 5]).astype(np.float32)
+
+
+@keras.saving.register_keras_serializable("tests.users")
+class Poisson(likelihoods.Likelihood):
+    """Counts."""
+
+    def __init__(self, largest_rate=100.0):
+        self.largest_rate = largest_rate
+
+    def distribution(self, parameters):
+        return tfd.Independent(tfd.Poisson(tf.minimum(tf.exp(parameters), self.largest_rate)), 1)
+
+    def check(self, x):
+        super().check(x)
+        if (x < 0).any() or (x != np.floor(x)).any():
+            raise ValueError("The Poisson likelihood takes counts, got other values.")
+
+    def get_config(self):
+        return {"largest_rate": self.largest_rate}
+
+
+@keras.saving.register_keras_serializable("tests.users")
+class LearnedScale(priors.Prior):
+    """N(0, s^2) with one s for all entries."""
+
+    def build(self, latent_shape):
+        super().build(latent_shape)
+        self.log_scale = self.add_weight(name="log_scale", shape=(), initializer="zeros", autocast=False)
+
+    def distribution(self):
+        scale = tf.exp(tf.convert_to_tensor(self.log_scale)) * tf.ones(self.latent_shape)
+        return tfd.MultivariateNormalDiag(tf.zeros(self.latent_shape), scale)
+
+    def log_prob(self, z, condition=None):
+        return self.distribution().log_prob(z)
+
+    def sample(self, n, seed, temperature=1.0, condition=None):
+        return temperature * self.distribution().sample(n, seed=seed)
+
+
+class Shift(bijectors.FlowBijector):
+    """z = y + c."""
+
+    def __init__(self, shift):
+        super().__init__(forward_min_event_ndims=1, parameters={"shift": shift})
+        self.shift = shift
+
+    def forward_and_log_det(self, y):
+        return y + self.shift, tf.zeros(tf.shape(y)[:-1], y.dtype)
+
+
+@keras.saving.register_keras_serializable("tests.users")
+class Shifted(posteriors.Posterior):
+    """A flow without an inverse."""
+
+    @property
+    def flow_size(self):
+        return self.latent_size
+
+    def flows(self, flow_inputs):
+        return [Shift(flow_inputs)]
+
+
+@keras.saving.register_keras_serializable("tests.users")
+class FactorAnalysis(models.ElboModel):
+    """A model whose author wrote `elbo_terms`, and nothing of `fit`, files or evaluation."""
+
+    def __init__(self, size=2, likelihood="normal", **kwargs):
+        super().__init__(likelihood=likelihood, **kwargs)
+        self.size = size
+        self.encoder, self.decoder = keras.layers.Dense(size), keras.layers.Dense(10)
+
+    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+        x = self.as_input(x)
+        q = tfd.MultivariateNormalDiag(self.encoder(x), tf.fill([self.size], 0.5))
+        z = q.sample(num_samples, seed=seed)
+        parameters = self.decoder(tf.reshape(z, [-1, self.size]))
+        prior = tfd.MultivariateNormalDiag(tf.zeros([self.size]))
+        return {"reconstruction": self.log_likelihood_of(x, parameters, num_samples), "kl": q.log_prob(z) - prior.log_prob(z)}
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+def make(posterior=None, likelihood=None, prior=None):
+    keras.utils.set_random_seed(0)
+    model = VAE(
+        keras.layers.Dense(8),
+        posterior or posteriors.DiagonalGaussian(2, seed=0),
+        keras.layers.Dense(5 if likelihood else 10),
+        likelihood=likelihood or "normal",
+        prior=prior,
+    )
+    model.compile(keras.optimizers.Adam(1e-2))
+    return model
+
+
+MAKERS = {
+    "likelihood": lambda: make(likelihood=Poisson(largest_rate=50.0)),
+    "prior": lambda: make(prior=LearnedScale()),
+    "posterior": lambda: make(Shifted(2, seed=0)),
+    "model": lambda: FactorAnalysis(size=3),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
+def test_trained_saved_and_evaluated(maker, tmp_path):
+    model = maker()
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.build((None, 5))
+    before = [weight.numpy() for weight in model.trainable_weights]
+    history = model.fit(X, epochs=8, verbose=0).history
+    assert history["elbo"][-1] > history["elbo"][0]
+    for weight, start in zip(model.trainable_weights, before):
+        assert np.abs(weight.numpy() - start).max() > 0, weight.path
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    terms = [m.elbo_terms(X, num_samples=2, seed=(0, 1)) for m in (model, restored)]
+    np.testing.assert_array_equal(terms[0]["kl"], terms[1]["kl"])
+    np.testing.assert_array_equal(terms[0]["reconstruction"], terms[1]["reconstruction"])
+    assert evaluation.log_likelihood(restored, X, num_samples=4, verbose=False).shape == (64,)
+
+
+def test_a_users_check_is_heard():
+    with pytest.raises(ValueError, match="takes counts"):
+        MAKERS["likelihood"]().fit(X + 0.5, verbose=0)
+
+
+def test_a_posterior_without_an_inverse_cannot_score():
+    model = MAKERS["posterior"]()
+    assert model.reconstruct(X).shape == (64, 5)
+    with pytest.raises(NotImplementedError, match="inverse"):
+        model.posterior_log_prob(X, np.zeros([64, 2], np.float32))
+
+
+def test_a_model_says_what_its_author_did_not_write():
+    model = MAKERS["model"]()
+    model.build((None, 5))
+    for call in (lambda: model.sample(3, seed=0), lambda: model.reconstruct(X), model.latent_specs):
+        with pytest.raises(NotImplementedError, match="FactorAnalysis"):
+            call()

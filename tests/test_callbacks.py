@@ -1,0 +1,76 @@
+import keras
+import numpy as np
+import pytest
+
+from tfp_iaf import VAE, KLWarmUp
+from tfp_iaf.posteriors import DiagonalGaussian
+
+X = (np.random.default_rng(0).random([96, 6]) < 0.5).astype(np.uint8)
+
+
+def make():
+    model = VAE(keras.layers.Dense(8), DiagonalGaussian(2, seed=0), keras.layers.Dense(6))
+    model.compile(keras.optimizers.Adam(5e-3))
+    return model
+
+
+def fit(model, epochs=2, **kwargs):
+    return model.fit(X, batch_size=32, epochs=epochs, verbose=0, **kwargs).history
+
+
+def watch(seen, model):
+    return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(float(model.kl_weight)))
+
+
+def test_moves_the_weight_and_the_training_loss_but_no_evaluation():
+    model, seen = make(), []
+    history = fit(model, callbacks=[KLWarmUp(4), watch(seen, model)], validation_data=X)
+    np.testing.assert_allclose(seen, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
+    assert history["loss"][0] < -history["elbo"][0] - 1e-3
+    np.testing.assert_allclose(history["val_loss"], np.negative(history["val_elbo"]), rtol=1e-5)
+
+
+def test_a_warm_up_leaves_nothing_behind(tmp_path):
+    """Neither one that is under way when `fit` ends, nor one that is interrupted, nor restored weights."""
+    model = make()
+    early = keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True)
+    fit(model, callbacks=[KLWarmUp(1000), early], validation_data=X)
+    assert float(model.kl_weight) == 1.0
+
+    def interrupt(batch, logs):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, callbacks=[KLWarmUp(1000), keras.callbacks.LambdaCallback(on_train_batch_end=interrupt)])
+    assert float(model.kl_weight) == 1.0
+    model.kl_weight.assign(0.3)
+    model.save(tmp_path / "model.keras")
+    assert float(keras.models.load_model(tmp_path / "model.keras").kl_weight) == 1.0
+    history = fit(model)
+    np.testing.assert_allclose(history["loss"], np.negative(history["elbo"]), rtol=1e-5)
+    assert not any("kl_weight" in weight.path for weight in model.weights)
+
+
+def test_a_resumed_run_goes_on(tmp_path):
+    model, seen = make(), []
+    fit(model, epochs=1, callbacks=[KLWarmUp(12)])
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    fit(restored, epochs=1, callbacks=[KLWarmUp(12), watch(seen, restored)])
+    np.testing.assert_allclose(seen, [3 / 12, 4 / 12, 5 / 12])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((0,), "num_steps"), ((1.5,), "num_steps"), ((10, 2.0), "start"), ((10, float("nan")), "start"), ((10, True), "start")],
+)
+def test_arguments_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        KLWarmUp(*arguments)
+
+
+def test_a_model_without_a_kl():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="KL weight of a model"):
+        model.fit(np.ones([4, 2]), np.ones([4, 1]), verbose=0, callbacks=[KLWarmUp(3)])

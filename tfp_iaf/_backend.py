@@ -1,0 +1,11 @@
+"""Refuses to run on a Keras that computes with something else than TensorFlow."""
+
+import keras
+
+__all__ = []
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"tfp_iaf needs Keras on TensorFlow, got the backend {keras.backend.backend()!r}: set KERAS_BACKEND=tensorflow before "
+        "Keras is imported."
+    )
