@@ -16,7 +16,7 @@ _MAX_FUNCTIONS = 64
 
 # The name of the attribute of an owner that holds what was traced for it.
 _ATTRIBUTE = "_functions_of_eager_calls"
-_lock = threading.Lock()
+_lock = threading.RLock()
 _is_uncompiled = contextvars.ContextVar("is_uncompiled", default=False)
 
 
@@ -98,4 +98,5 @@ def _traced(reference, function, settings, has_context, has_values, event_ndims,
     num_batched = 1 + has_context
     signature = [any_batch(tensor) for tensor in tensors[:num_batched]]
     signature += [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors[num_batched:]]
-    return tf.function(call, input_signature=signature, autograph=False)
+    # The concrete function: TensorFlow warns of retracing where many functions are called once each.
+    return tf.function(call, input_signature=signature, autograph=False).get_concrete_function()
