@@ -53,6 +53,8 @@ class ConditionalMAF(keras.Model):
         self.networks = [
             tfp_iaf.AutoregressiveNetwork(2, 2, (64, 64), context_size=NUM_CLASSES, activation="tanh") for _ in range(num_flows)
         ]
+        for network in self.networks:
+            network.build((None, 2))
 
     def distribution(self, context):
         """p(x | class) for classes one-hot in `context`."""

@@ -137,6 +137,11 @@ def resnet_vae(settings, posterior, images):
 
 def hierarchical_vae(settings, posterior, images):
     """The ResNet VAE of the paper's CIFAR-10 experiments."""
+    of_flows = {
+        "num_flows": settings.num_flows,
+        "flow_filters": None if settings.flow_filters is None else integers(settings.flow_filters),
+        "bijector_fn": settings.bijector_fn,
+    }
     return tfp_iaf.models.HierarchicalVAE(
         images.shape,
         num_layers=integers(settings.num_layers),
@@ -145,9 +150,7 @@ def hierarchical_vae(settings, posterior, images):
         patch_size=settings.patch_size,
         inference=settings.inference,
         posterior=posterior,
-        num_flows=settings.num_flows,
-        flow_filters=None if settings.flow_filters is None else integers(settings.flow_filters),
-        bijector_fn=settings.bijector_fn,
+        **(of_flows if posterior == "iaf" else {}),
         free_bits=settings.free_bits,
         soft_free_bits=settings.soft_free_bits,
         likelihood=images.likelihood,

@@ -58,12 +58,14 @@ def hierarchical_vae():
 
 def conditional_density():
     y = np.random.default_rng(0).normal(size=[8, 2]).astype("float32")
-    return tfp_iaf.ConditionalDensity(keras.Sequential(_dense(8, 8)), tfp_iaf.IAF(2, hidden_units=(8,), seed=0)), (y, _condition())
+    return tfp_iaf.ConditionalDensity(keras.Sequential(_dense(8, 8)), tfp_iaf.IAF(2, hidden_units=(8,), seed=0)), (
+        y,
+        _condition(),
+    )
 
 
 MODELS = {
-    function.__name__: function
-    for function in (iaf_vae, conditional_vae, normal_vae, hierarchical_vae, conditional_density)
+    function.__name__: function for function in (iaf_vae, conditional_vae, normal_vae, hierarchical_vae, conditional_density)
 }
 
 

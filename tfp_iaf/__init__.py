@@ -1,6 +1,7 @@
 """Inverse autoregressive flows for TensorFlow Probability and Keras 3.
 
-Data flows one way: masks -> layers -> networks -> bijectors -> posteriors, priors, likelihoods -> models -> evaluation, serving.
+Data flows one way:
+masks -> layers -> networks -> bijectors -> posteriors, priors, likelihoods -> models -> evaluation and serving.
 """
 
 from tfp_iaf import _backend  # noqa: F401, I001 - refuses another backend before anything is built on it.

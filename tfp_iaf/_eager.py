@@ -14,8 +14,9 @@ __all__ = ["run_compiled", "uncompiled"]
 # More than any program holds at once; a program that makes a new function for every call shall not fill the memory.
 _MAX_FUNCTIONS = 64
 
-_functions = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
+# The name of the attribute of an owner that holds what was traced for it.
+_ATTRIBUTE = "_functions_of_eager_calls"
+_lock = threading.RLock()
 _is_uncompiled = contextvars.ContextVar("is_uncompiled", default=False)
 
 
@@ -32,8 +33,8 @@ def uncompiled():
 def run_compiled(owner, function, settings, event_ndims, y, context, values):
     """`function(owner, *settings, y, context, values)`; an eager call runs a graph of it.
 
-    One graph serves all batch sizes and all objects with this owner. It reads the owner's variables with each call. It does not
-    keep the owner alive, and goes with it.
+    One graph serves all batch sizes and all objects with this owner. It reads the owner's variables with each call, and goes
+    with the owner.
 
     Args:
         owner: a built Keras layer.
@@ -56,15 +57,30 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values):
         return function(owner, *settings, y, context, values)
     has_context, has_values = context is not None, values is not None
     tensors = [y, *([context] if has_context else []), *(values or [])]
-    key = (function, settings, y.shape.rank, context.shape.rank if has_context else None, has_values)
+    ranks = y.shape.rank, context.shape.rank if has_context else None
+    # Layers that act otherwise in training inherit `training` while they are traced.
+    call = _compat.call_under_way()
+    key = (function, settings, ranks, has_values, None if call is None else call.training)
     with _lock:
-        own = _functions.setdefault(owner, {})
+        # With the owner, since a gradient in a graph may hold the owner: garbage collection finds the circle. In its __dict__,
+        # where Keras does not look for layers.
+        own = owner.__dict__.setdefault(_ATTRIBUTE, _Functions())
         traced = own.get(key)
         if traced is None:
             if len(own) >= _MAX_FUNCTIONS:
                 own.clear()
             traced = own[key] = _traced(weakref.ref(owner), function, settings, has_context, has_values, event_ndims, tensors)
     return traced(*tensors)
+
+
+class _Functions(dict):
+    """What was traced for one owner: a copy of the owner starts with none."""
+
+    def __copy__(self):
+        return _Functions()
+
+    def __deepcopy__(self, memo):
+        return _Functions()
 
 
 def _traced(reference, function, settings, has_context, has_values, event_ndims, tensors):
@@ -82,4 +98,5 @@ def _traced(reference, function, settings, has_context, has_values, event_ndims,
     num_batched = 1 + has_context
     signature = [any_batch(tensor) for tensor in tensors[:num_batched]]
     signature += [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors[num_batched:]]
-    return tf.function(call, input_signature=signature, autograph=False)
+    # The concrete function: TensorFlow warns of retracing where many functions are called once each.
+    return tf.function(call, input_signature=signature, autograph=False).get_concrete_function()

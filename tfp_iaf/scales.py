@@ -13,15 +13,15 @@ GATE_BOUND = 6.0
 SMALLEST_SCALE = 1e-5
 
 
-def bounded_log_scale(unconstrained):
-    """log_scale = b tanh(u / b) with b = 4: the identity near 0, and scales within [0.018, 55].
+def bounded_log_scale(unconstrained, bound=LOG_SCALE_BOUND):
+    """log_scale = b tanh(u / b), with b = 4 unless given: the identity near 0, and scales within [0.018, 55].
 
     An unbounded log-scale overflows in deep chains before training has shaped it.
 
     >>> bounded_log_scale(tf.constant([0.0, 1e6])).numpy()
     array([0., 4.], dtype=float32)
     """
-    return LOG_SCALE_BOUND * tf.tanh(unconstrained / LOG_SCALE_BOUND)
+    return bound * tf.tanh(unconstrained / bound)
 
 
 def bounded_gate(unconstrained):

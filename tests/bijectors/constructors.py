@@ -66,7 +66,8 @@ class Constructor(NamedTuple):
 
 def flow_on(network, batch_shape=(), seed=0, flow_type=InverseAutoregressiveFlow, **kwargs):
     """A flow on this network with random weights and a random context."""
-    network.build()
+    if not network.built:
+        network.build()
     properties.randomize(network, seed=seed)
     context = None if network.context_size is None else normals(*batch_shape, *network.context_shape, seed=seed)
     return flow_type(network, context=context, **kwargs)

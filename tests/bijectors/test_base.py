@@ -90,7 +90,6 @@ def test_eager_graph_and_xla_agree(make):
 def test_transformed_distribution(make):
     base = make.base(3)
     distribution = tfd.TransformedDistribution(base, tfb.Chain([make((3,), seed=1), tfb.Invert(make((3,)))]))
-    assert isinstance(distribution, tfd.TransformedDistribution)
     assert (distribution.batch_shape, distribution.event_shape) == ([3], make.event_shape)
     z, log_prob = distribution.experimental_sample_and_log_prob((4, 2), seed=[0, 1])
     assert z.shape == (4, 2, 3, *make.event_shape)
@@ -227,7 +226,7 @@ def test_the_weights_are_looked_at_once_per_call(method, monkeypatch):
     assert hash(flow) == hash(flow)
     assert flow != chain
     assert not looks
-    for bijector, allowed in ((flow, 1), (chain, 4)):
+    for bijector, allowed in ((flow, 1), (chain, 6)):
         del looks[:]
         getattr(bijector, method)(FLOWS["affine"].events(3), **arguments)
         assert 1 <= len(looks) <= allowed

@@ -36,13 +36,13 @@ class Scaled(maps.ElementwiseMap):
         return {"factor": self.factor}
 
 
-ALL = [*NAMES, "spline of 3 bins", "spline to 20", "callable", "own"]
 BIJECTOR_FNS = {
     **{name: name for name in NAMES},
     "spline of 3 bins": maps.Spline(3),
     "spline to 20": maps.Spline(num_bins=4, half_range=20.0),
     "callable": (skewed, 1),
     "own": Scaled(2.0),
+    "affine within e": maps.Affine(log_scale_bound=1.0),
 }
 
 
@@ -86,7 +86,10 @@ def test_extreme_parameters_stay_finite_forward(name, extreme):
     assert np.isfinite(np.stack(values)).all()
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [("affine", np.exp(-4.0), np.exp(4.0)), ("gated", 0.018, 0.9997)])
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("affine", np.exp(-4.0), np.exp(4.0)), ("gated", 0.018, 0.9997), (maps.Affine(1.0), np.exp(-1.0), np.e)],
+)
 def test_scales_reach_the_documented_bounds_and_no_further(name, low, high):
     function = maps.get(name)
     parameters = tf.constant([[0.0, -1e4], [0.0, 1e4]], tf.float64)
@@ -121,6 +124,7 @@ def test_maps_of_equal_arguments_are_equal():
     assert hash(maps.get((skewed, 1))) == hash(maps.get((skewed, 1)))
     assert maps.Spline(4) == maps.Spline(4)
     assert maps.Spline(4) != maps.Spline(4, half_range=2.0)
+    assert maps.Affine(1.0) == maps.Affine(1.0) != maps.Affine()
 
 
 @pytest.mark.parametrize("name", ["Affine", "", None, 3, skewed, ("affine", 2), maps.Affine])
@@ -151,6 +155,7 @@ def test_wrong_numbers_of_parameters(name, params, message):
         (lambda: maps.FromBijector("affine", 2), "takes a function"),
         (lambda: maps.FromBijector(skewed, 0), "positive integer"),
         (lambda: maps.Spline(1), "at least 2"),
+        (lambda: maps.Affine(log_scale_bound=-1.0), "log_scale_bound must be a positive number"),
         (lambda: maps.Spline(8, half_range=0.0), "half_range must be a positive number"),
         (lambda: maps.Spline(8, half_range=np.inf), "half_range must be a positive number"),
     ],

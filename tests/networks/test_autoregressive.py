@@ -1,3 +1,6 @@
+import concurrent.futures
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -151,6 +154,45 @@ def test_the_event_shape_is_found_when_the_network_is_built(order, tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(y), model(y))
     with pytest.raises(ValueError, match=r"expects an event of shape \[\.\.\., 5\]"):
         network(y[:, :4])
+
+
+def test_files_of_large_networks_have_one_kernel_per_layer():
+    shapes = {}
+    for width in (255, 256):
+        network = AutoregressiveNetwork(2, 255, (width, width), context_size=3)
+        network.build()
+        shapes[width] = [(weight.path.split("/")[-1], len(weight.shape)) for weight in network.weights]
+    assert shapes[255] == shapes[256]
+    assert len(shapes[255]) == 7
+
+
+def test_two_threads_build_trace_and_differentiate_large_networks_at_once():
+    """The graphs of one are freed while the other differentiates."""
+    y = tf.constant(np.random.default_rng(0).normal(size=[2, 256]), tf.float32)
+
+    def gradient(seed):
+        network = AutoregressiveNetwork(1, 256, (256,), activation="tanh", seed=seed)
+        network.build()
+        network.output_layer._kernel.assign(tf.ones_like(network.output_layer._kernel))
+
+        @tf.function
+        def traced(y):
+            with tf.GradientTape() as tape:
+                tape.watch(y)
+                total = tf.reduce_sum(network(y))
+            return tape.gradient(total, [y, *network.tf_variables])
+
+        results = [value.numpy() for value in traced(y)]
+        gc.collect()
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            total = tf.reduce_sum(network(y))
+        for ours, eager in zip(results, tape.gradient(total, [y, *network.tf_variables])):
+            np.testing.assert_allclose(ours, eager, rtol=1e-3, atol=1e-2)
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(gradient, range(8)))
 
 
 def test_layers_do_not_share_their_draw():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tests import properties, recurrent_reference
 from tfp_iaf.networks import RecurrentAutoregressiveNetwork
 
-ORDERS = ["left-to-right", "right-to-left", "random", [2, 5, 1, 3, 4]]
+ORDERS = ["left-to-right", "random"]
 CELLS = {"lstm": ("lstm", 7), "gru": ("gru", 7), "two lstm": ("lstm", (7, 4)), "two gru": ("gru", (4, 7))}
 every_cell = pytest.mark.parametrize(("cell", "units"), CELLS.values(), ids=CELLS)
 
@@ -34,8 +34,8 @@ def test_equals_the_naive_reference(cell, units, order, context_size):
     np.testing.assert_allclose(network(y, context=context), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("order", ["right-to-left", "random"])
-@every_cell
+@pytest.mark.parametrize("order", ["right-to-left", [2, 5, 1, 3, 4]], ids=str)
+@pytest.mark.parametrize(("cell", "units"), [CELLS["lstm"], CELLS["two gru"]], ids=["lstm", "two gru"])
 def test_jacobian_is_exactly_the_allowed_pattern(cell, units, order):
     """Zero where forbidden, non-zero wherever allowed; every parameter depends on all of the context."""
     network = make(cell, units, order)
@@ -128,7 +128,7 @@ def test_a_functional_model_is_trained_and_saved(tmp_path):
         ("bfloat16", "bfloat16", "bfloat16"),
     ],
 )
-@every_cell
+@pytest.mark.parametrize(("cell", "units"), [CELLS["lstm"], CELLS["two gru"]], ids=["lstm", "two gru"])
 def test_dtype_policies(cell, units, policy, compute, variables):
     network = RecurrentAutoregressiveNetwork(2, 5, units, cell, context_size=3, dtype=policy)
     y, context = inputs(4)

@@ -133,7 +133,7 @@ def test_same_numbers_in_eager_graph_and_xla(case):
             np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
-@every_posterior
+@few_posteriors
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_densities_of_half_precision_networks_are_computed_in_float32(case, policy):
     posterior = case.trained(dtype=policy)

@@ -2,20 +2,22 @@
 
 | file | what is used | why there is no public way | what breaks if it moves |
 |---|---|---|---|
-| `variables.py` | `keras.Variable._value`; `in_stateless_scope` of `keras.src` | `tf.Module`, and so TFP, sees neither Keras layers nor Keras variables; nothing public tells of an active scope | flows list no `trainable_variables`; `tests/_compat/test_variables.py` |
+| `variables.py` | `keras.Variable._value`; `in_stateless_scope` and the call context of `keras.src` | `tf.Module`, and so TFP, sees neither Keras layers nor Keras variables; nothing public tells of an active scope or call | flows list no `trainable_variables`; dropout in a network acts in inference; `tests/_compat/test_variables.py` |
 | `bijector_memory.py` | `tfb.Bijector._cache`, `BijectorCache`, the names that TFP calls | TFP answers an eager call from memory after a weight update, and keeps every traced graph alive | stale values, leaks; `tests/_compat/test_bijector_memory.py` |
-| `composite_tensor.py` | `tf.__internal__.CompositeTensor`, `_convert_variables_to_tensors` | TFP's automatic composite tensors read constructor arguments, in which a Keras network is no tensor | flows do not pass through `tf.function`, `Dataset.map`, loops; `tests/_compat/test_composite_tensor.py` |
+| `composite_tensor.py` | `tf.__internal__.CompositeTensor`, `BatchableTypeSpec`, `_convert_variables_to_tensors` | TFP's automatic composite tensors read constructor arguments, in which a Keras network is no tensor | flows do not pass through `tf.function`, `Dataset.map`, loops; `tests/_compat/test_composite_tensor.py` |
 | `custom_gradient.py` | the gradient registry | `tf.custom_gradient` keeps every traced graph alive | graphs are never freed; `tests/_compat/test_custom_gradient.py` |
 """  # noqa: E501
 
 from tfp_iaf._compat.bijector_memory import FreshBijector, forget
-from tfp_iaf._compat.composite_tensor import CompositeBijector
+from tfp_iaf._compat.composite_tensor import BijectorSpec, CompositeBijector
 from tfp_iaf._compat.custom_gradient import custom_gradient
-from tfp_iaf._compat.variables import in_stateless_scope, tf_variable, tf_variables
+from tfp_iaf._compat.variables import call_under_way, in_stateless_scope, tf_variable, tf_variables
 
 __all__ = [
+    "BijectorSpec",
     "CompositeBijector",
     "FreshBijector",
+    "call_under_way",
     "custom_gradient",
     "forget",
     "in_stateless_scope",

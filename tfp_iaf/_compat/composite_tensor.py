@@ -1,8 +1,9 @@
 """Bijectors that pass into and out of `tf.function`, loops and datasets."""
 
 import tensorflow as tf
+from tensorflow.python.framework.type_spec import BatchableTypeSpec
 
-__all__ = ["CompositeBijector"]
+__all__ = ["BijectorSpec", "CompositeBijector"]
 
 
 class CompositeBijector(tf.__internal__.CompositeTensor):
@@ -17,3 +18,17 @@ class CompositeBijector(tf.__internal__.CompositeTensor):
         spec = self._type_spec
         tensors = tf.nest.map_structure(tf.convert_to_tensor, spec._to_components(self))
         return spec._from_components(tensors)
+
+
+class BijectorSpec(BatchableTypeSpec):
+    """The base class of such a `_type_spec`: a `tf.TypeSpec` that the specs of Chain and TransformedDistribution may hold.
+
+    Theirs are batchable, and warn about parts that are not, in `Dataset.map` for one. Flows share their network, so none are
+    batched.
+    """
+
+    def _batch(self, batch_size):
+        raise NotImplementedError("Flows cannot be batched: batch what they are made from, such as their contexts.")
+
+    def _unbatch(self):
+        raise NotImplementedError("Flows cannot be unbatched: take rows of what they are made from, such as their contexts.")

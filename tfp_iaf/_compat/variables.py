@@ -1,11 +1,15 @@
-"""Keras variables: the TensorFlow variables below them, and whether something stands in their place."""
+"""Keras variables: the TensorFlow variables below them, and what stands around a call that reads them."""
 
-from keras.src.backend.common import stateless_scope
+import functools
 
-__all__ = ["in_stateless_scope", "tf_variable", "tf_variables"]
+from keras.src.backend.common import global_state, stateless_scope
+
+__all__ = ["call_under_way", "in_stateless_scope", "tf_variable", "tf_variables"]
 
 # Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not.
 in_stateless_scope = stateless_scope.in_stateless_scope
+# The outermost Keras call here, whose argument `training` the layers inside inherit; None outside of one.
+call_under_way = functools.partial(global_state.get_global_attribute, "current_call_ctx")
 
 
 def tf_variable(variable):

@@ -11,10 +11,12 @@ with respect to the argument's `trainable_variables`; in a function that closes 
 
 import tensorflow as tf
 
+from tfp_iaf import _compat
+
 __all__ = ["FlowSpec"]
 
 
-class FlowSpec(tf.TypeSpec):
+class FlowSpec(_compat.BijectorSpec):
     """Describes a flow by its class, its network (by identity), its settings, and the specs of context and variables.
 
     Args:

@@ -150,6 +150,8 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
             y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
         self._network.check_inputs(y, self._context)
         context = None if self._context is None else tf.convert_to_tensor(self._context)
+        if context is not None:
+            y = _with_batch_shape_of(context, y, -self._event_ndims)
         values = [tf.convert_to_tensor(value) for value in self._tf_variables] if self._reads_passed_variables else None
         return run_compiled(self._network, function, settings, self._event_ndims, y, context, values)
 
@@ -173,18 +175,21 @@ def _forward(network, elementwise_map, y, context, values):
 
 def _inverse(network, elementwise_map, method, z, context, values):
     """(y, log_det); with `values` in place of the network's weights unless they are None."""
-    if context is not None:
-        # A loop keeps its shapes, so z takes the batch shape of the context beforehand.
-        axes = -len(network.event_shape)
-        batch = tf.broadcast_dynamic_shape(tf.shape(z)[:axes], tf.shape(context)[:axes])
-        static = tf.broadcast_static_shape(z.shape[:axes], context.shape[:axes])
-        z = tf.broadcast_to(z, tf.concat([batch, tf.shape(z)[axes:]], axis=0))
-        z = tf.ensure_shape(z, static + z.shape[axes:])
     if values is None:
         # While Keras traces a model that is being built, its variables have no values yet; those of Keras answer for them.
         pairs = zip(network.tf_variables, network.weights)
         values = [tf.convert_to_tensor(weight if variable is None else variable) for variable, weight in pairs]
     return method(inverses.Equation(network, elementwise_map, z, context, values))
+
+
+def _with_batch_shape_of(context, y, axes):
+    """y, repeated for each context: maps and loops keep the shape of what they get. The event's axes are from `axes` on."""
+    static = tf.broadcast_static_shape(y.shape[:axes], context.shape[:axes])
+    if static.is_fully_defined() and static == y.shape[:axes]:
+        return y
+    batch = tf.broadcast_dynamic_shape(tf.shape(y)[:axes], tf.shape(context)[:axes])
+    repeated = tf.broadcast_to(y, tf.concat([batch, tf.shape(y)[axes:]], axis=0))
+    return tf.ensure_shape(repeated, static.concatenate(y.shape[axes:]))
 
 
 def _check_network(network):

@@ -46,7 +46,7 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
             groups.
         sides: a non-empty list of (tensor `[units, batch]`, groups).
         num_groups: G.
-        scale: the magnitude of inputs whose rounding counts as settled.
+        scale: the magnitude of inputs whose rounding counts as settled, a number or `[1, batch]`.
 
     Returns:
         `[units of the last layer, batch]`.

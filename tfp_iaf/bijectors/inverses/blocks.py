@@ -40,7 +40,7 @@ class Blocks(ImplicitInverse):
         batch_shape = tf.shape(z)[:-1]
         with equation.weights():
             linear_maps = network.linear_maps()
-        context = None if equation.context is None else _as_rows(equation.context, batch_shape)
+        context = None if equation.context is None else _as_rows(equation.context, batch_shape, network.context_size)
 
         def as_layer(linear_map, function):
             offset = tf.zeros([len(linear_map.out_degrees), 1], z.dtype)
@@ -113,7 +113,8 @@ class Blocks(ImplicitInverse):
             (_features_first(upstream, size), size - network.degrees),
             (_features_first(linearization.parameter_slopes(), size * params), size - np.repeat(network.degrees, params)),
         ]
-        scale = tf.reduce_max(tf.abs(upstream))
+        # Of every row: another one may be huge, or no number.
+        scale = tf.reduce_max(tf.abs(sides_of_entries[0][0]), axis=0, keepdims=True)
         total = solve_cycle(layers, close, sides_of_entries, size, scale)
         return upstream + tf.reshape(tf.transpose(total), tf.shape(upstream))
 
@@ -123,9 +124,8 @@ def _linear(pre_activation, side, below):
     return pre_activation, None
 
 
-def _as_rows(context, batch_shape):
+def _as_rows(context, batch_shape, size):
     """`[..., C]`, broadcast to the batch shape, as `[batch, C]`."""
-    size = context.shape[-1]
     return tf.reshape(tf.broadcast_to(context, tf.concat([batch_shape, [size]], axis=0)), [-1, size])
 
 

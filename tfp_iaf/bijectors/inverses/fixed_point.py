@@ -41,7 +41,9 @@ class FixedPoint(ImplicitInverse):
 
     def adjoint(self, equation, linearization, upstream):
         """The same iteration in the transposed system."""
-        scale = tf.reduce_max(tf.abs(upstream))
+        # Of every row: another one may be huge, or no number.
+        event_axes = range(-equation.network.degrees.ndim, 0)
+        scale = tf.reduce_max(tf.abs(upstream), axis=event_axes, keepdims=True)
 
         def update(u, _):
             new = upstream + linearization.pull_back(u)

@@ -1,0 +1,195 @@
+import gc
+import threading
+import weakref
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import properties
+from tests.bijectors.constructors import DISTINCT, FLOWS, OwnNetwork, flow_on, normals
+from tfp_iaf import _eager
+from tfp_iaf.bijectors import InverseAutoregressiveFlow
+from tfp_iaf.networks import AutoregressiveNetwork, Network
+
+
+class TracedNetwork(OwnNetwork):
+    """Counts how often its Python code runs: when traced, and in calls operation by operation."""
+
+
+def make(context_size=3, **kwargs):
+    network = TracedNetwork(5, context_size, dtype="float64")
+    flow = flow_on(network, (3,), **kwargs)
+    network.num_evaluations = 0
+    return flow
+
+
+@pytest.mark.parametrize("context_size", [None, 3])
+def test_new_flows_contexts_and_batch_sizes_do_not_retrace(context_size):
+    network = make(context_size).network
+    for size in (3, 4, 1):
+        context = None if context_size is None else normals(size, context_size, seed=size)
+        flow = InverseAutoregressiveFlow(network, context=context)
+        flow.forward_and_log_det(normals(size, 5))
+        # One y for all contexts, and another context for every y, are the same function.
+        flow.forward_and_log_det(normals(1, 5))
+    assert network.num_evaluations == 1
+    for size in (3, 4):
+        context = None if context_size is None else normals(size, context_size)
+        InverseAutoregressiveFlow(network, context=context).inverse_and_log_det(normals(size, 5))
+    after_one_inverse = network.num_evaluations
+    make_another = None if context_size is None else normals(7, context_size)
+    InverseAutoregressiveFlow(network, context=make_another).inverse_and_log_det(normals(7, 5))
+    assert network.num_evaluations == after_one_inverse
+    with _eager.uncompiled():
+        flow.forward_and_log_det(normals(1, 5))
+    assert network.num_evaluations == after_one_inverse + 1
+
+
+@pytest.mark.parametrize("make_flow", [make for name, make in DISTINCT.items() if name in FLOWS])
+def test_values_and_gradients_equal_those_operation_by_operation(make_flow):
+    flow, y = make_flow((3,)), make_flow.events(3)
+
+    def results():
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            (z, log_det), (back, log_det_at_back) = flow.forward_and_log_det(y), flow.inverse_and_log_det(y)
+            loss = tf.reduce_sum(z**2 + tf.sin(back)) + tf.reduce_sum(log_det * log_det_at_back)
+        return [z, log_det, back, log_det_at_back, *tape.gradient(loss, [y, *flow.trainable_variables])]
+
+    for seed in (0, 1):  # The weights are read with each call.
+        properties.randomize(flow.network, seed=seed)
+        compiled = results()
+        with _eager.uncompiled():
+            expected = results()
+        for ours, other in zip(compiled, expected):
+            np.testing.assert_allclose(ours, other, atol=1e-9, rtol=1e-9)
+
+
+def test_a_network_is_freed_after_use():
+    def use():
+        flow = make()
+        with tf.GradientTape() as tape:
+            y, log_det = flow.inverse_and_log_det(normals(3, 5))
+            z, _ = flow.forward_and_log_det(y)
+            loss = tf.reduce_sum(z) + tf.reduce_sum(log_det)
+        tape.gradient(loss, flow.trainable_variables)
+        return weakref.ref(flow.network)
+
+    network = use()
+    gc.collect()
+    assert network() is None
+
+
+def test_what_is_traced_for_one_network_is_bounded():
+    network = make().network
+
+    def shift(network, amount, y, context, values):
+        del network, context, values
+        return y + amount
+
+    y = normals(3, 5)
+    for amount in range(70):
+        result = _eager.run_compiled(network, shift, (float(amount),), 1, y, None, None)
+        np.testing.assert_allclose(result, y + amount)
+    assert len(network.__dict__[_eager._ATTRIBUTE]) <= _eager._MAX_FUNCTIONS
+
+
+def test_threads_share_one_network():
+    flow = FLOWS["affine"]((3,))
+    y = FLOWS["affine"].events(3)
+    expected = FLOWS["affine"]((3,)).inverse_and_log_det(y)[0].numpy()
+    failures = []
+
+    def run():
+        try:
+            for _ in range(10):
+                np.testing.assert_allclose(flow.inverse_and_log_det(y)[0], expected, atol=1e-9)
+                np.testing.assert_allclose(flow.forward_and_log_det(tf.constant(expected))[0], y, atol=1e-9)
+        except Exception as error:
+            failures.append(repr(error))
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[0]
+
+
+def test_a_stateless_scope_is_read():
+    flow = make()
+    y = normals(3, 5)
+    z = flow.forward_and_log_det(y)[0]
+    weights = flow.network.weights
+    with keras.StatelessScope(state_mapping=[(weight, tf.zeros_like(weight)) for weight in weights]):
+        inside = flow.forward_and_log_det(y)[0]
+    np.testing.assert_allclose(inside, y, atol=1e-12)
+    assert np.abs(z - y).max() > 1e-3
+    np.testing.assert_array_equal(flow.forward_and_log_det(y)[0], z)
+
+
+class WithDropout(Network):
+    """A user's network that behaves differently in training."""
+
+    def __init__(self, event_shape, **kwargs):
+        super().__init__(params=1, event_shape=event_shape, **kwargs)
+        self.degrees = np.arange(1, self.event_shape[0] + 1)
+        self.dropout = keras.layers.Dropout(0.5, seed=1)
+
+    def build(self, input_shape=None):
+        self.bias = self.add_weight(name="bias", shape=self.event_shape, initializer="ones")
+
+    def call(self, y, context=None):
+        return self.dropout(self.bias + tf.zeros_like(y))[..., tf.newaxis]
+
+
+class Shifting(keras.layers.Layer):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def call(self, y, training=None):
+        return InverseAutoregressiveFlow(self.network, bijector_fn="location").forward_and_log_det(y)[0]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_training_and_inference_are_told_apart(first):
+    layer, y = Shifting(WithDropout(50)), tf.zeros([2, 50])
+    for training in (first, not first, first):
+        values = np.unique(-layer(y, training=training))
+        np.testing.assert_array_equal(values, [0.0, 2.0] if training else [1.0])
+
+
+def test_data_dependent_initialization_reaches_the_layers_of_an_iaf():
+    """It looks at values on their way, through the flows of a VAE with `weight_norm=True`."""
+    from tfp_iaf import IAF, VAE
+    from tfp_iaf.layers import initialize_weight_normalization
+
+    encoder = keras.Sequential([keras.layers.Dense(8, "elu")])
+    decoder = keras.Sequential([keras.layers.Dense(6)])
+    posterior = IAF(4, num_flows=2, hidden_units=(12,), weight_norm=True)
+    model = VAE(encoder, posterior, decoder)
+    x = (np.random.default_rng(0).random([100, 6]) < 0.5).astype("float32")
+    model(x)  # Traced before: the compiled functions are there.
+    layers = initialize_weight_normalization(model, x)
+    assert len(layers) == 4
+    first = posterior.networks[0].hidden_layers[0]
+    assert any(layer is first for layer in layers)
+    z, _ = posterior(encoder(x))
+    assert np.isfinite(z).all()
+
+
+def test_a_strategy_runs_as_it_would():
+    strategy = tf.distribute.get_strategy()
+    flow = FLOWS["affine"]((3,))
+    y = FLOWS["affine"].events(3)
+    with strategy.scope():
+        np.testing.assert_allclose(flow.forward_and_log_det(y)[0], flow.forward(y), atol=1e-12)
+
+
+def test_a_float32_network_gives_float32():
+    flow = InverseAutoregressiveFlow(AutoregressiveNetwork(2, 5, (8,)))
+    for y in (np.zeros([2, 5], "float32"), np.zeros([2, 5])):
+        assert flow.forward_and_log_det(y)[0].dtype == tf.float32
