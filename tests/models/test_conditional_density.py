@@ -24,19 +24,19 @@ def curved(rows, seed):
 
 def make(latent_size=2, **kwargs):
     keras.utils.set_random_seed(0)
-    options = {"num_flows": 2, "hidden_units": (32, 32), "bijector_fn": "spline", "seed": 0, **kwargs}
+    options = {"num_flows": 1, "hidden_units": (32, 32), "bijector_fn": "spline", "seed": 0, **kwargs}
     return ConditionalDensity(keras.Sequential([keras.layers.Dense(32, "elu")]), posteriors.IAF(latent_size, **options))
 
 
 def test_learns_a_curved_density_of_two_modes(tmp_path):
     model = make()
     y, condition, _ = curved(4096, seed=0)
-    model.compile(keras.optimizers.Adam(3e-3), jit_compile=True)
+    model.compile(keras.optimizers.Adam(3e-3))
     model.fit((y, condition), batch_size=256, epochs=30, verbose=0)
     y, condition, expected = curved(1024, seed=1)
     actual = model.log_prob(y, condition).numpy()
-    # A Gaussian regression stays about 1.3 nats below; the long check holds a larger model to 0.05.
-    assert np.mean(expected - actual) < 0.35
+    # The long check holds a larger model to 0.05.
+    assert np.mean(expected - actual) < 0.15
     results = model.evaluate((y, condition), verbose=0, return_dict=True)
     assert results["log_likelihood"] == pytest.approx(actual.mean(), rel=1e-4)
     assert results["loss"] == pytest.approx(-actual.mean(), rel=1e-4)
@@ -58,8 +58,8 @@ def test_learns_a_curved_density_of_two_modes(tmp_path):
 @pytest.mark.parametrize("kind", ["arrays", "dataset"])
 def test_data(kind):
     y, condition, _ = curved(64, seed=0)
-    model = make(num_flows=1, hidden_units=(8,), bijector_fn="affine")
-    model.compile("adam")
+    model = make(hidden_units=(8,), bijector_fn="affine")
+    model.compile("adam", jit_compile=kind == "arrays")
     elements = tf.data.Dataset.from_tensor_slices(((y, condition),)).batch(32)
     data = (y, condition) if kind == "arrays" else elements
     history = model.fit(data, validation_data=data, verbose=0).history
@@ -83,7 +83,7 @@ def test_data(kind):
 )
 def test_errors(call, message):
     y, condition, _ = curved(16, seed=0)
-    model = make(num_flows=1, hidden_units=(8,), bijector_fn="affine")
+    model = make(hidden_units=(8,), bijector_fn="affine")
     model.compile("adam")
     if "latent size" not in message:
         model.build_for((y, condition))
@@ -94,7 +94,7 @@ def test_errors(call, message):
 
 def test_data_on_a_raw_scale_get_a_hint():
     y, condition, _ = curved(64, seed=0)
-    model = make(num_flows=1, hidden_units=(8,), bijector_fn="affine")
+    model = make(hidden_units=(8,), bijector_fn="affine")
     model.compile("adam")
     with pytest.warns(UserWarning, match="standardized y"):
         model.fit((1e3 * y, condition), verbose=0)

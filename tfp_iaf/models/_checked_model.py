@@ -63,6 +63,8 @@ class CheckedModel(keras.Model):
         tensors = tuple(keras.ops.cast(part, self.density_dtype) for part in parts)
         inputs = tensors if isinstance(x, tuple) else tensors[0]
         self.check_shapes(tf.nest.map_structure(lambda tensor: tuple(tensor.shape), inputs))
+        if is_concrete and not self.built:
+            self.build(tf.nest.map_structure(lambda tensor: (None, *tensor.shape[1:]), inputs))
         passed = self._memory.passed
         if is_concrete and not (len(passed) == len(parts) and all(one() is two for one, two in zip(passed, parts))):
             if not (self.checks_in_graphs and bool(tf.reduce_all(self.is_valid(inputs)))):
