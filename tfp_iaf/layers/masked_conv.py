@@ -77,8 +77,9 @@ class MaskedConv(MaskedLayer):
             kernel = kernel[tf.newaxis]
         images = x
         if x.shape.rank != 4 or num_axes == 1:
-            size = [1, tf.shape(x)[-2]] if num_axes == 1 else tf.unstack(tf.shape(x)[-3:-1])
-            images = tf.reshape(x, [-1, *size, len(self.in_degrees)])
+            # Read one by one: the rank may be unknown.
+            height = 1 if num_axes == 1 else tf.shape(x)[-3]
+            images = tf.reshape(x, [-1, height, tf.shape(x)[-2], len(self.in_degrees)])
         # Padded beforehand: the gradient of a convolution that pads one side takes half as long again on a CPU.
         outputs = tf.nn.conv2d(tf.pad(images, self._padding), kernel, strides=1, padding="VALID")
         if x.shape.rank != 4 or num_axes == 1:
