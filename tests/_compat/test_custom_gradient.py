@@ -62,7 +62,7 @@ def attempt(seed):
     """Builds, traces, calls and differentiates: returns what it found, for comparison with a thread of its own."""
     results = []
     for network in (
-        AutoregressiveNetwork(2, 24, (256, 256), context_size=3, activation="elu", seed=1),
+        AutoregressiveNetwork(2, 8, (256, 256), context_size=3, activation="elu", seed=1),
         OwnNetwork(6, 3),
     ):
         network.build()
@@ -107,7 +107,7 @@ def check_threads(attempts):
 
 
 def test_threads_that_build_trace_call_and_differentiate():
-    check_threads(3)
+    check_threads(2)
 
 
 @pytest.mark.long

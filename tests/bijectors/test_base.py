@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests import properties
-from tests.bijectors.constructors import BIJECTORS, FLOWS, OwnNetwork, flow_on
+from tests.bijectors.constructors import BIJECTORS, DISTINCT, FLOWS, OwnNetwork, flow_on
 from tfp_iaf import _compat
 from tfp_iaf._compat import bijector_memory
 from tfp_iaf.bijectors import FlowBijector, InverseAutoregressiveFlow
@@ -20,6 +20,7 @@ tfd = tfp.distributions
 every_bijector = pytest.mark.parametrize("make", BIJECTORS.values(), ids=BIJECTORS)
 every_flow = pytest.mark.parametrize("make", FLOWS.values(), ids=FLOWS)
 DISTINCT_FLOWS = {name: make for name, make in FLOWS.items() if not make.is_variant}
+different_bijectors = pytest.mark.parametrize("make", DISTINCT.values(), ids=DISTINCT)
 different_flows = pytest.mark.parametrize("make", DISTINCT_FLOWS.values(), ids=DISTINCT_FLOWS)
 
 
@@ -76,8 +77,9 @@ def test_events_and_contexts_broadcast(make):
     assert z.shape == log_derivatives.shape == repeated.shape
 
 
-@every_bijector
+@different_bijectors
 def test_eager_graph_and_xla_agree(make):
+    """Of every map: `test_maps.py`."""
     bijector = make((3,))
 
     def both(y):
@@ -161,7 +163,7 @@ def test_variables_are_seen_by_tfp(make):
         assert {id(variable) for variable in holder.trainable_variables} == expected
 
 
-@every_flow
+@different_flows
 def test_gradients_reach_context_weights_and_inputs_both_ways(make):
     flow, y = make((3,)), make.events(3)
     for function in (flow.forward_and_log_det, flow.inverse_and_log_det):
@@ -278,8 +280,7 @@ def test_nothing_grows_over_traced_and_deleted_flows(make):
 
     trace()
     before = live()
-    for _ in range(2):
-        trace()
+    trace()
     assert np.less_equal(live(), before).all()
 
 

@@ -74,7 +74,7 @@ def test_compositions(make):
 # In TFP's distributions
 
 
-@pytest.mark.parametrize("name", ["affine", "masked autoregressive", "linear Cholesky"])
+@pytest.mark.parametrize("name", ["affine", "linear Cholesky"])
 def test_joint_distributions_and_pinning(name):
     """Sequential, named, coroutine and auto-batched; the flow's log-density is a term of the joint one, pinned or not."""
 
@@ -139,7 +139,8 @@ def test_vectorized_map_over_contexts(make):
 
 
 @every_kind
-def test_static_partly_and_fully_unknown_shapes(make):
+def test_fully_unknown_shapes(make):
+    """Static and partly unknown ones: `test_base.py`."""
     bijector, y, ndims = make(), make.events(4), make.event_ndims
     z, log_det = bijector.forward_and_log_det(y)
 
@@ -147,9 +148,8 @@ def test_static_partly_and_fully_unknown_shapes(make):
         z = bijector.forward(y)
         return z, bijector.forward_log_det_jacobian(y, event_ndims=ndims), bijector.inverse(tf.identity(z))
 
-    for shape in ([None, *make.event_shape], [None] * (1 + ndims), None):
-        ours = tf.function(round_trip, input_signature=[tf.TensorSpec(shape, tf.float64)])(y)
-        check_equal((ours[0], tf.broadcast_to(ours[1], [4]), ours[2]), (z, log_det, y))
+    ours = tf.function(round_trip, input_signature=[tf.TensorSpec(None, tf.float64)], autograph=False)(y)
+    check_equal((ours[0], tf.broadcast_to(ours[1], [4]), ours[2]), (z, log_det, y))
 
 
 # In TFP's algorithms

@@ -65,9 +65,12 @@ def test_every_map_inverts_and_gives_the_derivative_of_forward(bijector_fn):
         tape.watch(y)
         z, log_derivative = function.forward(y, parameters)
     np.testing.assert_allclose(log_derivative, np.log(tape.gradient(z, y)), atol=1e-9)
-    back, log_derivative_at_z = function.inverse(z, parameters)
-    np.testing.assert_allclose(back, y, atol=1e-9)
-    np.testing.assert_allclose(log_derivative_at_z, log_derivative, atol=1e-8)
+    for mode in (lambda direction: direction, lambda direction: tf.function(direction, jit_compile=True, autograph=False)):
+        for ours, expected in zip(mode(function.forward)(y, parameters), (z, log_derivative)):
+            np.testing.assert_allclose(ours, expected, atol=1e-9)
+        back, log_derivative_at_z = mode(function.inverse)(z, parameters)
+        np.testing.assert_allclose(back, y, atol=1e-9)
+        np.testing.assert_allclose(log_derivative_at_z, log_derivative, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -64,10 +64,9 @@ def test_blocks_equal_the_sequential_inverse_with_its_gradients(event_size, argu
 
 
 @pytest.mark.parametrize("bijector_fn", ["gated", "location", "spline"])
-@pytest.mark.parametrize("inverse", ["blocks", "fixed_point"])
-def test_every_map(bijector_fn, inverse):
-    params = maps.get(bijector_fn).params
-    check_against_the_sequential(dense(params, 9, (27, 27), context_size=3), inverse, bijector_fn)
+def test_every_map(bijector_fn):
+    """In blocks, whose adjoint differentiates the map by itself."""
+    check_against_the_sequential(dense(maps.get(bijector_fn).params, 4, (9, 9), context_size=3), "blocks", bijector_fn)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ def test_every_map(bijector_fn, inverse):
         functools.partial(dense, 2, 11, (20, 20), context_size=3),
         functools.partial(ConvAutoregressiveNetwork, 2, (2, 3, 2), (6, 6), context_channels=3, dtype="float64"),
         functools.partial(ConvAutoregressiveNetwork, 2, (5, 2), (), input_order="right-to-left", dtype="float64"),
-        functools.partial(recurrent, 2, 5, 7, "lstm", 3),
+        functools.partial(recurrent, 2, 3, 7, "lstm", 3),
     ],
     ids=["dense", "images", "series", "recurrent"],
 )
@@ -86,10 +85,10 @@ def test_fixed_point_equals_the_sequential_inverse_with_its_gradients(network):
 
 @pytest.mark.parametrize(
     ("cell", "units", "context_size", "bijector_fn"),
-    [("lstm", 7, 3, "affine"), ("gru", (5, 4), None, "affine"), ("gru", 5, 3, "spline")],
+    [("lstm", 7, 3, "affine"), ("gru", (5, 4), None, "gated")],
 )
 def test_recurrent_equals_the_sequential_inverse_with_its_gradients(cell, units, context_size, bijector_fn):
-    network = recurrent(maps.get(bijector_fn).params, 5, units, cell, context_size)
+    network = recurrent(maps.get(bijector_fn).params, 4, units, cell, context_size)
     check_against_the_sequential(network, "recurrent", bijector_fn)
 
 
@@ -171,8 +170,9 @@ def test_gradients_at_the_solution_itself(inverse):
     assert np.abs(gradients[0] - 1.0).max() > 1e-3
 
 
-@pytest.mark.parametrize("inverse", ["blocks", "fixed_point"])
-@pytest.mark.parametrize("decorate", [lambda f: f, functools.partial(tf.function, autograph=False)], ids=["eager", "graph"])
+@pytest.mark.parametrize(
+    ("inverse", "decorate"), [("fixed_point", lambda f: f), ("blocks", functools.partial(tf.function, autograph=False))]
+)
 def test_second_derivatives_of_a_search_are_refused(inverse, decorate):
     network = dense(2, 6, (12,))
     network.build()

@@ -10,16 +10,15 @@ from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses
 from tfp_iaf.networks import RecurrentAutoregressiveNetwork
 
 
-def make_network(units=7, cell="lstm", context_size=3, dtype="float64"):
-    network = RecurrentAutoregressiveNetwork(2, 6, units, cell, context_size, "random", seed=1, dtype=dtype)
+def make_network(event_size=6, units=7, cell="lstm", context_size=3, dtype="float64"):
+    network = RecurrentAutoregressiveNetwork(2, event_size, units, cell, context_size, "random", seed=1, dtype=dtype)
     network.build()
     properties.randomize(network)
     return network
 
 
-@pytest.mark.parametrize("decorate", [lambda f: f, tf.function], ids=["eager", "graph"])
-def test_second_derivatives(decorate):
-    network, context = make_network(), normals(3)
+def test_second_derivatives():
+    network, context = make_network(event_size=3, units=4, cell="gru"), normals(3)
 
     def second_derivatives(z, inverse):
         with tf.GradientTape() as outer:
@@ -30,9 +29,10 @@ def test_second_derivatives(decorate):
             slopes = tf.reduce_sum(tf.sin(inner.gradient(log_det, z)))
         return outer.gradient(slopes, z)
 
-    expected = second_derivatives(normals(6), "sequential")
+    expected = second_derivatives(normals(3), "sequential")
     assert np.abs(expected).max() > 1e-4
-    np.testing.assert_allclose(decorate(second_derivatives)(normals(6), "recurrent"), expected, atol=1e-9)
+    for function in (second_derivatives, tf.function(second_derivatives, autograph=False)):
+        np.testing.assert_allclose(function(normals(3), "recurrent"), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(("cell", "units"), [("lstm", 7), ("gru", (5, 4))])
