@@ -203,3 +203,12 @@ def test_bad_arguments_raise_one_line():
         with pytest.raises(ValueError, match=message) as error:
             function()
         assert "\n" not in str(error.value)
+
+
+def test_a_network_that_does_not_know_its_event_is_refused():
+    network = AutoregressiveNetwork(params=2, hidden_units=(8,))
+    with pytest.raises(ValueError, match="give it event_shape, or build it") as error:
+        InverseAutoregressiveFlow(network)
+    assert "\n" not in str(error.value)
+    network.build((None, 3))
+    assert InverseAutoregressiveFlow(network).forward(tf.zeros([2, 3])).shape == (2, 3)

@@ -194,6 +194,10 @@ def _with_batch_shape_of(context, y, axes):
 
 def _check_network(network):
     if isinstance(network, Network):
+        if network.event_shape is None:
+            raise ValueError(
+                f"{network.name} does not know its event yet: give it event_shape, or build it, before a flow uses it."
+            )
         return
     if any("tf_keras" in base.__module__ for base in type(network).__mro__):
         raise ValueError(
