@@ -215,7 +215,7 @@ def _log_weights(model, num_samples, jit_compile):
     key = (num_samples, jit_compile)
     if key not in functions:
 
-        @tf.function(jit_compile=jit_compile)
+        @tf.function(jit_compile=jit_compile, autograph=False)  # As in `fit`.
         def log_weights(*batch, seed, index):
             seed = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
             x = batch if len(batch) > 1 else batch[0]
