@@ -15,7 +15,7 @@ from tfp_iaf.layers.masked_dense import BLOCK_THRESHOLD
 def test_kernel_is_masked_in_the_forward_pass():
     layer = MaskedDense([1, 2, 3], [2, 2, 1, 3])
     layer.build()
-    layer._kernel.assign(np.ones([3, 4]))
+    layer._kernels[0].assign(np.ones([3, 4]))
     x = np.array([[1.0, 10.0, 100.0]], np.float32)
     np.testing.assert_array_equal(layer(x), [[11.0, 11.0, 1.0, 111.0]])
 
@@ -24,12 +24,12 @@ def test_regularizers_and_weight_decay_leave_masked_entries_out():
     layer = MaskedDense([1, 2, 3], [2, 2, 1, 3], kernel_regularizer="l2")
     layer.build()
     mask = masks.degree_mask(layer.in_degrees, layer.out_degrees)
-    np.testing.assert_array_equal(layer._kernel.numpy() != 0, mask)
+    np.testing.assert_array_equal(layer._kernels[0].numpy() != 0, mask)
     optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.1)
     model = keras.Sequential([layer])
     model.compile(optimizer, "mse")
     model.fit(np.ones([8, 3]), np.ones([8, 4]), verbose=0)
-    np.testing.assert_array_equal(layer._kernel.numpy() != 0, mask)
+    np.testing.assert_array_equal(layer._kernels[0].numpy() != 0, mask)
 
 
 def test_config_round_trip():

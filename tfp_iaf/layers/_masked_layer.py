@@ -3,11 +3,13 @@
 import keras
 import numpy as np
 
+from tfp_iaf.layers.tracked_layer import TrackedLayer
+
 __all__ = ["MaskedLayer"]
 
 
-class MaskedLayer(keras.layers.Layer):
-    """A linear layer with one kernel and a mask; a subclass sets `_mask` in its constructor and defines `call`.
+class MaskedLayer(TrackedLayer):
+    """A linear layer with a masked kernel; a subclass sets `_mask` in its constructor and defines `call`.
 
     Args:
         in_degrees: [I] integers, the degrees of the inputs' last axis.
@@ -46,15 +48,7 @@ class MaskedLayer(keras.layers.Layer):
 
     def build(self, input_shape=None):
         del input_shape  # The degrees say it.
-        # Neither weight is cast by Keras, but where it is used: an inverse may read it inside a layer of another precision.
-        self._kernel = self.add_weight(
-            name="kernel",
-            shape=self._mask.shape,
-            initializer=self._initial_kernel,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            autocast=False,
-        )
+        self.build_kernel()
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
@@ -66,7 +60,21 @@ class MaskedLayer(keras.layers.Layer):
                 autocast=False,
             )
 
-    def _initial_kernel(self, shape, dtype=None):
+    def build_kernel(self):
+        self._kernel = self.add_kernel("kernel", self._mask.shape, self.initial_kernel)
+
+    def add_kernel(self, name, shape, initializer):
+        # No weight is cast by Keras, but where it is used: an inverse may read it inside a layer of another precision.
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            autocast=False,
+        )
+
+    def initial_kernel(self, shape, dtype=None):
         # Forbidden entries start at zero and get no gradient: regularizers and weight decay then leave them out.
         return self.kernel_initializer(shape, dtype=dtype) * keras.ops.cast(self._mask, dtype)
 

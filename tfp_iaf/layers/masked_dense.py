@@ -1,5 +1,8 @@
 """A dense layer whose connections follow the degrees of its inputs and outputs."""
 
+import itertools
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -10,11 +13,14 @@ from tfp_iaf.layers._masked_layer import MaskedLayer
 
 __all__ = ["MaskedDense"]
 
-# From this many inputs and outputs on, a product in blocks is faster than one with the whole kernel: 0.4-0.75 of the time,
-# forward and backward, with XLA and without, on a CPU. Blocks of about 240 rows and columns were the fastest.
+# From this many inputs and outputs on, a kernel is cut into blocks: 0.4-0.75 of the time of a product with the whole kernel,
+# forward and backward, with XLA and without, on a CPU, and 0.6 of the memory, the optimizer's included.
+# An optimizer's state is saved for each block: other numbers than these could not resume training from older files.
 BLOCK_THRESHOLD = 256
-BLOCK_SIZE = 240
-LEAST_BLOCKS, MOST_BLOCKS = 4, 8
+NUM_BLOCKS = 4
+
+# They add up over the entries of a kernel, so that blocks add up to the same.
+_SUMS_OVER_ENTRIES = (type(None), keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -24,9 +30,9 @@ class MaskedDense(MaskedLayer):
     The mask acts in the forward pass, so whatever an optimizer, a norm clip or a load writes into the kernel, no
     forbidden connection can open (MADE, Germain et al. 2015, equation 9).
 
-    The layer has one kernel `[I, O]`, in memory and in files. If it is large, and its degrees rise or fall along both axes, it
-    is multiplied in blocks (`masks.kernel_blocks`): blocks without an allowed entry are left out, which are nearly half, and
-    only those on the boundary are masked.
+    If the kernel is large, and its degrees rise or fall along both axes, it is kept and multiplied in blocks
+    (`masks.kernel_blocks`): those without an allowed entry, which are nearly half, do not exist, and only those on the boundary
+    are masked. Files hold one kernel `[I, O]` all the same.
 
     Args:
         in_degrees: [I] integers, the degrees of the inputs.
@@ -34,14 +40,15 @@ class MaskedDense(MaskedLayer):
         strict: whether an output reads only inputs of lower degree, or also of its own.
         use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,
             bias_constraint: as in `keras.layers.Dense`.
-        num_blocks: into how many blocks to cut each axis of the kernel. It changes the speed, and neither weights nor files.
-            None for 4 to 8 if both sizes are at least 256, otherwise 1. Unsorted degrees allow only 1.
+        num_blocks: into how many blocks to cut each axis of the kernel. It changes speed and memory, and not what a file of
+            weights holds. None for 4 if both sizes are at least 256, otherwise 1. Unsorted degrees allow only 1, and so do a
+            constraint and a regularizer other than L1 and L2, which see the whole kernel.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Input shape: `[..., I]`. Output shape: `[..., O]`.
 
     Raises:
-        ValueError: if `num_blocks` is no positive integer, more than O, or more than 1 for unsorted degrees.
+        ValueError: if `num_blocks` is no positive integer, more than O, or more than 1 where only 1 is allowed.
 
     >>> layer = MaskedDense([1, 2, 3], [1, 2, 3], strict=True, kernel_initializer="ones")
     >>> layer(np.ones([1, 3], "float32")).numpy()
@@ -52,70 +59,143 @@ class MaskedDense(MaskedLayer):
         super().__init__(in_degrees=in_degrees, out_degrees=out_degrees, strict=strict, **kwargs)
         self.num_blocks = num_blocks
         self._mask = masks.degree_mask(self.in_degrees, self.out_degrees, strict).astype(np.float32)
-        count = self._default_num_blocks() if num_blocks is None else integer("num_blocks", num_blocks)
-        self._is_whole = count == 1
-        if not self._is_whole:
-            self._row_sizes, self._column_sizes = masks.kernel_blocks(self.in_degrees, self.out_degrees, count, strict)
-            columns = np.split(self._mask, np.cumsum(self._column_sizes)[:-1], axis=1)
-            # For each block of columns, the blocks of rows that it reads, and their masks: None where all is allowed.
-            self._reads = [
-                [(k, None if part.all() else part) for k, part in enumerate(parts) if part.any()]
-                for parts in (np.split(column, np.cumsum(self._row_sizes)[:-1]) for column in columns)
-            ]
+        self._row_sizes, self._column_sizes = self._cut()
+        self._blocks = self._make_blocks()
 
-    def _default_num_blocks(self):
-        smaller = min(len(self.in_degrees), len(self.out_degrees))
-        if smaller < BLOCK_THRESHOLD or not all(map(masks.is_monotone, (self.in_degrees, self.out_degrees))):
-            return 1
-        return min(max(smaller // BLOCK_SIZE, LEAST_BLOCKS), MOST_BLOCKS)
+    def _cut(self):
+        """The sizes of the blocks of rows, and of the blocks of columns."""
+        whole = [len(self.in_degrees)], [len(self.out_degrees)]
+        sees_whole_kernel = self.kernel_constraint is not None or type(self.kernel_regularizer) not in _SUMS_OVER_ENTRIES
+        if self.num_blocks is None:
+            is_sorted = masks.is_monotone(self.in_degrees) and masks.is_monotone(self.out_degrees)
+            if not is_sorted or sees_whole_kernel or min(self._mask.shape) < BLOCK_THRESHOLD:
+                return whole
+        elif integer("num_blocks", self.num_blocks) == 1:
+            return whole
+        elif sees_whole_kernel:
+            raise ValueError(
+                f"num_blocks must be 1 or None with a kernel_constraint or a kernel_regularizer other than L1 and L2, which see "
+                f"the whole kernel, got {self.num_blocks}."
+            )
+        return masks.kernel_blocks(self.in_degrees, self.out_degrees, self.num_blocks or NUM_BLOCKS, self.strict)
+
+    def _make_blocks(self):
+        """Of each block of columns, its `_Block`s: one of all rows that every column reads, and those on the boundary."""
+        if self._is_whole:
+            return [[_Block(0, 1, self._mask)]]
+        row_cuts, column_cuts = np.cumsum([0, *self._row_sizes]), np.cumsum([0, *self._column_sizes])
+        blocks = []
+        for start, stop in itertools.pairwise(column_cuts):
+            parts = np.split(self._mask[:, start:stop], row_cuts[1:-1])
+            full = [k for k, part in enumerate(parts) if part.all()]
+            blocks.append([_Block(full[0], full[-1] + 1, None)] if full else [])
+            blocks[-1] += [_Block(k, k + 1, part) for k, part in enumerate(parts) if part.any() and not part.all()]
+        return blocks
+
+    @property
+    def _is_whole(self):
+        return len(self._row_sizes) == len(self._column_sizes) == 1
+
+    def _slices(self):
+        """(rows, columns) of every block, in the order of the weights."""
+        row_cuts, column_cuts = np.cumsum([0, *self._row_sizes]), np.cumsum([0, *self._column_sizes])
+        return [
+            (slice(row_cuts[block.first], row_cuts[block.last]), slice(*columns))
+            for columns, blocks in zip(itertools.pairwise(column_cuts), self._blocks)
+            for block in blocks
+        ]
+
+    def build_kernel(self):
+        self._kernels = [
+            self.add_kernel(
+                "kernel" if self._is_whole else f"kernel_{k}",
+                (rows.stop - rows.start, columns.stop - columns.start),
+                # The initializer's fans are those of the whole kernel.
+                lambda shape, dtype=None, here=(rows, columns): self.initial_kernel(self._mask.shape, dtype)[here],
+            )
+            for k, (rows, columns) in enumerate(self._slices())
+        ]
+
+    def _masked_blocks(self, dtype):
+        """For each block of columns, pairs (`_Block`, its masked kernel)."""
+        kernels = iter(self._kernels)
+        return [
+            [
+                (block, kernel if block.mask is None else kernel * tf.constant(block.mask, dtype))
+                for block in blocks
+                for kernel in [tf.cast(tf.convert_to_tensor(next(kernels)), dtype)]
+            ]
+            for blocks in self._blocks
+        ]
 
     @property
     def kernel(self):
         """The masked kernel, `[I, O]`."""
-        kernel = tf.convert_to_tensor(self._kernel)
-        return kernel * tf.constant(self._mask, kernel.dtype)
+        dtype = tf.as_dtype(self.variable_dtype)
+        columns = []
+        for size, blocks in zip(self._column_sizes, self._masked_blocks(dtype)):
+            pieces = {block.first: (block.last, kernel) for block, kernel in blocks}
+            k, rows = 0, []
+            while k < len(self._row_sizes):
+                last, piece = pieces.get(k) or (k + 1, tf.zeros([self._row_sizes[k], size], dtype))
+                rows.append(piece)
+                k = last
+            columns.append(_concatenated(rows, axis=0))
+        return _concatenated(columns, axis=1)
 
     def squared_norms(self, dtype):
         """The sum of squares of each column of `kernel`, `[O]`."""
-        if self._is_whole:
-            return tf.reduce_sum(tf.square(tf.cast(self.kernel, dtype)), axis=0)
         sums = [
-            sum((tf.reduce_sum(tf.square(block), axis=0) for _, block in blocks), tf.zeros([size], dtype))
+            sum((tf.reduce_sum(tf.square(kernel), axis=0) for _, kernel in blocks), tf.zeros([size], dtype))
             for size, blocks in zip(self._column_sizes, self._masked_blocks(dtype))
         ]
-        return tf.concat(sums, axis=0)
-
-    def _masked_blocks(self, dtype):
-        """For each block of columns, pairs (index of a block of rows that it reads, masked kernel of the two)."""
-        kernel = tf.cast(tf.convert_to_tensor(self._kernel), dtype)
-        # Split, not sliced: the gradient of a split is one concatenation, and that of slices a sum of padded tensors.
-        grid = [tf.split(rows, self._column_sizes, axis=1) for rows in tf.split(kernel, self._row_sizes, axis=0)]
-        return [
-            [(k, grid[k][column] if mask is None else grid[k][column] * tf.constant(mask, dtype)) for k, mask in reads]
-            for column, reads in enumerate(self._reads)
-        ]
+        return _concatenated(sums, axis=0)
 
     def call(self, x):
         x = tf.convert_to_tensor(x)
         num_inputs, num_outputs = self._mask.shape
         # One leading axis: with more, TensorFlow would repeat the kernel for each leading index.
         rows = x if x.shape.rank == 2 else tf.reshape(x, [-1, num_inputs])
-        if self._is_whole:
-            outputs = tf.matmul(rows, tf.cast(self.kernel, x.dtype))
-        else:
-            pieces = tf.split(tf.ensure_shape(rows, [None, num_inputs]), self._row_sizes, axis=1)
-            products = [[tf.matmul(pieces[k], block) for k, block in blocks] for blocks in self._masked_blocks(x.dtype)]
-            outputs = tf.concat(
-                [
-                    tf.add_n(terms) if terms else tf.zeros([tf.shape(rows)[0], size], x.dtype)
-                    for terms, size in zip(products, self._column_sizes)
-                ],
-                axis=1,
-            )
+        # Split, not sliced: the gradient of a split is one concatenation, and that of slices a sum of padded tensors.
+        pieces = [rows] if self._is_whole else tf.split(tf.ensure_shape(rows, [None, num_inputs]), self._row_sizes, axis=1)
+        columns = []
+        for size, blocks in zip(self._column_sizes, self._masked_blocks(x.dtype)):
+            terms = [tf.matmul(_concatenated(pieces[block.first : block.last], axis=1), kernel) for block, kernel in blocks]
+            columns.append(tf.add_n(terms) if terms else tf.zeros([tf.shape(rows)[0], size], x.dtype))
+        outputs = _concatenated(columns, axis=1)
         if x.shape.rank != 2:
             outputs = tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [num_outputs]], axis=0))
             outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(num_outputs))
         return outputs if self.bias is None else outputs + tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype)
 
+    def save_own_variables(self, store):
+        for k, value in enumerate([self.kernel] if self.bias is None else [self.kernel, self.bias]):
+            store[str(k)] = value
+
+    def load_own_variables(self, store):
+        expected = [self._mask.shape] if self.bias is None else [self._mask.shape, self.bias.shape]
+        values = [store[str(k)] for k in range(len(store.keys()))]
+        if [tuple(value.shape) for value in values] != [tuple(shape) for shape in expected]:
+            raise ValueError(
+                f"{self.name} has weights of shapes {expected}, but the file holds {[tuple(value.shape) for value in values]} "
+                "for it: load the weights of a layer of the same sizes."
+            )
+        for kernel, (rows, columns) in zip(self._kernels, self._slices()):
+            kernel.assign(values[0][rows, columns])
+        if self.bias is not None:
+            self.bias.assign(values[1])
+
     def get_config(self):
         return {**super().get_config(), "num_blocks": self.num_blocks}
+
+
+class _Block(NamedTuple):
+    """The blocks of rows first..last-1, seen from one block of columns; mask None where all is allowed."""
+
+    first: int
+    last: int
+    mask: np.ndarray | None
+
+
+def _concatenated(parts, axis):
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis)

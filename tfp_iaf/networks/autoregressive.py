@@ -46,7 +46,7 @@ class AutoregressiveNetwork(MaskedNetwork):
         conditional_event_shape: C, or (C,).
         conditional_input_layers: "first_layer" or "all_layers", the layers that the context enters. None for the first
             with `context_size`, and for all, as in TFP, with `conditional=True`.
-        num_blocks: see `MaskedDense`: it changes the speed of large networks, and neither weights nor files.
+        num_blocks: see `MaskedDense`: it changes the speed and the memory of large networks.
         validate_args: as TFP's; nothing depends on it, since arguments are always checked.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 

@@ -3,7 +3,7 @@
 Every unit has a group, 0..G-1. A unit of group i reads units of groups <= i of the layer before it; the first layer closes
 the cycle and reads groups < i. The groups are taken in blocks. What a block reads from the blocks before it is one product
 per layer. The block itself is evaluated as a whole until its inputs settle: after n evaluations its first n groups are exact.
-Values are kept features first, [units, batch], where a block of units is contiguous.
+Nothing is transposed: that takes as long as the products.
 """
 
 from collections.abc import Callable
@@ -18,18 +18,20 @@ __all__ = ["Layer", "solve_cycle"]
 
 
 class Layer(NamedTuple):
-    """values = function(matrix @ inputs + offset, side, below).
+    """values = function(inputs @ matrix + offset, side, below).
 
     Args:
-        matrix: `[units, inputs]`; zero where a unit may not read.
+        matrix: `[inputs, units]`, or `[units, inputs]` of which the transpose is meant; zero where a unit may not read.
+        is_transposed: whether it is the second.
         groups, input_groups: the group of every unit and of every input; those outside of 0..G-1 play no part.
-        offset: `[units, 1]` or `[units, batch]`.
-        side: `[units, batch]`, handed to `function`, or None.
+        offset: `[1, units]` or `[batch, units]`.
+        side: `[batch, units]`, handed to `function`, or None.
         function: (pre-activation, side, below) -> (value, carried), of the units of a block; `below` is what the layer
             before carried (None in the first). The value is what the next layer's matrix reads.
     """
 
     matrix: tf.Tensor
+    is_transposed: bool
     groups: np.ndarray
     input_groups: np.ndarray
     offset: tf.Tensor
@@ -44,51 +46,63 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
         layers: a list of `Layer`.
         close: (values of the last layer, each side), of the groups of a block -> the inputs of the first layer, of those
             groups.
-        sides: a non-empty list of (tensor `[units, batch]`, groups).
+        sides: a non-empty list of (tensor `[batch, units]`, groups).
         num_groups: G.
-        scale: the magnitude of inputs whose rounding counts as settled, a number or `[1, batch]`.
+        scale: the magnitude of inputs whose rounding counts as settled, a number or `[batch, 1]`.
 
     Returns:
-        `[units of the last layer, batch]`.
+        `[batch, units of the last layer]`.
     """
     edges = _edges(num_groups)
     rows = [_Sorted(layer.groups, edges) for layer in layers]
     columns = [_Sorted(layers[0].input_groups, edges), *rows[:-1]]
-    matrices = [row.split(column.sort(layer.matrix, axis=1)) for layer, row, column in zip(layers, rows, columns)]
+    matrices = [_matrices(layer, row, column) for layer, row, column in zip(layers, rows, columns)]
     offsets = [row.split(layer.offset) for layer, row in zip(layers, rows)]
     layer_sides = [None if layer.side is None else row.split(layer.side) for layer, row in zip(layers, rows)]
     close_sides = [_Sorted(groups, edges).split(tensor) for tensor, groups in sides]
     # Blocks mostly have the same shapes: one trace serves them all.
-    solve_block = tf.function(_BlockSolver([layer.function for layer in layers], close), autograph=False)
+    solver = _BlockSolver([layer.function for layer in layers], [layer.is_transposed for layer in layers], close)
+    solve_block = tf.function(solver, autograph=False)
     # The inputs of every layer, and the values of the last, block by block.
     known = [[] for _ in range(len(layers) + 1)]
     for block in range(len(edges) - 1):
         bases, own = [], []
-        for layer, column in enumerate(columns):
-            start, stop = column.span(block)
-            matrix, base = matrices[layer][block], offsets[layer][block]
-            if start:
-                base = base + tf.matmul(matrix[:, :start], tf.concat(known[layer], axis=0))
+        for k, layer in enumerate(layers):
+            read, own_part = matrices[k][block]
+            base = offsets[k][block]
+            if block:
+                base = base + tf.matmul(tf.concat(known[k], axis=1), read, transpose_b=layer.is_transposed)
             bases.append(base)
-            own.append(matrix[:, start:stop])
+            own.append(own_part)
         positions = columns[0].groups(block) - edges[block]
         here = [None if side is None else side[block] for side in layer_sides]
         values = solve_block(own, bases, here, [side[block] for side in close_sides], scale, tuple(positions.tolist()))
         for values_of_layer, value in zip(known, values):
             values_of_layer.append(value)
-    return rows[-1].unsort(tf.concat(known[-1], axis=0))
+    return rows[-1].unsort(tf.concat(known[-1], axis=1))
+
+
+def _matrices(layer, units, inputs):
+    """Of each block (what its units read from the blocks before it, what they read from itself)."""
+    unit_axis = 0 if layer.is_transposed else 1
+    parts = units.split(inputs.sort(layer.matrix, axis=1 - unit_axis), axis=unit_axis)
+    spans = [inputs.span(block) for block in range(len(parts))]
+    if layer.is_transposed:
+        return [(part[:, :start], part[:, start:stop]) for part, (start, stop) in zip(parts, spans)]
+    return [(part[:start], part[start:stop]) for part, (start, stop) in zip(parts, spans)]
 
 
 class _BlockSolver:
     """Evaluates one block until its inputs settle.
 
     Args:
-        functions: of the layers.
+        functions, are_transposed: of the layers.
         close: see `solve_cycle`.
     """
 
-    def __init__(self, functions, close):
+    def __init__(self, functions, are_transposed, close):
         self._functions = functions
+        self._are_transposed = are_transposed
         self._close = close
 
     def __call__(self, matrices, bases, layer_sides, sides, scale, positions):
@@ -104,21 +118,25 @@ class _BlockSolver:
         like = sides[0]
         # An input that is not exact yet may grow until it overflows, and would reach exact ones as inf * 0 = nan.
         largest = float(like.dtype.max) ** 0.5
-        positions = np.reshape(positions, [-1, 1])
-        sizes = [matrix.shape[1] for matrix in matrices] + [matrices[-1].shape[0]]
+        positions = np.asarray(positions, np.int32)
+        unit_axes = [0 if is_transposed else 1 for is_transposed in self._are_transposed]
+        sizes = [len(positions), *(matrix.shape[axis] for matrix, axis in zip(matrices, unit_axes))]
 
         def update(count, inputs, *_):
             values, below = [inputs], None
-            for function, matrix, base, side in zip(self._functions, matrices, bases, layer_sides):
-                value, below = function(tf.matmul(matrix, values[-1]) + base, side, below)
+            for function, matrix, is_transposed, base, side in zip(
+                self._functions, matrices, self._are_transposed, bases, layer_sides
+            ):
+                product = tf.matmul(values[-1], matrix, transpose_b=is_transposed)
+                value, below = function(product + base, side, below)
                 values.append(value)
             new = self._close(values[-1], *sides)
             values[0] = tf.where(positions <= count, new, tf.clip_by_value(new, -largest, largest))
-            values = [tf.ensure_shape(value, [size, like.shape[1]]) for value, size in zip(values, sizes)]
+            values = [tf.ensure_shape(value, [like.shape[0], size]) for value, size in zip(values, sizes)]
             return (count + 1, *values, tf.logical_not(settled(new, inputs, scale)))
 
-        start = [tf.zeros([size, tf.shape(like)[1]], like.dtype) for size in sizes]
-        start = [tf.ensure_shape(value, [size, like.shape[1]]) for value, size in zip(start, sizes)]
+        start = [tf.zeros([tf.shape(like)[0], size], like.dtype) for size in sizes]
+        start = [tf.ensure_shape(value, [like.shape[0], size]) for value, size in zip(start, sizes)]
         count = int(positions.max(initial=-1)) + 1
         _, *values, _ = tf.while_loop(lambda count, *others: others[-1], update, (0, *start, True), maximum_iterations=count)
         return values
@@ -136,8 +154,11 @@ class _Sorted:
 
     def __init__(self, groups, edges):
         groups = np.asarray(groups)
-        order = np.argsort(groups, kind="stable")
+        # The order within a group does not matter: for groups that fall all along it is the reversed one.
+        self._is_reversed = len(groups) > 1 and bool((np.diff(groups) <= 0).all()) and groups[0] > groups[-1]
+        order = np.arange(len(groups))[::-1] if self._is_reversed else np.argsort(groups, kind="stable")
         self._order = order[(groups[order] >= 0) & (groups[order] < edges[-1])]
+        self._is_reversed = self._is_reversed and len(self._order) == len(groups)
         self._size = len(groups)
         self._groups = groups[self._order]
         self._starts = np.searchsorted(self._groups, edges)
@@ -149,12 +170,16 @@ class _Sorted:
     def groups(self, block):
         return self._groups[slice(*self.span(block))]
 
-    def sort(self, x, axis=0):
+    def sort(self, x, axis):
+        if self._is_reversed:  # Faster than gathering.
+            return tf.reverse(x, [axis])
         return x if self._is_identity else tf.gather(x, self._order, axis=axis)
 
-    def split(self, x):
+    def split(self, x, axis=1):
         """The parts of the blocks."""
-        return tf.split(self.sort(x), np.diff(self._starts).tolist())
+        return tf.split(self.sort(x, axis), np.diff(self._starts).tolist(), axis=axis)
 
     def unsort(self, x):
-        return x if self._is_identity else tf.gather(x, np.argsort(self._order), axis=0)
+        if self._is_reversed:
+            return tf.reverse(x, [1])
+        return x if self._is_identity else tf.gather(x, np.argsort(self._order), axis=1)

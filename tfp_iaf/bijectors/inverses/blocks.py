@@ -40,17 +40,18 @@ class Blocks(ImplicitInverse):
         batch_shape = tf.shape(z)[:-1]
         with equation.weights():
             linear_maps = network.linear_maps()
-        context = None if equation.context is None else _as_rows(equation.context, batch_shape, network.context_size)
+        context = equation.context
+        if context is not None:
+            context = tf.broadcast_to(context, tf.concat([batch_shape, [network.context_size]], axis=0))
+            context = _as_rows(context, network.context_size)
 
         def as_layer(linear_map, function):
-            offset = tf.zeros([len(linear_map.out_degrees), 1], z.dtype)
+            offset = tf.zeros([1, len(linear_map.out_degrees)], z.dtype)
             if linear_map.bias is not None:
-                offset += linear_map.bias[:, tf.newaxis]
+                offset += linear_map.bias
             if linear_map.context_kernel is not None:
-                # Features first: transposing the product afterwards takes as long as the product.
-                offset += tf.matmul(linear_map.context_kernel, context, transpose_a=True, transpose_b=True)
-            matrix = tf.transpose(linear_map.kernel)
-            return Layer(matrix, linear_map.out_degrees, linear_map.in_degrees, offset, None, function)
+                offset += tf.matmul(context, linear_map.context_kernel)
+            return Layer(linear_map.kernel, False, linear_map.out_degrees, linear_map.in_degrees, offset, None, function)
 
         def hidden(pre_activation, side, below, has_skip):
             del side
@@ -59,18 +60,16 @@ class Blocks(ImplicitInverse):
             return value, value
 
         def close(parameters, z_entries):
-            # Of n entries: parameters [n P, batch] -> [batch, n, P].
-            parameters = tf.transpose(parameters)
-            parameters = tf.reshape(parameters, [-1, z_entries.shape[0], network.params])
-            return tf.transpose(equation.map.inverse(tf.transpose(z_entries), parameters)[0])
+            # Of n entries: parameters [batch, n P].
+            return equation.map.inverse(z_entries, tf.reshape(parameters, [-1, z_entries.shape[1], network.params]))[0]
 
         functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in network.skips]
         layers = [as_layer(*each) for each in zip(linear_maps, [*functions, _linear])]
         # Groups count from 0: the entry of degree k is in group k - 1, and reads units of degrees up to k - 1.
         layers[0] = layers[0]._replace(input_groups=network.degrees - 1)
         layers[-1] = layers[-1]._replace(groups=linear_maps[-1].out_degrees - 1)
-        outputs = solve_cycle(layers, close, [(_features_first(z, size), network.degrees - 1)], size)
-        parameters = tf.reshape(tf.transpose(outputs), tf.concat([batch_shape, [size, network.params]], axis=0))
+        outputs = solve_cycle(layers, close, [(_as_rows(z, size), network.degrees - 1)], size)
+        parameters = tf.reshape(outputs, tf.concat([batch_shape, [size, network.params]], axis=0))
         return equation.image(tf.ensure_shape(parameters, z.shape.concatenate(network.params)))
 
     def adjoint(self, equation, linearization, upstream):
@@ -88,35 +87,35 @@ class Blocks(ImplicitInverse):
             return total * slope, total
 
         def close(total, upstream_entries, slopes_of_entries):
-            # Of n entries: totals [n, batch] and slopes [n P, batch] -> [n P, batch].
-            shape = [total.shape[0], params, -1]
-            return tf.reshape(
-                (upstream_entries + total)[:, tf.newaxis] * tf.reshape(slopes_of_entries, shape), [shape[0] * params, -1]
-            )
+            # Of n entries: totals [batch, n] and slopes [batch, n P] -> [batch, n P].
+            (count,) = total.shape[1:]
+            slopes = tf.reshape(slopes_of_entries, [-1, count, params])
+            return tf.reshape((upstream_entries + total)[..., tf.newaxis] * slopes, [-1, count * params])
 
         # The skip that leads from the units of layer l past layer l + 1, whose adjoint is computed just before.
         skips = [False, *network.skips[:0:-1]]
         functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in skips[: len(slopes)]]
-        sides = [_features_first(slope, len(each.in_degrees)) for slope, each in zip(slopes[::-1], linear_maps)] + [None]
+        sides = [_as_rows(slope, len(each.in_degrees)) for slope, each in zip(slopes[::-1], linear_maps)] + [None]
         layers = [
             Layer(
                 matrix=each.kernel,
+                is_transposed=True,
                 groups=size - each.in_degrees,
                 input_groups=size - each.out_degrees,
-                offset=tf.zeros([len(each.in_degrees), 1], upstream.dtype),
+                offset=tf.zeros([1, len(each.in_degrees)], upstream.dtype),
                 side=side,
                 function=function,
             )
             for each, side, function in zip(linear_maps, sides, [*functions, _linear])
         ]
         sides_of_entries = [
-            (_features_first(upstream, size), size - network.degrees),
-            (_features_first(linearization.parameter_slopes(), size * params), size - np.repeat(network.degrees, params)),
+            (_as_rows(upstream, size), size - network.degrees),
+            (_as_rows(linearization.parameter_slopes(), size * params), size - np.repeat(network.degrees, params)),
         ]
         # Of every row: another one may be huge, or no number.
-        scale = tf.reduce_max(tf.abs(sides_of_entries[0][0]), axis=0, keepdims=True)
+        scale = tf.reduce_max(tf.abs(sides_of_entries[0][0]), axis=1, keepdims=True)
         total = solve_cycle(layers, close, sides_of_entries, size, scale)
-        return upstream + tf.reshape(tf.transpose(total), tf.shape(upstream))
+        return upstream + tf.reshape(total, tf.shape(upstream))
 
 
 def _linear(pre_activation, side, below):
@@ -124,14 +123,9 @@ def _linear(pre_activation, side, below):
     return pre_activation, None
 
 
-def _as_rows(context, batch_shape, size):
-    """`[..., C]`, broadcast to the batch shape, as `[batch, C]`."""
-    return tf.reshape(tf.broadcast_to(context, tf.concat([batch_shape, [size]], axis=0)), [-1, size])
-
-
-def _features_first(x, size):
-    """`[..., n]` or `[..., D, P]` of this size in all -> `[size, batch]`."""
-    return tf.transpose(tf.reshape(x, [-1, size]))
+def _as_rows(x, size):
+    """`[..., n]` or `[..., D, P]` of this size in all -> `[batch, size]`."""
+    return tf.reshape(x, [-1, size])
 
 
 def _slope(function, x):
