@@ -1,5 +1,6 @@
 import concurrent.futures
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -55,8 +56,10 @@ def pair(in_degrees, out_degrees, num_blocks, **kwargs):
         layer.build()
         properties.randomize(layer)
         layers.append(layer)
-    for ours, theirs in zip(layers[0].weights, layers[1].weights):
-        np.testing.assert_array_equal(ours, theirs)
+    # As a file would.
+    store = {}
+    layers[0].save_own_variables(store)
+    layers[1].load_own_variables({name: np.asarray(value) for name, value in store.items()})
     return layers
 
 
@@ -89,8 +92,11 @@ def test_blocks_equal_the_whole_kernel_with_their_gradients(degrees, num_blocks,
                     y = layer(x)
                     loss = tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(x)
                 sources = [x, *tf_variables(layer)]
-                by_x, by_kernel, by_bias = tape.gradient(loss, sources, unconnected_gradients="zero")
+                by_x, *by_kernels, by_bias = tape.gradient(loss, sources, unconnected_gradients="zero")
                 slope = tf.reduce_sum(by_x**2)
+            by_kernel = np.zeros(layer.kernel.shape)
+            for gradient, (rows, columns) in zip(by_kernels, layer._slices(), strict=True):
+                by_kernel[rows, columns] = gradient
             results.append((y, by_x, by_kernel, by_bias, outer.gradient(slope, x, unconnected_gradients="zero")))
         for ours, other in zip(*results):
             np.testing.assert_allclose(ours, other, atol=1e-12)
@@ -108,19 +114,75 @@ def test_masks_of_blocks_hold_after_any_write_into_the_weights(order):
 
 
 def test_files_do_not_depend_on_blocks(tmp_path):
-    """As many weights, of the same shapes, below and above the size from which products are cut, and for any cut."""
-    models = {}
+    """One kernel and one bias, below and above the size from which kernels are cut, and for any cut."""
+    x = np.random.default_rng(0).normal(size=[2, BLOCK_THRESHOLD]).astype("float32")
+    models, contents = {}, {}
     for size, num_blocks in ((BLOCK_THRESHOLD - 1, None), (BLOCK_THRESHOLD, None), (BLOCK_THRESHOLD, 1), (BLOCK_THRESHOLD, 7)):
         layer = MaskedDense(np.arange(size) // 9, np.arange(size) // 9, num_blocks=num_blocks)
-        models[size, num_blocks] = keras.Sequential([keras.Input((size,)), layer])
-        assert [weight.path.split("/")[-1] for weight in layer.weights] == ["kernel", "bias"]
-        assert layer.kernel.shape == (size, size)
-    path = tmp_path / "model.weights.h5"
-    models[BLOCK_THRESHOLD, None].save_weights(path)
-    x = np.random.default_rng(0).normal(size=[2, BLOCK_THRESHOLD]).astype("float32")
-    for num_blocks in (1, 7):
-        models[BLOCK_THRESHOLD, num_blocks].load_weights(path)
-        np.testing.assert_allclose(models[BLOCK_THRESHOLD, num_blocks](x), models[BLOCK_THRESHOLD, None](x), atol=1e-4)
+        model = models[size, num_blocks] = keras.Sequential([keras.Input((size,)), layer])
+        path = tmp_path / f"{size}_{num_blocks}.weights.h5"
+        model.save_weights(path)
+        with h5py.File(path) as file:
+            contents[size, num_blocks] = {key: file[key].shape for key in all_keys(file) if hasattr(file[key], "shape")}
+    for (size, _), content in contents.items():
+        assert sorted(content.values()) == [(size,), (size, size)]
+        assert list(content) == list(contents[BLOCK_THRESHOLD, 1])
+    for num_blocks in (None, 1, 7):
+        for other in (None, 1, 7):
+            models[BLOCK_THRESHOLD, other].load_weights(tmp_path / f"{BLOCK_THRESHOLD}_{num_blocks}.weights.h5")
+        expected = models[BLOCK_THRESHOLD, num_blocks](x)
+        for other in (None, 1, 7):
+            np.testing.assert_allclose(models[BLOCK_THRESHOLD, other](x), expected, atol=1e-4)
+    with pytest.raises(ValueError, match="weights of shapes"):
+        models[BLOCK_THRESHOLD - 1, None].load_weights(tmp_path / f"{BLOCK_THRESHOLD}_7.weights.h5")
+
+
+def all_keys(file):
+    keys = []
+    file.visit(keys.append)
+    return keys
+
+
+def test_training_goes_on_from_a_file(tmp_path):
+    """With the optimizer's state of every block."""
+
+    def fit(model, seed):
+        x = np.random.default_rng(seed).normal(size=[16, BLOCK_THRESHOLD]).astype("float32")
+        model.fit(x, x, verbose=0, shuffle=False)
+        return model.get_weights()
+
+    degrees = np.arange(BLOCK_THRESHOLD)
+    model = keras.Sequential([keras.Input((BLOCK_THRESHOLD,)), MaskedDense(degrees, degrees, strict=True)])
+    model.compile("adam", "mse")
+    fit(model, 0)
+    model.save(tmp_path / "model.keras")
+    unbroken = fit(model, 1)
+    for ours, resumed in zip(unbroken, fit(keras.models.load_model(tmp_path / "model.keras"), 1)):
+        np.testing.assert_array_equal(ours, resumed)
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"kernel_constraint": "max_norm"}, {"kernel_regularizer": keras.regularizers.OrthogonalRegularizer()}]
+)
+def test_what_sees_the_whole_kernel_gets_it(kwargs):
+    degrees = np.arange(BLOCK_THRESHOLD)
+    layer = MaskedDense(degrees, degrees, **kwargs)
+    layer.build()
+    assert [weight.shape for weight in layer.weights] == [layer.kernel.shape, layer.bias.shape]
+    with pytest.raises(ValueError, match="num_blocks must be 1 or None with"):
+        MaskedDense(degrees, degrees, num_blocks=2, **kwargs)
+
+
+def test_blocks_draw_what_the_whole_kernel_draws():
+    """The initializer's fans are those of the whole kernel."""
+    degrees = np.arange(BLOCK_THRESHOLD)
+    layers = [
+        MaskedDense(degrees, degrees, num_blocks=count, kernel_initializer=keras.initializers.HeNormal(1)) for count in (1, 4)
+    ]
+    for layer in layers:
+        layer.build()
+    np.testing.assert_array_equal(layers[0].kernel, layers[1].kernel)
+    assert len(layers[1].weights) == 2 * 4
 
 
 @pytest.mark.parametrize("in_order", [1, -1])

@@ -74,8 +74,8 @@ class MaskedDense(MaskedLayer):
             return whole
         elif sees_whole_kernel:
             raise ValueError(
-                f"num_blocks must be 1 or None with a kernel_constraint or a kernel_regularizer other than L1 and L2, which see "
-                f"the whole kernel, got {self.num_blocks}."
+                f"num_blocks must be 1 or None with a kernel_constraint, or a kernel_regularizer other than L1 and L2, which "
+                f"see the whole kernel, got {self.num_blocks}."
             )
         return masks.kernel_blocks(self.in_degrees, self.out_degrees, self.num_blocks or NUM_BLOCKS, self.strict)
 

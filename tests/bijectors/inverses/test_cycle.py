@@ -11,16 +11,16 @@ from tfp_iaf.bijectors.inverses import _cycle
 
 def naive(layers, close, close_sides, num_groups):
     """Unit by unit: `layers` is a list of (matrix, groups, input_groups, offset), all with tanh."""
-    (side, side_groups), batch_size = close_sides[0], close_sides[0][0].shape[1]
-    inputs = [np.zeros([len(layer[2]), batch_size]) for layer in layers]
-    last = np.zeros([len(layers[-1][1]), batch_size])
+    (side, side_groups), batch_size = close_sides[0], close_sides[0][0].shape[0]
+    inputs = [np.zeros([batch_size, len(layer[2])]) for layer in layers]
+    last = np.zeros([batch_size, len(layers[-1][1])])
     for group in range(num_groups):
         for number, (matrix, groups, _, offset) in enumerate(layers):
             values = inputs[number + 1] if number + 1 < len(layers) else last
             for unit in np.flatnonzero(groups == group):
-                values[unit] = np.tanh(matrix[unit] @ inputs[number] + offset[unit])
+                values[:, unit] = np.tanh(inputs[number] @ matrix[:, unit] + offset[:, unit])
         here = np.flatnonzero(layers[0][2] == group)
-        inputs[0][here] = close(last[layers[-1][1] == group], side[side_groups == group])
+        inputs[0][:, here] = close(last[:, layers[-1][1] == group], side[:, side_groups == group])
     return last
 
 
@@ -34,21 +34,30 @@ def test_equals_the_naive_loop(num_groups, widths):
     groups = [order, *(np.sort(rng.integers(-1, num_groups + 1, size=width)) for width in widths), np.repeat(order, 2)]
     plain = []
     for number, (before, after) in enumerate(itertools.pairwise(groups)):
-        reads = after[:, None] > before if number == 0 else after[:, None] >= before
-        reads &= (before >= 0) & (before < num_groups)
-        plain.append((rng.normal(size=reads.shape) * reads, after, before, rng.normal(size=[len(after), 1])))
-    sides = [(rng.normal(size=[num_groups, 5]), order)]
+        reads = after > before[:, None] if number == 0 else after >= before[:, None]
+        reads &= ((before >= 0) & (before < num_groups))[:, None]
+        plain.append((rng.normal(size=reads.shape) * reads, after, before, rng.normal(size=[1, len(after)])))
+    sides = [(rng.normal(size=[5, num_groups]), order)]
     layers = [
-        _cycle.Layer(tf.constant(matrix), after, before, tf.constant(offset), None, lambda x, *_: (tf.tanh(x), None))
-        for matrix, after, before, offset in plain
+        # Either way of storing a matrix.
+        _cycle.Layer(
+            tf.constant(matrix.T if number % 2 else matrix),
+            bool(number % 2),
+            after,
+            before,
+            tf.constant(offset),
+            None,
+            lambda x, *_: (tf.tanh(x), None),
+        )
+        for number, (matrix, after, before, offset) in enumerate(plain)
     ]
 
     def close(total, side):
         # The two units of every group, side by side.
-        total = tf.reshape(total, [-1, 2, total.shape[1]])
-        return total[:, 0] * total[:, 1] + side
+        total = tf.reshape(total, [-1, total.shape[1] // 2, 2])
+        return total[..., 0] * total[..., 1] + side
 
-    expected = naive(plain, lambda total, side: total[:1] * total[1:] + side, sides, num_groups)
+    expected = naive(plain, lambda total, side: total[:, :1] * total[:, 1:] + side, sides, num_groups)
     close_sides = [(tf.constant(side), groups) for side, groups in sides]
 
     def solve():
@@ -67,8 +76,8 @@ def evaluations(matrix, num_groups):
         return x, None
 
     groups = np.arange(num_groups)
-    layer = _cycle.Layer(tf.constant(matrix, tf.float32), groups, groups, tf.zeros([num_groups, 1]), None, function)
-    ones = tf.ones([num_groups, 2])
+    layer = _cycle.Layer(tf.constant(matrix.T, tf.float32), False, groups, groups, tf.zeros([1, num_groups]), None, function)
+    ones = tf.ones([2, num_groups])
     values = _cycle.solve_cycle([layer], lambda total, side: total + side, [(ones, groups)], num_groups)
     return count.numpy(), values
 
@@ -79,7 +88,7 @@ def test_a_block_is_evaluated_until_it_settles_and_at_most_once_per_group_and_on
     assert few <= 5
     many, values = evaluations(strong, 16)
     assert 10 < many <= 17
-    np.testing.assert_allclose(values[:, 0], 2.0 ** np.arange(16) - 1.0)
+    np.testing.assert_allclose(values[0], 2.0 ** np.arange(16) - 1.0)
     both_blocks, _ = evaluations(np.tri(32, k=-1) * 1e-3, 32)
     assert both_blocks <= 10
 
@@ -88,9 +97,9 @@ def test_values_on_the_way_may_overflow():
     """y_i = 1e30 y_{i-1}^2 with y_0 = 0: iterates from elsewhere would reach inf, and through 0 * inf nan."""
     size = 12
     groups = np.arange(size)
-    matrix = tf.constant(np.eye(size, k=-1), tf.float32)
-    side = np.zeros([size, 1], np.float32)
-    side[0], side[1] = 2.0, -8e30
-    layer = _cycle.Layer(matrix, groups, groups, tf.zeros([size, 1]), None, lambda x, *_: (1e30 * x**3, None))
+    matrix = tf.constant(np.eye(size, k=1), tf.float32)
+    side = np.zeros([1, size], np.float32)
+    side[0, :2] = 2.0, -8e30
+    layer = _cycle.Layer(matrix, False, groups, groups, tf.zeros([1, size]), None, lambda x, *_: (1e30 * x**3, None))
     values = _cycle.solve_cycle([layer], lambda total, side: total + side, [(tf.constant(side), groups)], size)
-    np.testing.assert_array_equal(values[2:], np.zeros([size - 2, 1]))
+    np.testing.assert_array_equal(values[:, 2:], np.zeros([1, size - 2]))
