@@ -55,6 +55,7 @@ NETWORKS = {
     "one entry": (1, {"hidden_units": (20,), "context_size": 3}),
     "two entries": (2, {"hidden_units": (20,)}),
     "several blocks": (37, {"hidden_units": (50, 50), "input_order": "random", "context_size": 3}),
+    "several blocks from right to left": (37, {"hidden_units": (50, 50), "input_order": "right-to-left"}),
 }
 
 

@@ -154,15 +154,18 @@ class _Sorted:
 
     def __init__(self, groups, edges):
         groups = np.asarray(groups)
-        # The order within a group does not matter: for groups that fall all along it is the reversed one.
-        self._is_reversed = len(groups) > 1 and bool((np.diff(groups) <= 0).all()) and groups[0] > groups[-1]
-        order = np.arange(len(groups))[::-1] if self._is_reversed else np.argsort(groups, kind="stable")
+        # Within a group the order stays: it is that of an entry's parameters.
+        order = np.argsort(groups, kind="stable")
         self._order = order[(groups[order] >= 0) & (groups[order] < edges[-1])]
-        self._is_reversed = self._is_reversed and len(self._order) == len(groups)
+        self._units_per_group = int(np.sum(groups == groups[0]))
         self._size = len(groups)
         self._groups = groups[self._order]
         self._starts = np.searchsorted(self._groups, edges)
         self._is_identity = np.array_equal(self._order, np.arange(self._size))
+        falling = (
+            np.arange(self._size).reshape([-1, self._units_per_group])[::-1] if self._size % self._units_per_group == 0 else []
+        )
+        self._is_reversed = np.array_equal(self._order, np.ravel(falling))
 
     def span(self, block):
         return int(self._starts[block]), int(self._starts[block + 1])
@@ -171,8 +174,8 @@ class _Sorted:
         return self._groups[slice(*self.span(block))]
 
     def sort(self, x, axis):
-        if self._is_reversed:  # Faster than gathering.
-            return tf.reverse(x, [axis])
+        if self._is_reversed:
+            return self._reverse(x, axis)
         return x if self._is_identity else tf.gather(x, self._order, axis=axis)
 
     def split(self, x, axis=1):
@@ -181,5 +184,14 @@ class _Sorted:
 
     def unsort(self, x):
         if self._is_reversed:
-            return tf.reverse(x, [1])
+            return self._reverse(x, axis=1)
         return x if self._is_identity else tf.gather(x, np.argsort(self._order), axis=1)
+
+    def _reverse(self, x, axis):
+        """Reverses the groups: gathering columns takes much longer."""
+        shape = (
+            [-1, self._units_per_group, *x.shape[1:]]
+            if axis == 0
+            else [-1, self._size // self._units_per_group, self._units_per_group]
+        )
+        return tf.reshape(tf.reverse(tf.reshape(x, shape), [axis]), tf.shape(x))
