@@ -1,6 +1,7 @@
 import concurrent.futures
 import gc
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -154,6 +155,20 @@ def test_the_event_shape_is_found_when_the_network_is_built(order, tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(y), model(y))
     with pytest.raises(ValueError, match=r"expects an event of shape \[\.\.\., 5\]"):
         network(y[:, :4])
+
+
+def test_files_of_large_networks_have_one_kernel_per_layer(tmp_path):
+    contents = {}
+    for width in (255, 256):
+        model = keras.Sequential([AutoregressiveNetwork(2, 256, (width, width))])
+        model.build((None, 256))
+        model.save_weights(tmp_path / "model.weights.h5")
+        with h5py.File(tmp_path / "model.weights.h5") as file:
+            found = []
+            file.visititems(lambda name, item, found=found: found.append((name, item.ndim)) if hasattr(item, "ndim") else None)
+        contents[width] = found
+    assert contents[255] == contents[256]
+    assert len(contents[255]) == 6
 
 
 def test_two_threads_build_trace_and_differentiate_large_networks_at_once():

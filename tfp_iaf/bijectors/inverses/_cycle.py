@@ -162,10 +162,8 @@ class _Sorted:
         self._groups = groups[self._order]
         self._starts = np.searchsorted(self._groups, edges)
         self._is_identity = np.array_equal(self._order, np.arange(self._size))
-        falling = (
-            np.arange(self._size).reshape([-1, self._units_per_group])[::-1] if self._size % self._units_per_group == 0 else []
-        )
-        self._is_reversed = np.array_equal(self._order, np.ravel(falling))
+        group, place = np.divmod(np.arange(self._size), self._units_per_group)
+        self._is_reversed = np.array_equal(self._order, group[::-1] * self._units_per_group + place)
 
     def span(self, block):
         return int(self._starts[block]), int(self._starts[block + 1])
