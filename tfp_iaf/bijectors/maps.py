@@ -64,8 +64,8 @@ class Affine(ElementwiseMap):
     The log-scale is bounded by `scales.bounded_log_scale`: scales lie within [0.018, 55], or [exp(-b), exp(b)] of a given b. In
     one dimension (D = 1) the map of a Gaussian is a Gaussian.
 
-    A chain multiplies its scales: 16 flows at b = 4 can overflow float32 where training diverges. A smaller b, such as 1, keeps
-    deep chains finite at any learning rate that one would try.
+    A chain multiplies its scales, so 16 flows at b = 4 can overflow float32 while training is far from its target; a smaller b,
+    such as 1, prevents that. Shifts are not bounded: no b makes up for a learning rate at which training diverges.
 
     Args:
         log_scale_bound: b, positive.

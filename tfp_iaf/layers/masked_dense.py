@@ -81,39 +81,34 @@ class MaskedDense(MaskedLayer):
 
     def _make_blocks(self):
         """Of each block of columns, its `_Block`s: one of all rows that every column reads, and those on the boundary."""
-        if self._is_whole:
-            return [[_Block(0, 1, self._mask)]]
         row_cuts, column_cuts = np.cumsum([0, *self._row_sizes]), np.cumsum([0, *self._column_sizes])
+
+        def block(first, last, columns, mask):
+            return _Block(first, last, slice(row_cuts[first], row_cuts[last]), slice(*columns), mask)
+
+        if self._is_whole:
+            return [[block(0, 1, column_cuts, self._mask)]]
         blocks = []
-        for start, stop in itertools.pairwise(column_cuts):
-            parts = np.split(self._mask[:, start:stop], row_cuts[1:-1])
+        for columns in itertools.pairwise(column_cuts):
+            parts = np.split(self._mask[:, slice(*columns)], row_cuts[1:-1])
             full = [k for k, part in enumerate(parts) if part.all()]
-            blocks.append([_Block(full[0], full[-1] + 1, None)] if full else [])
-            blocks[-1] += [_Block(k, k + 1, part) for k, part in enumerate(parts) if part.any() and not part.all()]
+            blocks.append([block(full[0], full[-1] + 1, columns, None)] if full else [])
+            blocks[-1] += [block(k, k + 1, columns, part) for k, part in enumerate(parts) if part.any() and not part.all()]
         return blocks
 
     @property
     def _is_whole(self):
         return len(self._row_sizes) == len(self._column_sizes) == 1
 
-    def _slices(self):
-        """(rows, columns) of every block, in the order of the weights."""
-        row_cuts, column_cuts = np.cumsum([0, *self._row_sizes]), np.cumsum([0, *self._column_sizes])
-        return [
-            (slice(row_cuts[block.first], row_cuts[block.last]), slice(*columns))
-            for columns, blocks in zip(itertools.pairwise(column_cuts), self._blocks)
-            for block in blocks
-        ]
-
     def build_kernel(self):
         self._kernels = [
             self.add_kernel(
                 "kernel" if self._is_whole else f"kernel_{k}",
-                (rows.stop - rows.start, columns.stop - columns.start),
+                (block.rows.stop - block.rows.start, block.columns.stop - block.columns.start),
                 # The initializer's fans are those of the whole kernel.
-                lambda shape, dtype=None, here=(rows, columns): self.initial_kernel(self._mask.shape, dtype)[here],
+                lambda shape, dtype=None, block=block: self.initial_kernel(self._mask.shape, dtype)[block.rows, block.columns],
             )
-            for k, (rows, columns) in enumerate(self._slices())
+            for k, block in enumerate(itertools.chain(*self._blocks))
         ]
 
     def _masked_blocks(self, dtype):
@@ -180,8 +175,8 @@ class MaskedDense(MaskedLayer):
                 f"{self.name} has weights of shapes {expected}, but the file holds {[tuple(value.shape) for value in values]} "
                 "for it: load the weights of a layer of the same sizes."
             )
-        for kernel, (rows, columns) in zip(self._kernels, self._slices()):
-            kernel.assign(values[0][rows, columns])
+        for kernel, block in zip(self._kernels, itertools.chain(*self._blocks)):
+            kernel.assign(values[0][block.rows, block.columns])
         if self.bias is not None:
             self.bias.assign(values[1])
 
@@ -190,10 +185,12 @@ class MaskedDense(MaskedLayer):
 
 
 class _Block(NamedTuple):
-    """The blocks of rows first..last-1, seen from one block of columns; mask None where all is allowed."""
+    """The blocks of rows first..last-1 within one block of columns; mask None where all is allowed."""
 
     first: int
     last: int
+    rows: slice
+    columns: slice
     mask: np.ndarray | None
 
 

@@ -6,11 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
 from tfp_iaf.likelihoods.normal import standardization_hint
 from tfp_iaf.models import _parts
 from tfp_iaf.models.elbo_model import ElboModel
-from tfp_iaf.noise import seed_pair
 
 __all__ = ["ConditionalDensity"]
 
@@ -108,9 +106,10 @@ class ConditionalDensity(ElboModel):
             temperature: only 1.
             condition: `[B, ...]`; a single one counts as B = 1.
         """
-        if temperature != 1.0:
+        if tf.is_tensor(temperature) or temperature != 1.0:
             raise ValueError(f"A conditional density is sampled at temperature 1, got {temperature!r}.")
-        return self.posterior(self.encode(condition), num_samples=integer("num_samples", num_samples), seed=seed_pair(seed))[0]
+        num_samples, seed, _ = self.checked_draw(num_samples, seed, temperature)
+        return self.posterior(self.encode(condition), num_samples=num_samples, seed=seed)[0]
 
     def encode(self, condition):
         """The features of conditions `[B, ...]`, `[B, F]`: what the flow's context is read off."""
