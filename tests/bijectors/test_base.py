@@ -191,7 +191,7 @@ def test_a_bad_row_spoils_no_other(make, direction):
 # Fresh values
 
 
-@every_flow
+@different_flows
 @pytest.mark.parametrize(
     "wrap",
     [lambda flow: flow, tfb.Invert, lambda flow: tfb.Chain([tfb.Chain([tfb.Shift(tf.ones([], tf.float64)), flow])])],

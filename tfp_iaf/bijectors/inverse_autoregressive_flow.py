@@ -142,9 +142,9 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
 
     def inverse_and_log_det(self, z):
         method = self._inverse_method or inverses.get("auto", self._network)
-        return self._evaluate(_inverse, z, self._map, method)
+        return self._evaluate(_inverse, z, self._map, method, at_once=False)
 
-    def _evaluate(self, function, y, *settings):
+    def _evaluate(self, function, y, *settings, at_once=True):
         """`function(network, *settings, y, context, values)`, compiled where the call is eager."""
         if not (isinstance(y, tf.Tensor) and y.dtype == self.dtype):
             y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
@@ -153,7 +153,7 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         if context is not None:
             y = _with_batch_shape_of(context, y, -self._event_ndims)
         values = [tf.convert_to_tensor(value) for value in self._tf_variables] if self._reads_passed_variables else None
-        return run_compiled(self._network, function, settings, self._event_ndims, y, context, values)
+        return run_compiled(self._network, function, settings, self._event_ndims, y, context, values, at_once)
 
     def _sum_over_event(self, values):
         return tf.reduce_sum(values, axis=range(-self._event_ndims, 0))
