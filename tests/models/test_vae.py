@@ -278,7 +278,7 @@ def test_parts_that_do_not_fit_raise_one_line(make, message):
 
 
 def test_bfloat16_policy_trains():
-    history = make(dtype="bfloat16", compile_kwargs={"jit_compile": True}).fit(data(), epochs=2, verbose=0).history
+    history = make(dtype="bfloat16").fit(data(), epochs=2, verbose=0).history
     assert np.isfinite(history["elbo"]).all()
 
 
