@@ -43,7 +43,10 @@ class KLWarmUp(keras.callbacks.Callback):
         if not hasattr(self.model, "kl_weight"):
             raise ValueError(f"KLWarmUp raises the KL weight of a model such as VAE, got {type(self.model).__name__}.")
         if not self.model.weights_kl:
-            raise ValueError("The importance-weighted objectives have no KL term that KLWarmUp could weight: leave it out.")
+            raise ValueError(
+                f"The loss of this {type(self.model).__name__} has no KL term that KLWarmUp could weight, as that of the "
+                "importance-weighted objectives: leave it out."
+            )
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.kl_weight.assign(self.weight_at(int(self.model.optimizer.iterations)))

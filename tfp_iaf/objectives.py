@@ -142,7 +142,7 @@ def free_bits(kl, minimum):
 
     Args:
         kl: `[..., J]`, the KL of J groups (a feature map of a layer, or a dimension) for each example.
-        minimum: lambda, nats a group; 0.125 to 2 helps (final version, section 6.2).
+        minimum: lambda, nats per group; 0.125 to 2 helps (final version, section 6.2).
 
     Returns:
         A scalar, in place of the mean KL in the loss.
@@ -159,7 +159,7 @@ def soft_free_bits_weights(weights, kl, minimum, tolerance=0.05, rate=0.1):
     """The next weights gamma_j of the KL terms sum_j gamma_j kl_j: a soft form of `free_bits`.
 
     A group whose mean KL is below `minimum` gets a smaller weight, one above (1 + tolerance) minimum a larger one, by a
-    factor of 1 + rate a step, within [1e-3, 1]. Unlike `free_bits`, every group has a gradient at all times.
+    factor of 1 + rate per optimizer step, within [1e-3, 1]. Unlike `free_bits`, every group has a gradient at all times.
 
     Args:
         weights: `[J]`, gamma.

@@ -1,11 +1,9 @@
 """Free bits: a KL term that a model does not lower below a minimum of nats per group of latents."""
 
-import math
-import numbers
-
 import tensorflow as tf
 
 from tfp_iaf import objectives
+from tfp_iaf._arguments import non_negative
 
 __all__ = ["FreeBits"]
 
@@ -22,11 +20,10 @@ class FreeBits:
     """
 
     def __init__(self, minimum, is_soft):
-        if isinstance(minimum, bool) or not isinstance(minimum, numbers.Real) or not 0.0 <= minimum < math.inf:
-            raise ValueError(f"free_bits must be a number of at least 0 nats, got {minimum!r}.")
+        minimum = non_negative("free_bits", minimum)
         if is_soft and not minimum:
             raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
-        self.minimum = float(minimum)
+        self.minimum = minimum
         self.is_soft = is_soft
 
     def make_weights(self, model, num_groups):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import likelihoods, objectives
-from tfp_iaf._arguments import integer, positive
+from tfp_iaf._arguments import integer, non_negative
 from tfp_iaf.models._checked_model import CheckedModel, Untracked
 from tfp_iaf.noise import seed_pair
 
@@ -115,6 +115,8 @@ class ElboModel(CheckedModel):
 
     def mean(self, z, condition=None):
         """E[x given z], `[B, ...]`; NotImplementedError if the likelihood has no mean."""
+        if self.likelihood is None:
+            raise NotImplementedError(f"{type(self).__name__} has no likelihood, and so no mean.")
         return self.likelihood.mean(self.decode(z, condition))
 
     def reconstruct(self, x, seed=None):
@@ -128,7 +130,7 @@ class ElboModel(CheckedModel):
         Args:
             num_samples: N.
             seed: an integer or a pair; equal seeds give equal samples.
-            temperature: positive factor of the prior's base noise; below 1, samples closer to the mode.
+            temperature: factor of the prior's base noise, at least 0; below 1, samples closer to the mode.
             condition: of a conditional model, `[N, ...]`, or one that all samples share.
         """
         num_samples, seed, temperature = self.checked_draw(num_samples, seed, temperature)
@@ -163,7 +165,7 @@ class ElboModel(CheckedModel):
             if num_samples > 2**31 - 1:
                 raise ValueError(f"num_samples must be at most 2^31 - 1, got {num_samples}.")
         if not tf.is_tensor(temperature):
-            temperature = positive("temperature", temperature)
+            temperature = non_negative("temperature", temperature)
         return num_samples, seed_pair(seed), temperature
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

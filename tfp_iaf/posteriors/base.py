@@ -213,7 +213,14 @@ class Posterior(SeededLayer):
         if num_samples is not None:
             is_count = tf.is_tensor(num_samples) or (type(num_samples) is int and num_samples >= 1)
             given["num_samples"] = num_samples if is_count else integer("num_samples", num_samples)
+        if not isinstance(sample, bool):
+            raise ValueError(f"sample must be True or False, got {sample!r}.")
         if not sample:
+            if given:
+                raise ValueError(
+                    f"{self.name} draws nothing with sample=False, whose z is the one at the base's mean: leave out "
+                    f"{', '.join(given)}."
+                )
             given["sample"] = False
         if value is None:
             return super().__call__(features, *args, **given, **kwargs)

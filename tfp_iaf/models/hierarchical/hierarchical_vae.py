@@ -9,7 +9,7 @@ from tfp_iaf.bijectors import maps
 from tfp_iaf.models._free_bits import FreeBits
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.models.hierarchical import _posterior_factories as posterior_factories
-from tfp_iaf.models.hierarchical._image_likelihood import has_log_scale, image_range
+from tfp_iaf.models.hierarchical._image_likelihood import has_log_scale
 from tfp_iaf.models.hierarchical._ladder import Ladder
 from tfp_iaf.models.hierarchical._ladder_prior import LadderPrior, noise_of_latents
 from tfp_iaf.noise import SeededLayer
@@ -133,7 +133,7 @@ class HierarchicalVAE(ElboModel):
             weight_norm=weight_norm,
             dtype=self.dtype_policy,
         )
-        centre, half_range = image_range(self.likelihood)
+        centre, half_range = self.likelihood.data_range
         self.ladder = Ladder(
             make_posterior=posterior_factories.checked(factory, self.density_dtype),
             bidirectional=inference == "bidirectional",
@@ -184,7 +184,7 @@ class HierarchicalVAE(ElboModel):
             x: `[B, H, W, C]`.
             num_samples: S.
             seed: an int or a pair of ints; None takes the next seed of the model's own.
-            training: whether to keep less for the gradient, where the model shall `recompute`.
+            training: whether to keep less for the gradient, where the model is to `recompute`.
 
         Returns:
             A dict of `z`, a list of z_1 ... z_L, `[S, B, ...]` each; `reconstruction` and `kl` `[S, B]`; and
