@@ -42,7 +42,7 @@ class Fixed(Prior):
         # In eager mode, wherever the layer is made: tensors of a function that is being traced would be lost after it.
         with tf.init_scope():
             self.distribution = _distribution(distribution_fn)
-        _check_reads_no_variables(self.distribution)
+        _check_reads_no_trainable_variables(self.distribution)
 
     def build(self, latent_shape):
         super().build(latent_shape)
@@ -101,7 +101,7 @@ def _distribution(distribution_fn):
     return distribution
 
 
-def _check_reads_no_variables(distribution):
+def _check_reads_no_trainable_variables(distribution):
     # What it reads when it is evaluated, closures and Keras layers included: `trainable_variables` sees neither.
     with tf.GradientTape() as tape:
         try:
@@ -109,11 +109,9 @@ def _check_reads_no_variables(distribution):
         except NotImplementedError:
             z = tf.zeros(distribution.event_shape, distribution.dtype)
         distribution.log_prob(z)
-    variables = {id(variable): variable for variable in (*tape.watched_variables(), *distribution.variables)}
-    if variables:
-        names = sorted(variable.name for variable in variables.values())
-        kind = "trainable variables" if any(variable.trainable for variable in variables.values()) else "variables"
+    names = sorted({variable.name for variable in tape.watched_variables()})
+    if names:
         raise ValueError(
-            f"The prior reads {kind} ({', '.join(names[:3])}), which nobody would train or save: pass numbers, or write a "
-            "priors.Prior with weights of its own."
+            f"The prior reads trainable variables ({', '.join(names[:3])}), which nobody would train or save: make them "
+            "fixed, or write a priors.Prior with weights of its own."
         )
