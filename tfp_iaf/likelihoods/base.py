@@ -31,6 +31,7 @@ class Likelihood:
     Attributes:
         needs_unbounded_parameters: whether each parameter must be able to take any real value; a decoder that ends in a
             bounded activation is then refused.
+        data_range: (lowest, highest) value of data, or None where they are not bounded.
 
     >>> class Exponential(Likelihood):
     ...     def distribution(self, parameters):
@@ -45,6 +46,7 @@ class Likelihood:
     """
 
     needs_unbounded_parameters = False
+    data_range = None
 
     def distribution(self, parameters):
         """The distribution of x.

@@ -30,6 +30,7 @@ class Bernoulli(Likelihood):
     """
 
     needs_unbounded_parameters = True
+    data_range = (0.0, 1.0)
 
     def distribution(self, parameters):
         bits = tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)

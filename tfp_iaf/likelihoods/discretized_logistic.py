@@ -48,6 +48,7 @@ class DiscretizedLogistic(Likelihood):
     """
 
     needs_unbounded_parameters = True
+    data_range = (0.0, 255.0)
 
     def distribution(self, parameters):
         loc, unconstrained = halves(parameters, "discretized_logistic")
