@@ -94,7 +94,11 @@ def trainer(case, posterior, jit_compile):
     model = make_model(posterior)
     model.compile(keras.optimizers.Adamax(2e-3), jit_compile=jit_compile)
     batch = np.random.default_rng(0).integers(0, largest + 1, size=shape, dtype=np.uint8)
-    data = tf.data.Dataset.from_tensors(batch).repeat()
+    return trainer_of(model, tf.data.Dataset.from_tensors(batch).repeat())
+
+
+def trainer_of(model, data):
+    """As `trainer`, of a compiled model and its data, a `tf.data.Dataset` that does not end."""
     model.fit(data, steps_per_epoch=1, verbose=0)
     # Not by `fit` below: when it ends, tf.data waits until a thread of its own wakes, up to a second later.
     iterator = iter(data)

@@ -120,3 +120,18 @@ def weights_of(network):
         "layers": [(layer.kernel.numpy(), layer.bias.numpy()) for layer in layers],
         "contexts": [None if kernel is None else kernel.numpy() for kernel in network.context_kernels],
     }
+
+
+def monotone(y, parameters):
+    """(z, log dz/dy) of one entry: d + a y + sum_k b_k (sigmoid((y - c_k) / s_k) - 1/2), centres from -3 to 3."""
+    count = (len(parameters) - 2) // 3
+    slope = np.exp(4.0 * np.tanh(parameters[1] / 4.0))
+    z = parameters[0] + slope * y
+    for k in range(count):
+        height = np.log1p(np.exp(parameters[2 + k] - 2.5))
+        centre = parameters[2 + count + k] + (-3.0 + 6.0 * k / (count - 1) if count > 1 else -3.0)
+        width = np.exp(4.0 * np.tanh(parameters[2 + 2 * count + k] / 4.0))
+        sigmoid = 1.0 / (1.0 + np.exp(-(y - centre) / width))
+        z += height * (sigmoid - 0.5)
+        slope += height / width * sigmoid * (1.0 - sigmoid)
+    return z, np.log(slope)

@@ -4,13 +4,15 @@ import math
 
 import tensorflow as tf
 
-__all__ = ["bounded_gate", "bounded_log_scale", "softplus_scale"]
+__all__ = ["bounded_gate", "bounded_log_scale", "sigmoid_height", "softplus_scale"]
 
 LOG_SCALE_BOUND = 4.0
 # sigmoid(2) = 0.88: a gate that starts open keeps an untrained flow near the identity (Kingma et al. 2016, section 4.1).
 GATE_BIAS = 2.0
 GATE_BOUND = 6.0
 SMALLEST_SCALE = 1e-5
+# softplus(-2.5) = 0.08: low enough that an untrained sum of sigmoids is near the identity, with a slope to learn from.
+HEIGHT_BIAS = -2.5
 
 
 def bounded_log_scale(unconstrained, bound=LOG_SCALE_BOUND):
@@ -42,3 +44,12 @@ def softplus_scale(unconstrained):
     True
     """
     return tf.math.softplus(unconstrained + math.log(math.e - 1.0)) + SMALLEST_SCALE
+
+
+def sigmoid_height(unconstrained):
+    """height = softplus(u - 2.5): at least 0, linear for large u, and 0.08 at u = 0.
+
+    >>> sigmoid_height(tf.constant([-100.0, 0.0])).numpy().round(2)
+    array([0.  , 0.08], dtype=float32)
+    """
+    return tf.math.softplus(unconstrained + HEIGHT_BIAS)

@@ -180,6 +180,7 @@ FLOWS = {
     "gated": _dense(bijector_fn="gated"),
     "location": _dense(bijector_fn="location", params=1),
     "spline": _dense(bijector_fn="spline", params=8),
+    "monotone": _dense(bijector_fn=maps.Monotone(3), params=11),
     "callable": _dense(bijector_fn=(sinh_arcsinh, 2)),
     "own map": _dense(bijector_fn=OwnMap()),
     "own network": Constructor(

@@ -261,7 +261,7 @@ def test_a_deep_copy_has_weights_of_its_own(make):
     ("policy", "dtype", "tolerance"),
     [("float32", tf.float32, 1e-4), ("mixed_bfloat16", tf.float32, 0.05), ("bfloat16", tf.float32, 0.05)],
 )
-@pytest.mark.parametrize("bijector_fn", ["affine", "gated", "location", "spline"])
+@pytest.mark.parametrize("bijector_fn", ["affine", "gated", "location", "monotone", "spline"])
 def test_policies(policy, dtype, tolerance, bijector_fn):
     """The registry is in float64."""
     network = AutoregressiveNetwork(maps.get(bijector_fn).params, 5, (20, 20), context_size=CONTEXT_SIZE, dtype=policy)

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from tests import reference
 from tfp_iaf.bijectors import maps
 
-NAMES = ["affine", "gated", "location", "spline"]
+NAMES = ["affine", "gated", "location", "monotone", "spline"]
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -39,6 +39,7 @@ class Scaled(maps.ElementwiseMap):
 BIJECTOR_FNS = {
     **{name: name for name in NAMES},
     "spline of 3 bins": maps.Spline(3),
+    "monotone of 3 sigmoids": maps.Monotone(3),
     "spline to 20": maps.Spline(num_bins=4, half_range=20.0),
     "callable": (skewed, 1),
     "own": Scaled(2.0),
@@ -126,13 +127,15 @@ def test_maps_of_equal_arguments_are_equal():
     assert maps.get((skewed, 1)) == maps.get((skewed, 1))
     assert hash(maps.get((skewed, 1))) == hash(maps.get((skewed, 1)))
     assert maps.Spline(4) == maps.Spline(4)
+    assert maps.Monotone(4) == maps.Monotone(4) != maps.Monotone()
+    assert hash(maps.Monotone(4)) == hash(maps.Monotone(4))
     assert maps.Spline(4) != maps.Spline(4, half_range=2.0)
     assert maps.Affine(1.0) == maps.Affine(1.0) != maps.Affine()
 
 
 @pytest.mark.parametrize("name", ["Affine", "", None, 3, skewed, ("affine", 2), maps.Affine])
 def test_unknown_maps(name):
-    with pytest.raises(ValueError, match="expected one of affine, gated, location, spline") as error:
+    with pytest.raises(ValueError, match="expected one of affine, gated, location, monotone, spline") as error:
         maps.get(name)
     assert "\n" not in str(error.value)
 
@@ -158,6 +161,7 @@ def test_wrong_numbers_of_parameters(name, params, message):
         (lambda: maps.FromBijector("affine", 2), "takes a function"),
         (lambda: maps.FromBijector(skewed, 0), "positive integer"),
         (lambda: maps.Spline(1), "at least 2"),
+        (lambda: maps.Monotone(0), "num_sigmoids must be a positive integer"),
         (lambda: maps.Affine(log_scale_bound=-1.0), "log_scale_bound must be a positive number"),
         (lambda: maps.Spline(8, half_range=0.0), "half_range must be a positive number"),
         (lambda: maps.Spline(8, half_range=np.inf), "half_range must be a positive number"),

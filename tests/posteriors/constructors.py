@@ -49,6 +49,7 @@ CASES = {
     "IAF, gated, random orders": case(IAF, num_flows=3, hidden_units=(12,), bijector_fn="gated", input_order="random"),
     "IAF, location, no context": case(IAF, hidden_units=(12,), bijector_fn="location", residual=True, context_size=0),
     "IAF, spline": case(IAF, hidden_units=(12,), bijector_fn=maps.Spline(num_bins=4, half_range=3.0)),
+    "IAF, monotone": case(IAF, hidden_units=(12,), bijector_fn=maps.Monotone(4)),
     "recurrent IAF": case(RecurrentIAF, units=8),
     "diagonal, maps": case(DiagonalGaussian, (3, 2, 2)),
     "conv IAF": case(ConvIAF, (3, 4, 2), filters=(6,)),

@@ -31,7 +31,9 @@ class Likelihood:
     Attributes:
         needs_unbounded_parameters: whether each parameter must be able to take any real value; a decoder that ends in a
             bounded activation is then refused.
-        data_range: (centre, half_range) of the data; a `HierarchicalVAE` reads (x - centre) / half_range.
+        data_range: (lowest, highest) value of data, or None where they are not bounded.
+        standardization: (centre, scale), a rough mean and standard deviation of the data; a `HierarchicalVAE` reads
+            (x - centre) / scale.
 
     >>> class Exponential(Likelihood):
     ...     def distribution(self, parameters):
@@ -46,7 +48,8 @@ class Likelihood:
     """
 
     needs_unbounded_parameters = False
-    data_range = (0.0, 1.0)
+    data_range = None
+    standardization = (0.0, 1.0)
 
     def distribution(self, parameters):
         """The distribution of x.

@@ -30,7 +30,8 @@ class Bernoulli(Likelihood):
     """
 
     needs_unbounded_parameters = True
-    data_range = (0.5, 0.5)
+    data_range = (0.0, 1.0)
+    standardization = (0.5, 0.5)
 
     def distribution(self, parameters):
         bits = tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)

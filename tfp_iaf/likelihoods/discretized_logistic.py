@@ -49,7 +49,8 @@ class DiscretizedLogistic(Likelihood):
     """
 
     needs_unbounded_parameters = True
-    data_range = (127.5, 64.0)
+    data_range = (0.0, 255.0)
+    standardization = (127.5, 64.0)
 
     def distribution(self, parameters):
         loc, unconstrained = halves(parameters, "discretized_logistic")

@@ -133,6 +133,7 @@ class VAE(ElboModel):
         condition = None if self.condition_shape is None else self._symbolic(self.condition_shape)
         features = _parts.output_of("encoder", self.encoder, _joined(x, condition))
         _parts.fitting_features(self.posterior, features)
+        self.prior.connect(self)
         if not self.prior.built:
             self.prior.build(tuple(self.posterior.event_shape))
         if self._follows_path and not self.posterior.has_score:

@@ -140,6 +140,11 @@ class Posterior(SeededLayer):
         return all(_defines(flow, "forward_and_log_derivatives") for flow in self._some_flows())
 
     @property
+    def has_inverse(self):
+        """Whether `score` works: where every flow has an inverse."""
+        return all(_defines(flow, "inverse_and_log_det") for flow in self._some_flows())
+
+    @property
     def has_score(self):
         """Whether `draw_with_score` works: where every flow has an inverse, or finds the score without one."""
         methods = "inverse_and_log_det", "forward_and_score"

@@ -48,6 +48,9 @@ class Prior(TrackedLayer):
         self.latent_shape = None
         self.density_dtype = density_dtype(self)
 
+    def connect(self, model):
+        """Called by the model before `build`, for priors that are made of its other parts, such as `VampPrior`."""
+
     def build(self, latent_shape):
         """Makes the weights; `latent_shape` is the shape of one latent, without a batch axis."""
         self.latent_shape = tuple(integer("A size of the latent", size) for size in latent_shape)

@@ -55,7 +55,8 @@ def test_equals_the_naive_loop(order, num_groups, widths):
         for number, (matrix, after, before, offset) in enumerate(plain)
     ]
 
-    def close(total, side):
+    def close(total, before, side):
+        del before
         # The two units of every group, side by side.
         total = tf.reshape(total, [-1, total.shape[1] // 2, 2])
         return total[..., 0] * tf.sin(total[..., 1]) + side
@@ -81,7 +82,7 @@ def evaluations(matrix, num_groups):
     groups = np.arange(num_groups)
     layer = _cycle.Layer(tf.constant(matrix.T, tf.float32), False, groups, groups, tf.zeros([1, num_groups]), None, function)
     ones = tf.ones([2, num_groups])
-    values = _cycle.solve_cycle([layer], lambda total, side: total + side, [(ones, groups)], num_groups)
+    values = _cycle.solve_cycle([layer], lambda total, before, side: total + side, [(ones, groups)], num_groups)
     return count.numpy(), values
 
 
@@ -104,5 +105,5 @@ def test_values_on_the_way_may_overflow():
     side = np.zeros([1, size], np.float32)
     side[0, :2] = 2.0, -8e30
     layer = _cycle.Layer(matrix, False, groups, groups, tf.zeros([1, size]), None, lambda x, *_: (1e30 * x**3, None))
-    values = _cycle.solve_cycle([layer], lambda total, side: total + side, [(tf.constant(side), groups)], size)
+    values = _cycle.solve_cycle([layer], lambda total, before, side: total + side, [(tf.constant(side), groups)], size)
     np.testing.assert_array_equal(values[:, 2:], np.zeros([1, size - 2]))

@@ -19,7 +19,9 @@ class Plain:
     def __init__(self, z, update, size=SIZE, compute_dtype="float32"):
         self.z = tf.constant(z)
         self.network = types.SimpleNamespace(degrees=np.arange(1, size + 1), compute_dtype=compute_dtype)
-        self.map = types.SimpleNamespace(inverse=lambda z, y: (update(y), tf.zeros_like(z)))
+        self.map = types.SimpleNamespace(
+            inverse=lambda z, y: (update(y), tf.zeros_like(z)), inverse_near=lambda z, y, start: update(y)
+        )
         self.num_evaluations = tf.Variable(0)
 
     def parameters_at(self, y):

@@ -44,8 +44,8 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
 
     Args:
         layers: a list of `Layer`.
-        close: (values of the last layer, each side), of the groups of a block -> the inputs of the first layer, of those
-            groups.
+        close: (values of the last layer, inputs of the evaluation before, each side), of the groups of a block -> the inputs
+            of the first layer, of those groups.
         sides: a non-empty list of (tensor `[batch, units]`, groups).
         num_groups: G.
         scale: the magnitude of inputs whose rounding counts as settled, a number or `[batch, 1]`.
@@ -130,7 +130,7 @@ class _BlockSolver:
                 product = tf.matmul(values[-1], matrix, transpose_b=is_transposed)
                 value, below = function(product + base, side, below)
                 values.append(value)
-            new = self._close(values[-1], *sides)
+            new = self._close(values[-1], inputs, *sides)
             values[0] = tf.where(positions <= count, new, tf.clip_by_value(new, -largest, largest))
             values = [tf.ensure_shape(value, [like.shape[0], size]) for value, size in zip(values, sizes)]
             return (count + 1, *values, tf.logical_not(settled(new, inputs, scale)))

@@ -69,9 +69,10 @@ class Inverse(abc.ABC):
 class ImplicitInverse(Inverse):
     """An inverse by search, with implicit gradients.
 
-    With J = dg/dy at the solution, strictly triangular, the gradient v with respect to y becomes u = v + J'u with respect to g:
-    `adjoint` solves that as `solve` solves the equation, and ordinary differentiation of g does the rest. So gradients do not
-    depend on how the solution was found, nothing of the way there is kept, and no loop is differentiated.
+    Let P be the network's derivative d parameters / dy at the solution, strictly triangular, and s = dg / d parameters.
+    Gradients v with respect to y and r with respect to the parameters become u = v + P'(s u + r) with respect to g: `adjoint`
+    solves that as `solve` solves the equation, and ordinary differentiation does the rest. So gradients do not depend on how
+    the solution was found, nothing of the way there is kept, and no loop is differentiated.
     """
 
     @abc.abstractmethod
@@ -79,8 +80,8 @@ class ImplicitInverse(Inverse):
         """(y, log|det dz/dy|) with y = g(y)."""
 
     @abc.abstractmethod
-    def adjoint(self, equation, linearization, upstream):
-        """u with u = upstream + J'u, of y's shape, at a `Linearization`."""
+    def adjoint(self, equation, linearization, by_y, by_parameters):
+        """u with u = by_y + P'(s u + by_parameters), of y's shape, at a `Linearization`."""
 
     def evaluate(self, equation, y):
         """(parameters at y, whatever else `adjoint` needs to know of the network there)."""
@@ -99,11 +100,10 @@ class ImplicitInverse(Inverse):
             y, log_det = self.solve(own)
 
             def gradient(by_y, by_log_det):
-                linearization = Linearization(self, own, y, inputs)
-                upstream = by_y + linearization.gradient(linearization.log_det, y, by_log_det)
-                u = self.adjoint(own, linearization, upstream)
-                outputs = [linearization.image, linearization.log_det]
-                return [_once(value) for value in linearization.gradient(outputs, inputs, [u, by_log_det])]
+                linearization = Linearization(self, own, y, inputs[1:])
+                u, by_parameters = linearization.solve(by_y, by_log_det)
+                by_others = linearization.pull_back(by_parameters, inputs[1:])
+                return [_once(value) for value in (u * tf.exp(-linearization.log_derivatives), *by_others)]
 
             return (y, log_det), gradient
 
@@ -112,56 +112,51 @@ class ImplicitInverse(Inverse):
     def forward_and_score(self, equation, y, score):
         """(z, log-derivatives, the score at z) of a given y and the score there; see `FlowBijector.forward_and_score`.
 
-        With f' the map's derivatives and J = dg/dy: dz/dy = diag(f') (I - J), so one `adjoint` takes the score to z without a
-        search.
+        With f' the map's derivatives: dz/dy = diag(f') (I - diag(s) P), so one `adjoint` takes the score to z without a search.
         """
-        linearization = ForwardLinearization(self, equation, y)
-        z, log_derivatives = linearization.z, linearization.log_derivatives
-        by_y = linearization.gradient(log_derivatives, y, tf.ones_like(log_derivatives))
-        u = self.adjoint(equation, linearization, score - by_y)
-        return z, log_derivatives, u * tf.exp(-log_derivatives)
+        linearization = Linearization(self, equation, y)
+        u, _ = linearization.solve(score, -tf.ones(tf.shape(y)[: y.shape.rank - linearization.event_ndims], y.dtype))
+        return linearization.z, linearization.log_derivatives, u * tf.exp(-linearization.log_derivatives)
 
 
 class Linearization:
-    """g and log|det dz/dy| near a solution y, recorded for differentiation."""
+    """The equation near a y that solves it, recorded from z = f(y; parameters(y)): the map is not inverted.
 
-    def __init__(self, inverse, equation, y, inputs):
-        self._y = y
+    Args:
+        inverse: an `ImplicitInverse`.
+        equation: its `Equation`.
+        y: the solution.
+        inputs: context and values of the equation, as far as gradients with respect to them are asked for.
+    """
+
+    def __init__(self, inverse, equation, y, inputs=()):
+        self.event_ndims = len(equation.network.event_shape)
+        self._inverse, self._equation, self._y = inverse, equation, y
         with tf.GradientTape(persistent=True) as self._tape:
             self._tape.watch([y, *inputs])
             self.parameters, self.details = inverse.evaluate(equation, y)
-            self.image, self.log_det = equation.image(self.parameters)
-
-    def gradient(self, outputs, sources, upstream):
-        return self._tape.gradient(outputs, sources, upstream, unconnected_gradients="zero")
-
-    def pull_back(self, u):
-        """J'u, with J = dg/dy."""
-        return self.gradient(self.image, self._y, u)
-
-    def parameter_slopes(self):
-        """dg_i / d parameters_i, `[..., *event, P]`."""
-        return self.gradient(self.image, self.parameters, tf.ones_like(self.image))
-
-
-class ForwardLinearization(Linearization):
-    """g near a given y, recorded from z = f(y; parameters(y)): the map is not inverted."""
-
-    def __init__(self, inverse, equation, y):
-        self._y = y
-        with tf.GradientTape(persistent=True) as self._tape:
-            self._tape.watch(y)
-            self.parameters, self.details = inverse.evaluate(equation, y)
+        # The map by itself: derivatives with respect to y at fixed parameters.
+        with tf.GradientTape(persistent=True) as self._tape_of_map:
+            self._tape_of_map.watch([y, self.parameters])
             self.z, self.log_derivatives = equation.map.forward(y, self.parameters)
-        # f(g; parameters) = z, so dg/d parameters = -(df/d parameters) / f'.
-        slopes = self.gradient(self.z, self.parameters, tf.exp(-self.log_derivatives))
-        self._parameter_slopes = -slopes
+        # f(g; parameters) = z, so dg / d parameters = -(df / d parameters) / f'.
+        self.parameter_slopes = -self._of_map(self.z, self.parameters, tf.exp(-self.log_derivatives))
 
-    def pull_back(self, u):
-        return self.gradient(self.parameters, self._y, u[..., tf.newaxis] * self._parameter_slopes)
+    def solve(self, by_y, by_log_det):
+        """(u, the gradient with respect to the parameters) of those with respect to y and log_det; see `ImplicitInverse`."""
+        by_log_det = tf.reshape(by_log_det, tf.concat([tf.shape(by_log_det), [1] * self.event_ndims], axis=0))
+        by_log_derivatives = tf.broadcast_to(by_log_det, tf.shape(self.log_derivatives))
+        through_y, by_parameters = self._of_map(self.log_derivatives, [self._y, self.parameters], by_log_derivatives)
+        u = self._inverse.adjoint(self._equation, self, by_y + through_y, by_parameters)
+        return u, by_parameters + u[..., tf.newaxis] * self.parameter_slopes
 
-    def parameter_slopes(self):
-        return self._parameter_slopes
+    def pull_back(self, by_parameters, sources=None):
+        """P' times this, with P = d parameters / dy; or the gradient with respect to other sources than y."""
+        sources = self._y if sources is None else sources
+        return self._tape.gradient(self.parameters, sources, by_parameters, unconnected_gradients="zero")
+
+    def _of_map(self, outputs, sources, upstream):
+        return self._tape_of_map.gradient(outputs, sources, upstream, unconnected_gradients="zero")
 
 
 def _once(value):

@@ -59,9 +59,10 @@ class Blocks(ImplicitInverse):
             value = value + below if has_skip else value
             return value, value
 
-        def close(parameters, z_entries):
+        def close(parameters, before, z_entries):
             # Of n entries: parameters [batch, n P].
-            return equation.map.inverse(z_entries, tf.reshape(parameters, [-1, z_entries.shape[1], network.params]))[0]
+            parameters = tf.reshape(parameters, [-1, z_entries.shape[1], network.params])
+            return equation.map.inverse_near(z_entries, parameters, before)
 
         functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in network.skips]
         layers = [as_layer(*each) for each in zip(linear_maps, [*functions, _linear])]
@@ -72,7 +73,7 @@ class Blocks(ImplicitInverse):
         parameters = tf.reshape(outputs, tf.concat([batch_shape, [size, network.params]], axis=0))
         return equation.image(tf.ensure_shape(parameters, z.shape.concatenate(network.params)))
 
-    def adjoint(self, equation, linearization, upstream):
+    def adjoint(self, equation, linearization, by_y, by_parameters):
         network = equation.network
         (size,) = network.event_shape
         params = network.params
@@ -86,11 +87,13 @@ class Blocks(ImplicitInverse):
             total = pre_activation + below if has_skip else pre_activation
             return total * slope, total
 
-        def close(total, upstream_entries, slopes_of_entries):
+        def close(total, before, by_entries, slopes_of_entries, by_parameters_of_entries):
             # Of n entries: totals [batch, n] and slopes [batch, n P] -> [batch, n P].
+            del before
             (count,) = total.shape[1:]
             slopes = tf.reshape(slopes_of_entries, [-1, count, params])
-            return tf.reshape((upstream_entries + total)[..., tf.newaxis] * slopes, [-1, count * params])
+            through_image = tf.reshape((by_entries + total)[..., tf.newaxis] * slopes, [-1, count * params])
+            return through_image + by_parameters_of_entries
 
         # The skip that leads from the units of layer l past layer l + 1, whose adjoint is computed just before.
         skips = [False, *network.skips[:0:-1]]
@@ -102,20 +105,23 @@ class Blocks(ImplicitInverse):
                 is_transposed=True,
                 groups=size - each.in_degrees,
                 input_groups=size - each.out_degrees,
-                offset=tf.zeros([1, len(each.in_degrees)], upstream.dtype),
+                offset=tf.zeros([1, len(each.in_degrees)], by_y.dtype),
                 side=side,
                 function=function,
             )
             for each, side, function in zip(linear_maps, sides, [*functions, _linear])
         ]
+        groups = size - network.degrees
+        groups_of_parameters = np.repeat(groups, params)
         sides_of_entries = [
-            (_as_rows(upstream, size), size - network.degrees),
-            (_as_rows(linearization.parameter_slopes(), size * params), size - np.repeat(network.degrees, params)),
+            (_as_rows(by_y, size), groups),
+            (_as_rows(linearization.parameter_slopes, size * params), groups_of_parameters),
+            (_as_rows(by_parameters, size * params), groups_of_parameters),
         ]
         # Of every row: another one may be huge, or no number.
-        scale = tf.reduce_max(tf.abs(sides_of_entries[0][0]), axis=1, keepdims=True)
+        scale = sum(tf.reduce_max(tf.abs(sides_of_entries[k][0]), axis=1, keepdims=True) for k in (0, 2))
         total = solve_cycle(layers, close, sides_of_entries, size, scale)
-        return upstream + tf.reshape(total, tf.shape(upstream))
+        return by_y + tf.reshape(total, tf.shape(by_y))
 
 
 def _linear(pre_activation, side, below):

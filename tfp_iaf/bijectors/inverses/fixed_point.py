@@ -24,7 +24,7 @@ class FixedPoint(ImplicitInverse):
         largest = float(tf.as_dtype(equation.network.compute_dtype).max) ** 0.5
 
         def update(count, y, _):
-            new, _ = equation.image(equation.parameters_at(y))
+            new = equation.map.inverse_near(z, equation.parameters_at(y), y)
             bounded = tf.where(degrees <= count + 1, new, tf.clip_by_value(new, -largest, largest))
             # Compared before it is bounded: at the bound an entry is not settled.
             return count + 1, bounded, tf.logical_not(settled(new, y))
@@ -39,14 +39,16 @@ class FixedPoint(ImplicitInverse):
         # y is settled: one more evaluation leaves it as it is, and gives the log_det.
         return equation.image(equation.parameters_at(y))
 
-    def adjoint(self, equation, linearization, upstream):
+    def adjoint(self, equation, linearization, by_y, by_parameters):
         """The same iteration in the transposed system."""
-        # Of every row: another one may be huge, or no number.
         event_axes = range(-equation.network.degrees.ndim, 0)
+        slopes = linearization.parameter_slopes
+        upstream = by_y + linearization.pull_back(by_parameters)
+        # Of every row: another one may be huge, or no number.
         scale = tf.reduce_max(tf.abs(upstream), axis=event_axes, keepdims=True)
 
         def update(u, _):
-            new = upstream + linearization.pull_back(u)
+            new = upstream + linearization.pull_back(u[..., tf.newaxis] * slopes)
             return new, tf.logical_not(settled(new, u, scale))
 
         u, _ = tf.while_loop(

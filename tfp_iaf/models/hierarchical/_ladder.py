@@ -18,7 +18,7 @@ class Ladder(TrackedLayer):
     Args:
         make_posterior: a function latent shape (H, W, C) -> a new `posteriors.Posterior`.
         bidirectional: whether posteriors read the way down too; otherwise latents are drawn on the way up.
-        centre, half_range: an image x enters as (x - centre) / half_range.
+        centre, scale: an image x enters as (x - centre) / scale.
         has_log_scale: whether the likelihood takes a log-scale of each pixel value after the locations.
         image_shape, num_layers, filters, latent_channels, patch_size, weight_norm, recompute: as in `HierarchicalVAE`.
         **kwargs: `name`, `dtype` of `keras.layers.Layer`.
@@ -30,7 +30,7 @@ class Ladder(TrackedLayer):
         make_posterior,
         bidirectional,
         centre,
-        half_range,
+        scale,
         has_log_scale,
         image_shape,
         num_layers,
@@ -47,7 +47,7 @@ class Ladder(TrackedLayer):
         self.patch_size = patch_size
         self.bidirectional = bidirectional
         self.centre = centre
-        self.half_range = half_range
+        self.scale = scale
         self.recompute = recompute
         common = {"weight_norm": weight_norm, "dtype": self.dtype_policy}
         self.read_image = linear_layer(
@@ -90,7 +90,7 @@ class Ladder(TrackedLayer):
 
     def features(self, x):
         """The first feature maps of images x `[B, H, W, C]`: all that the posterior reads of them."""
-        return self.read_image(tf.cast((x - self.centre) / self.half_range, self.compute_dtype))
+        return self.read_image(tf.cast((x - self.centre) / self.scale, self.compute_dtype))
 
     def up_and_down(self, h, num_samples, latent, training=False):
         """Up from the image's features and down to the image.

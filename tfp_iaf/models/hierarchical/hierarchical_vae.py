@@ -133,12 +133,12 @@ class HierarchicalVAE(ElboModel):
             weight_norm=weight_norm,
             dtype=self.dtype_policy,
         )
-        centre, half_range = self.likelihood.data_range
+        centre, scale = self.likelihood.standardization
         self.ladder = Ladder(
             make_posterior=posterior_factories.checked(factory, self.density_dtype),
             bidirectional=inference == "bidirectional",
             centre=centre,
-            half_range=half_range,
+            scale=scale,
             has_log_scale=has_log_scale(self.likelihood, self.image_shape),
             image_shape=self.image_shape,
             num_layers=self.num_layers,

@@ -1,0 +1,13 @@
+"""The elementwise maps y -> z of an autoregressive flow, given each entry's parameters.
+
+A map works on tensors, not through `tfb.Bijector`: one evaluation gives the value and the log-derivative, and tracing it inside
+a Keras layer leaves nothing behind in TFP. Any elementwise `tfb.Bijector` joins in through `FromBijector`.
+"""
+
+from tfp_iaf.bijectors.maps._get import get, serialize
+from tfp_iaf.bijectors.maps.base import ElementwiseMap
+from tfp_iaf.bijectors.maps.from_bijector import FromBijector, Spline
+from tfp_iaf.bijectors.maps.linear import Affine, Gated, Location
+from tfp_iaf.bijectors.maps.monotone import Monotone
+
+__all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "Monotone", "Spline", "get", "serialize"]

@@ -1,0 +1,106 @@
+"""The VampPrior: a mixture of the model's own posteriors."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from tfp_iaf._arguments import integer
+from tfp_iaf.noise import standard_normal
+from tfp_iaf.priors.base import Prior
+
+__all__ = ["VampPrior"]
+
+
+@keras.saving.register_keras_serializable("tfp_iaf")
+class VampPrior(Prior):
+    """p(z) = (1/C) sum_c q(z | u_c): the model's posterior, averaged over C learned pseudo-inputs u_c.
+
+    ```none
+    log p(z) = logsumexp_c log q(z | u_c) - log C
+    u_c = low + (high - low) sigmoid(v_c) for data within [low, high], v_c for unbounded data;  v_c ~ N(0, I) at the start
+    sample at temperature t: c uniform;  z ~ q(z | u_c), the noise of its base times t
+    ```
+
+    The pseudo-inputs are the prior's only weights. It reads encoder and posterior of the model that it is given to, the encoder
+    in inference mode, and no file holds those twice. The pseudo-inputs of a "bernoulli" likelihood lie in [0, 1], those of
+    "discretized_logistic" in [0, 255], all others are any real numbers.
+
+    A density evaluates log q(z | u_c) for every z and c; with a flow posterior that is a product of C and the number of z
+    inversions of each flow. `GaussianMixture` and `AutoregressiveFlow` are cheaper there.
+
+    Args:
+        num_components: C.
+        seed: integer seed of the first pseudo-inputs; None draws one.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
+
+    Shapes and errors: see `Prior`. A ValueError too without a model, in conditional models, and where a flow of the posterior
+    has no inverse.
+
+    Source: Tomczak and Welling 2018, "VAE with a VampPrior", equation 9.
+
+    >>> from tfp_iaf import models, posteriors
+    >>> encoder, decoder = keras.layers.Dense(8), keras.layers.Dense(6)
+    >>> model = models.VAE(encoder, posteriors.DiagonalGaussian(2), decoder, prior=VampPrior(num_components=10))
+    >>> model.build((None, 6))
+    >>> model.prior.log_prob(model.prior.sample(5, seed=0)).shape, model.prior.pseudo_inputs().shape
+    (TensorShape([5]), TensorShape([10, 6]))
+    """
+
+    def __init__(self, num_components, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.num_components = integer("num_components", num_components)
+        self.seed = None if seed is None else integer("seed", seed, at_least=0)
+        self._model = None
+
+    def connect(self, model):
+        if model.condition_shape is not None:
+            raise ValueError("A VampPrior has no pseudo-inputs for conditions: give a conditional model another prior.")
+        if not model.posterior.has_inverse:
+            raise ValueError(f"A VampPrior scores given z, and a flow of {model.posterior.name} has no inverse.")
+        # In a function, where Keras finds no layers: the model trains and saves them.
+        self._model = lambda: model
+
+    def build(self, latent_shape):
+        super().build(latent_shape)
+        if self._model is None:
+            raise ValueError("A VampPrior is made of a model's posterior: pass it to a model as prior=, which builds it.")
+        self._unconstrained = self.add_weight(
+            name="pseudo_inputs",
+            shape=(self.num_components, *self._model().data_shape),
+            initializer=keras.initializers.RandomNormal(stddev=1.0, seed=self.seed),
+            autocast=False,
+        )
+
+    def get_build_config(self):
+        # The model builds it, once they are connected.
+        return None
+
+    def pseudo_inputs(self):
+        """u, `[C, *data_shape]`."""
+        u = tf.cast(tf.convert_to_tensor(self._unconstrained), self.density_dtype)
+        limits = self._model().likelihood.data_range
+        return u if limits is None else limits[0] + (limits[1] - limits[0]) * tf.sigmoid(u)
+
+    def _parameters(self):
+        model = self._model()
+        return model.posterior.read(model.encoder(self.pseudo_inputs(), training=False))
+
+    def log_prob(self, z, condition=None):
+        del condition
+        z = tf.expand_dims(tf.cast(z, self.density_dtype), -len(self.latent_shape) - 1)
+        log_q = self._model().posterior.score(self._parameters(), z)
+        return tf.reduce_logsumexp(log_q, axis=-1) - math.log(self.num_components)
+
+    def sample(self, n, seed, temperature=1.0, condition=None):
+        del condition
+        n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
+        for_component, for_noise = (tf.random.experimental.stateless_fold_in(seed, k, alg="philox") for k in (0, 1))
+        uniform = 0.5 * tf.math.erfc(standard_normal([n], for_component, self.density_dtype) / -math.sqrt(2.0))
+        component = tf.minimum(tf.cast(uniform * self.num_components, tf.int32), self.num_components - 1)
+        parameters = [None if part is None else tf.gather(part, component) for part in self._parameters()]
+        noise = standard_normal([n, *self.latent_shape], for_noise, self.density_dtype)
+        return self._model().posterior.draw(parameters, temperature * noise)[0]
+
+    def get_config(self):
+        return {**super().get_config(), "num_components": self.num_components, "seed": self.seed}
