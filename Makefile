@@ -7,7 +7,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
 .PHONY: setup demo test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
-.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-density smoke-conditional-density smoke-conditional-vae smoke-images
+.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-density smoke-images
 .PHONY: bench before-after static-mnist published-mlp
 
 setup: .venv/installed
@@ -24,15 +24,16 @@ demo: setup
 	$(RUN) examples/fit_banana.py --out=runs/demo/banana.png
 	@echo 'Open runs/demo: curves.png, banana.png, served_samples.png, and the pictures of each posterior.'
 
-test: lint unit doctest smoke
+test: lint unit smoke
 	@echo 'All checks passed.'
 
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
+# With the docstring examples.
 unit: setup
-	$(PYTEST) -q -n 2 -m 'not long' --durations=5
+	$(PYTEST) -q -n 2 -m 'not long' --durations=5 --doctest-modules tests tfp_iaf
 
 # Under two minutes: the tests that tests/fast_set.py does not leave out.
 test-fast: setup
@@ -41,9 +42,9 @@ test-fast: setup
 doctest: setup
 	$(PYTEST) -q --doctest-modules tfp_iaf
 
-# Two at a time: most of each is importing and compiling.
+# Two at a time: most of each is importing and compiling. The conditional examples' --smoke is in tests/examples.
 smoke: setup
-	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-banana smoke-density smoke-conditional-density smoke-conditional-vae
+	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-banana smoke-density
 
 smoke-train:
 	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
@@ -56,12 +57,6 @@ smoke-banana:
 
 smoke-density:
 	$(RUN) examples/fit_density.py --smoke --out=runs/smoke/density.png
-
-smoke-conditional-density:
-	$(RUN) examples/fit_conditional_density.py --smoke --out=runs/smoke/conditional_density.png
-
-smoke-conditional-vae:
-	$(RUN) examples/train_conditional_vae.py --smoke --logdir=runs/smoke/conditional
 
 smoke-images:
 	$(RUN) examples/train_image_vae.py --smoke --logdir=runs/smoke/images

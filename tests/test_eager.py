@@ -35,16 +35,17 @@ def test_new_flows_contexts_and_batch_sizes_do_not_retrace(context_size):
         # One y for all contexts, and another context for every y, are the same function.
         flow.forward_and_log_det(normals(1, 5))
     assert network.num_evaluations == 1
+    # The first inverse runs operation by operation, the second one is traced.
     for size in (3, 4):
         context = None if context_size is None else normals(size, context_size)
         InverseAutoregressiveFlow(network, context=context).inverse_and_log_det(normals(size, 5))
-    after_one_inverse = network.num_evaluations
+    after_two_inverses = network.num_evaluations
     make_another = None if context_size is None else normals(7, context_size)
     InverseAutoregressiveFlow(network, context=make_another).inverse_and_log_det(normals(7, 5))
-    assert network.num_evaluations == after_one_inverse
+    assert network.num_evaluations == after_two_inverses
     with _eager.uncompiled():
         flow.forward_and_log_det(normals(1, 5))
-    assert network.num_evaluations == after_one_inverse + 1
+    assert network.num_evaluations == after_two_inverses + 1
 
 
 @pytest.mark.parametrize("make_flow", [make for name, make in DISTINCT.items() if name in FLOWS])
@@ -60,11 +61,26 @@ def test_values_and_gradients_equal_those_operation_by_operation(make_flow):
 
     for seed in (0, 1):  # The weights are read with each call.
         properties.randomize(flow.network, seed=seed)
-        compiled = results()
+        first, compiled = results(), results()
         with _eager.uncompiled():
             expected = results()
-        for ours, other in zip(compiled, expected):
+        for ours, again, other in zip(first, compiled, expected, strict=True):
             np.testing.assert_allclose(ours, other, atol=1e-9, rtol=1e-9)
+            np.testing.assert_allclose(again, other, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_equal_calls_give_equal_bits(activation):
+    """The first inverse, which is not compiled, and the following ones, which are."""
+    network = AutoregressiveNetwork(2, 6, (32, 32), context_size=3, activation=activation, seed=1)
+    network.build()
+    properties.randomize(network)
+    flow = InverseAutoregressiveFlow(network, context=tf.cast(normals(40, 3), tf.float32))
+    y = tf.cast(normals(40, 6), tf.float32)
+    first, *others = [[*flow.forward_and_log_det(y), *flow.inverse_and_log_det(y)] for _ in range(3)]
+    for other in others:
+        for ours, theirs in zip(first, other):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_network_is_freed_after_use():

@@ -30,7 +30,7 @@ def uncompiled():
         _is_uncompiled.reset(token)
 
 
-def run_compiled(owner, function, settings, event_ndims, y, context, values):
+def run_compiled(owner, function, settings, event_ndims, y, context, values, at_once=True):
     """`function(owner, *settings, y, context, values)`; an eager call runs a graph of it.
 
     One graph serves all batch sizes and all objects with this owner. It reads the owner's variables with each call, and goes
@@ -44,6 +44,8 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values):
         y: `[..., *event]`.
         context: a tensor, or None.
         values: tensors, or None.
+        at_once: whether the first call makes the graph. Otherwise the second one does, and the first runs operation by
+            operation: for functions that take much longer to trace than to run.
     """
     is_plain = (
         tf.executing_eagerly()
@@ -67,14 +69,17 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values):
         own = owner.__dict__.setdefault(_ATTRIBUTE, _Functions())
         traced = own.get(key)
         if traced is None:
-            if len(own) >= _MAX_FUNCTIONS:
+            is_known = key in own
+            if not is_known and len(own) >= _MAX_FUNCTIONS:
                 own.clear()
-            traced = own[key] = _traced(weakref.ref(owner), function, settings, has_context, has_values, event_ndims, tensors)
-    return traced(*tensors)
+            if at_once or is_known:
+                traced = _traced(weakref.ref(owner), function, settings, has_context, has_values, event_ndims, tensors)
+            own[key] = traced
+    return function(owner, *settings, y, context, values) if traced is None else traced(*tensors)
 
 
 class _Functions(dict):
-    """What was traced for one owner: a copy of the owner starts with none."""
+    """What was traced for one owner, or None for what the next call traces: a copy of the owner starts with none."""
 
     def __copy__(self):
         return _Functions()

@@ -192,19 +192,19 @@ def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
     data = binary_images(tmp_path / "data.npz")
     flags = [
         f"--data={data}",
-        "--posterior=iaf",
+        # The flows' weights and noise: `test_vae.py`.
+        "--posterior=diagonal",
         "--epochs=60",
         "--batch_size=10",
         "--latent_size=3",
         "--hidden_units=8",
-        "--flow_hidden_units=8",
         "--importance_samples=8",
         "--kl_warm_up_steps=100",
     ]
-    folder = tmp_path / "killed" / "iaf"
-    process = subprocess.Popen(
-        command(*flags, f"--logdir={folder.parent}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    folder = tmp_path / "killed" / "diagonal"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    unbroken = subprocess.Popen(command(*flags, f"--logdir={tmp_path / 'unbroken'}"), **quiet)
+    process = subprocess.Popen(command(*flags, f"--logdir={folder.parent}"), **quiet)
     history = folder / "checkpoint" / "history.json"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (history.exists() and len(json.loads(history.read_text())) >= 3):
@@ -215,13 +215,9 @@ def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
     resumed = run(*flags, f"--logdir={folder.parent}")
     assert resumed.returncode == 0, resumed.stderr[-2000:]
     assert "Resuming after" in resumed.stdout
-    other = run(*flags, "--seed=1", f"--logdir={folder.parent}")
-    assert other.returncode != 0
-    assert "holds a checkpoint of another run (seed was 0, now 1)" in other.stderr
-    assert "Traceback" not in other.stderr
-    assert run(*flags, f"--logdir={tmp_path / 'unbroken'}").returncode == 0
-    ours, unbroken = (json.loads((tmp_path / name / "iaf" / "metrics.json").read_text()) for name in ("killed", "unbroken"))
-    assert ours["test"] == unbroken["test"]
-    assert ours["steps"] == unbroken["steps"] == 240
+    assert unbroken.wait() == 0
+    ours, theirs = (json.loads((tmp_path / name / "diagonal" / "metrics.json").read_text()) for name in ("killed", "unbroken"))
+    assert ours["test"] == theirs["test"]
+    assert ours["steps"] == theirs["steps"] == 240
     for name in ("curves.png", "samples.png", "reconstructions.png", "model.keras", "saved_model"):
         assert (folder / name).exists()

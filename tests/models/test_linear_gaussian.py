@@ -19,7 +19,7 @@ NOISE = 0.5
 LATENTS = W.shape[1]
 
 
-def gap(posterior, epochs=100):
+def gap(posterior, epochs=80):
     """Mean of log p(x) - elbo(x) over the data, after training the posterior alone."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def gap(posterior, epochs=100):
     decoder.set_weights([kernel, np.concatenate([np.zeros(len(W)), np.full(len(W), unconstrained)])])
     model = VAE(keras.layers.Identity(), posterior, decoder, likelihood="normal", num_samples=2)
     schedule = keras.optimizers.schedules.CosineDecay(2e-2, epochs * len(x) // 256)
-    model.compile(keras.optimizers.Adam(schedule), jit_compile=True)
+    model.compile(keras.optimizers.Adam(schedule), jit_compile=False)
     model.fit(x, batch_size=256, epochs=epochs, verbose=0)
     covariance = W @ W.T + NOISE**2 * np.eye(len(W))
     log_p = tfd.MultivariateNormalTriL(np.zeros(len(W)), np.linalg.cholesky(covariance)).log_prob(x.astype(np.float64))
@@ -57,7 +57,5 @@ def test_diagonal_gap_is_its_closed_form():
     assert gap(DiagonalGaussian(LATENTS, seed=0)) == pytest.approx(diagonal_gap(), abs=0.02)
 
 
-@pytest.mark.parametrize("bijector_fn", ["affine", "gated"])
-def test_iaf_closes_the_gap(bijector_fn):
-    posterior = IAF(LATENTS, num_flows=2, hidden_units=(32, 32), bijector_fn=bijector_fn, seed=0)
-    assert abs(gap(posterior)) < 0.05
+def test_iaf_closes_the_gap():
+    assert abs(gap(IAF(LATENTS, num_flows=2, hidden_units=(32, 32), seed=0))) < 0.05

@@ -82,7 +82,7 @@ class ConditionalDensity(ElboModel):
         y, condition = self.split(self.as_input(x))
         return {"log_likelihood": self.posterior(self.encoder(condition, training=training), value=y)}
 
-    def objective(self, y_pred, sample_weight, training):
+    def weighted_bound(self, y_pred, sample_weight, training):
         del training
         return tf.reduce_mean(y_pred["log_likelihood"] * sample_weight)
 

@@ -67,13 +67,23 @@ class ElboModel(CheckedModel):
         super().__init__(None if likelihood is None else likelihoods.get(likelihood), **kwargs)
         self.num_samples = integer("num_samples", num_samples)
         weight = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="kl_weight")
-        self._unsaved = Untracked(kl_weight=weight)
+        beta = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="inverse_temperature")
+        # Whether training raises a bound with a KL term, which `KLWarmUp` may weight, or `bound` of `call`'s outputs.
+        self.weights_kl = True
+        # Whether `call` returns `log_q` in training, for `FreeEnergyAnnealing`.
+        self.anneals_free_energy = False
+        self._unsaved = Untracked(kl_weight=weight, inverse_temperature=beta)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.metric_names}
 
     @property
     def kl_weight(self):
         """The weight of the KL in the training loss, a variable that no file holds: 1 outside a `KLWarmUp`."""
         return self._unsaved.kl_weight
+
+    @property
+    def inverse_temperature(self):
+        """beta of the annealed free energy, a variable that no file holds: 1 outside a `FreeEnergyAnnealing`."""
+        return self._unsaved.inverse_temperature
 
     # What a subclass writes.
 
@@ -164,26 +174,36 @@ class ElboModel(CheckedModel):
             weight = tf.reshape(tf.cast(sample_weight, example.dtype), tf.shape(example))
         for name, tracker in self.trackers.items():
             tracker.update_state(y_pred[name], sample_weight=weight)
-        bound = self.objective(y_pred, weight, training)
+        bound = self.weighted_bound(y_pred, weight, training)
         loss = -bound + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
         # tf.distribute adds up the replicas' gradients.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def objective(self, y_pred, sample_weight, training):
+    def weighted_bound(self, y_pred, sample_weight, training):
         """What training raises, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""
         if not training:
             return tf.reduce_mean(y_pred["elbo"] * sample_weight)
+        if not self.weights_kl:
+            return tf.reduce_mean(y_pred["bound"] * sample_weight)
         kl = self.kl_objective(y_pred, sample_weight, training)
         reconstruction = tf.reduce_mean(y_pred["reconstruction"] * sample_weight)
-        return objectives.elbo(reconstruction, kl, tf.cast(self.kl_weight, kl.dtype))
+        bound = objectives.elbo(reconstruction, kl, tf.cast(self.kl_weight, kl.dtype))
+        if not self.anneals_free_energy:
+            return bound
+        log_q = tf.reduce_mean(y_pred["log_q"] * sample_weight)
+        return objectives.annealed_free_energy(bound, log_q, tf.cast(self.inverse_temperature, kl.dtype))
 
     def fit(self, x=None, y=None, *args, **kwargs):
         # A weight that an interrupted warm-up left behind would stay for ever.
-        self.kl_weight.assign(1.0)
+        self._end_annealing()
         try:
             return super().fit(x, y, *args, **kwargs)
         finally:
-            self.kl_weight.assign(1.0)
+            self._end_annealing()
+
+    def _end_annealing(self):
+        self.kl_weight.assign(1.0)
+        self.inverse_temperature.assign(1.0)
 
     def get_config(self):
         config = {**super().get_config(), "num_samples": self.num_samples}

@@ -58,6 +58,15 @@ class Prior(TrackedLayer):
         """log p(z), `[..., *latent_shape]` -> `[...]`; `condition` is what conditional models have for each z."""
         raise NotImplementedError(f"{type(self).__name__} has no log_prob: define it.")
 
+    def log_prob_by_entry(self, z, condition=None):
+        """log p of each entry, of z's shape, of a prior whose entries are independent: then a KL splits by entry."""
+        raise NotImplementedError(f"The log_prob of {type(self).__name__} is no sum over the latent's entries.")
+
+    @property
+    def splits_by_entry(self):
+        """Whether the prior defines `log_prob_by_entry`."""
+        return type(self).log_prob_by_entry is not Prior.log_prob_by_entry
+
     def sample(self, n, seed, temperature=1.0, condition=None):
         """n draws `[n, *latent_shape]`.
 
