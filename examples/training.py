@@ -90,7 +90,7 @@ def fit(
 
 
 def num_steps(num_examples, batch_size, epochs, steps=None):
-    """How many optimizer steps a run takes: `steps`, or those of so many epochs."""
+    """The number of optimizer steps of a run: `steps`, or those of so many epochs."""
     return steps or epochs * max(1, num_examples // batch_size)
 
 
