@@ -8,7 +8,7 @@ PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
 .PHONY: setup demo test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
 .PHONY: smoke smoke-train smoke-serve smoke-banana smoke-density smoke-images
-.PHONY: bench before-after static-mnist published-mlp
+.PHONY: bench before-after static-mnist published-mlp study report
 
 setup: .venv/installed
 
@@ -101,6 +101,16 @@ static-mnist: setup
 published-mlp: setup
 	$(STATIC) --posterior=diagonal,iaf --latent_size=128 --hidden_units=256,256 --activation=relu --flow_hidden_units=256,256 \
 	  --bijector_fn=gated --optimizer=rmsprop --learning_rate=1e-3 --steps=10000 --logdir=runs/published_mlp/seed$(SEED)
+
+# One run of benchmarks/studies: make study STUDY=small-mlp-ours VARIANT=iaf SEED=0 MNIST=images.npz
+STUDY ?= small-mlp-ours
+VARIANT ?= iaf
+study: setup
+	$(RUN) -m benchmarks.study $(STUDY) --variant=$(VARIANT) --seed=$(SEED) --data=$(MNIST)
+
+# Tables and figures, from the result files.
+report: setup
+	$(RUN) -m benchmarks.report
 
 # BUILD, written from the imports.
 build-file: setup

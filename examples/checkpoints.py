@@ -47,7 +47,7 @@ class Checkpoints(keras.callbacks.Callback):
         except (OSError, ValueError, KeyError) as error:
             raise self._of_another_run(str(error).splitlines()[0]) from error
         done = int(model.optimizer.iterations)
-        self.history = [row for row in rows if row["step"] <= done]
+        self.history[:] = [row for row in rows if row["step"] <= done]
         return done // self.steps_per_epoch
 
     def check(self):

@@ -56,7 +56,8 @@ def batches(x, batch_size, seed, first_step=0):
 
     def shuffled(index):
         order = tf.random.experimental.stateless_shuffle(tf.range(num_examples), seed=[seed, index])
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True)
+        rows = tf.reshape(order[: steps_per_pass * batch_size], [steps_per_pass, batch_size])
+        return tf.data.Dataset.from_tensor_slices(rows)
 
     passes = tf.data.Dataset.range(first_pass, np.iinfo(np.int32).max).map(lambda index: tf.cast(index, tf.int32))
     examples = tf.constant(x)

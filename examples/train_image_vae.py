@@ -25,7 +25,15 @@ INITIALIZATION_IMAGES = 256
 PICTURED = 64
 
 # What may change when a run is continued.
-NOT_OF_THE_CHECKPOINT = ("epochs", "steps", "elbo_samples", "importance_samples", "importance_images", "evaluation_rows")
+NOT_OF_THE_CHECKPOINT = (
+    "epochs",
+    "steps",
+    "patience",
+    "elbo_samples",
+    "importance_samples",
+    "importance_images",
+    "evaluation_rows",
+)
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "cifar-small", list(PRESETS), "The model and its training.")
@@ -53,14 +61,16 @@ flags.DEFINE_enum("inference", None, ["bidirectional", "bottom-up"], "How latent
 flags.DEFINE_list("flow_filters", None, "Feature maps of the hidden layers of each IAF network; by default one of --filters.")
 flags.DEFINE_integer("num_flows", None, "Flows of an IAF posterior.", lower_bound=1)
 flags.DEFINE_enum("bijector_fn", None, ["affine", "gated", "location"], "Elementwise map of the IAF's flows.")
-flags.DEFINE_float("free_bits", None, "Nats per feature map of a layer.", lower_bound=0.0)
+flags.DEFINE_float("free_bits", None, "Nats per feature map of a layer, or entry of a vector z, without penalty.", 0.0)
 flags.DEFINE_bool("soft_free_bits", None, "Free bits by weights that follow them.")
 flags.DEFINE_bool("weight_norm", None, "Normalize weights, initialized on training images.")
 flags.DEFINE_bool("recompute", None, "Compute activations again for the gradient: less memory, more time.")
 flags.DEFINE_float("learning_rate", None, "Learning rate of Adamax.", lower_bound=0.0)
+flags.DEFINE_float("decay_to", None, "Fraction that the rate falls to, linearly, by the last step; 1 for none.", 0.0, 1.0)
 flags.DEFINE_integer("batch_size", None, "Images per step.", lower_bound=1)
 flags.DEFINE_integer("epochs", None, "Passes over the training images.", lower_bound=1)
 flags.DEFINE_integer("steps", None, "Steps, a multiple of 1000, instead of --epochs; validated every 1000.", lower_bound=1)
+flags.DEFINE_integer("patience", None, "End after more than so many validations in a row without a gain.", lower_bound=0)
 flags.DEFINE_float("ema", None, "Momentum of the weights' moving average, which is evaluated; 0 for none.", 0.0, 0.99999)
 flags.DEFINE_bool("flip", None, "Mirror training images at random.")
 flags.DEFINE_integer("kl_warm_up_steps", None, "Steps over which the weight of the KL term rises from 0 to 1.", lower_bound=0)
@@ -85,6 +95,7 @@ if __name__ == "__main__":
 import image_datasets
 import keras
 import numpy as np
+import optimizers
 import training
 import vae_plots
 from averaging import averaged
@@ -132,6 +143,7 @@ def resnet_vae(settings, posterior, images):
         posterior=posterior,
         decoder=tfp_iaf.layers.mnist_decoder(settings.resnet_version, settings.weight_norm, images.shape),
         likelihood=images.likelihood,
+        free_bits=settings.free_bits,
     )
 
 
@@ -164,12 +176,15 @@ def make_model(settings, posterior, images):
     make = resnet_vae if FLAGS.preset == "mnist-resnet" else hierarchical_vae
     model = make(settings, posterior, images)
     model.build((None, *images.shape))
-    average = {"use_ema": True, "ema_momentum": settings.ema} if settings.ema else {}
     model.compile(
-        keras.optimizers.Adamax(settings.learning_rate, **average),
+        optimizers.make("adamax", settings.learning_rate, settings.decay_to, num_steps(settings, images), settings.ema),
         jit_compile=not FLAGS.smoke if FLAGS.jit_compile is None else FLAGS.jit_compile,
     )
     return model
+
+
+def num_steps(settings, images):
+    return training.num_steps(len(images.splits["x_train"]), settings.batch_size, settings.epochs, settings.steps)
 
 
 def integers(values):
@@ -237,12 +252,13 @@ def run(name, settings, images, folder):
         seed=FLAGS.seed,
         epochs=settings.epochs,
         steps=settings.steps,
+        patience=settings.patience,
         kl_warm_up_steps=settings.kl_warm_up_steps,
         keep_best=FLAGS.keep_best,
         batches=functools.partial(image_datasets.batches, flip=settings.flip),
         initialize=functools.partial(initialize, x=x_train) if settings.weight_norm else None,
         settings={**kept, "preset": FLAGS.preset, "seed": FLAGS.seed, "mixed_precision": FLAGS.mixed_precision}
-        | {"training_images": len(x_train)},
+        | {"training_images": len(x_train), **training.schedule(settings.decay_to, num_steps(settings, images))},
         callbacks=[Grids(FLAGS.grid_epochs, label, images, folder / "grids")] if FLAGS.grid_epochs else [],
     )
     seconds = training.median_seconds_per_step(history)

@@ -32,12 +32,18 @@ flags.DEFINE_list("flow_hidden_units", ["256", "256"], "Widths of each IAF netwo
 flags.DEFINE_enum("bijector_fn", "affine", ["affine", "gated", "location"], "Elementwise map of the IAF's flows.")
 flags.DEFINE_enum("optimizer", "adamax", ["adam", "adamax", "rmsprop"], "rmsprop is centered, with rho 0.99.")
 flags.DEFINE_float("learning_rate", 2e-3, "Learning rate.", lower_bound=0.0)
+flags.DEFINE_float("decay_to", 1.0, "Fraction that the rate falls to, linearly, by the last step; 1 for none.", 0.0, 1.0)
+flags.DEFINE_float("ema", 0.0, "Momentum of the weights' moving average, which is evaluated; 0 for none.", 0.0, 0.99999)
+flags.DEFINE_float("free_bits", 0.0, "Nats per entry of z that the KL may hold without being penalized.", lower_bound=0.0)
 flags.DEFINE_integer("batch_size", 128, "Examples per step.", lower_bound=1)
 flags.DEFINE_integer("epochs", 20, "Passes over the training data.", lower_bound=1)
 flags.DEFINE_integer(
     "steps", None, "Optimizer steps, a multiple of 1000, instead of --epochs; validated every 1000.", lower_bound=1
 )
 flags.DEFINE_integer("kl_warm_up_steps", 0, "Steps over which the weight of the KL term rises from 0 to 1.", lower_bound=0)
+flags.DEFINE_integer(
+    "patience", None, "End after more than so many validations in a row without a gain; by default never.", lower_bound=0
+)
 flags.DEFINE_bool("keep_best", False, "Evaluate and export the weights of the best validation bound, not the last.")
 flags.DEFINE_bool("jit_compile", True, "Compile with XLA.")
 flags.DEFINE_integer("importance_samples", 128, "Samples per example for log p(x).", lower_bound=1)
@@ -65,6 +71,7 @@ if __name__ == "__main__":
 import datasets
 import keras
 import numpy as np
+import optimizers
 import training
 import vae_plots
 from provenance import provenance
@@ -72,15 +79,24 @@ from provenance import provenance
 import tfp_iaf
 
 # What may change when a run is continued.
-NOT_OF_THE_CHECKPOINT = ("posterior", "epochs", "steps", "keep_best", "jit_compile", "importance_samples", "logdir")
+NOT_OF_THE_CHECKPOINT = (
+    "posterior",
+    "epochs",
+    "steps",
+    "patience",
+    "keep_best",
+    "jit_compile",
+    "importance_samples",
+    "logdir",
+)
 
 
 def mlp(widths, name):
     return [keras.layers.Dense(width, FLAGS.activation, name=f"{name}_{i}") for i, width in enumerate(widths)]
 
 
-def make_model(posterior, data_shape):
-    """The VAE that the flags describe."""
+def make_model(posterior, data_shape, steps):
+    """The VAE that the flags describe, to be trained for so many steps."""
     widths = [int(width) for width in FLAGS.hidden_units]
     if posterior == "iaf":
         posterior = tfp_iaf.IAF(
@@ -99,16 +115,10 @@ def make_model(posterior, data_shape):
         encoder=keras.Sequential([keras.layers.Flatten(), *mlp(widths, "encoder")]),
         posterior=posterior,
         decoder=keras.Sequential([*mlp(widths[::-1], "decoder"), *output]),
+        free_bits=FLAGS.free_bits,
     )
     model.build((None, *data_shape))
-    optimizer = {
-        "adam": lambda rate: keras.optimizers.Adam(rate),
-        "adamax": lambda rate: keras.optimizers.Adamax(rate),
-        # The published small-MLP runs sum the loss over the batch and add 1e-8 outside of the root. Here the loss is a mean, so
-        # its gradients are smaller by the batch size, and Keras adds epsilon inside of the root. No value makes the two equal;
-        # with this one epsilon is negligible in both wherever a gradient of the summed loss exceeds about 1e-3.
-        "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, rho=0.99, centered=True, epsilon=1e-12),
-    }[FLAGS.optimizer](FLAGS.learning_rate)
+    optimizer = optimizers.make(FLAGS.optimizer, FLAGS.learning_rate, FLAGS.decay_to, steps, FLAGS.ema)
     model.compile(optimizer, jit_compile=FLAGS.jit_compile)
     return model
 
@@ -117,7 +127,11 @@ def kept_settings(splits):
     """What must be the same when a run is continued: every flag of this file but those that may change, and the data."""
     named = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     kept = {name: value for name, value in named.items() if name not in NOT_OF_THE_CHECKPOINT}
-    return {**kept, "training_images": len(splits["x_train"])}
+    return {**kept, "training_images": len(splits["x_train"]), **training.schedule(FLAGS.decay_to, num_steps(splits))}
+
+
+def num_steps(splits):
+    return training.num_steps(len(splits["x_train"]), FLAGS.batch_size, FLAGS.epochs, FLAGS.steps)
 
 
 def run(name, splits, folder):
@@ -126,7 +140,7 @@ def run(name, splits, folder):
     origin = provenance()
     keras.utils.set_random_seed(FLAGS.seed)
     data_shape = splits["x_train"].shape[1:]
-    model = make_model(name, data_shape)
+    model = make_model(name, data_shape, num_steps(splits))
     history = training.fit(
         model,
         splits,
@@ -135,6 +149,7 @@ def run(name, splits, folder):
         seed=FLAGS.seed,
         epochs=FLAGS.epochs,
         steps=FLAGS.steps,
+        patience=FLAGS.patience,
         kl_warm_up_steps=FLAGS.kl_warm_up_steps,
         keep_best=FLAGS.keep_best,
         settings=kept_settings(splits),

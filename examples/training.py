@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 from averaging import ValidateAverage
 from command_line import STEPS_BETWEEN_VALIDATIONS
+from early_stopping import EarlyStopping
 
 import tfp_iaf
 
@@ -22,6 +23,8 @@ def fit(
     seed,
     epochs,
     steps=None,
+    steps_per_validation=STEPS_BETWEEN_VALIDATIONS,
+    patience=None,
     kl_warm_up_steps=0,
     keep_best=False,
     batches=datasets.batches,
@@ -41,7 +44,9 @@ def fit(
         batch_size: examples per step.
         seed: of the order of the data.
         epochs: passes over the training data.
-        steps: optimizer steps instead of `epochs`; validated every 1000.
+        steps: optimizer steps instead of `epochs`.
+        steps_per_validation: with `steps`, after how many the model is validated and saved; without, each epoch's end.
+        patience: ends training after more than so many validations in a row without a gain; None never does.
         kl_warm_up_steps: of `tfp_iaf.KLWarmUp`; 0 for none.
         keep_best: whether to end with the weights of the best validation bound.
         batches: makes the training data, as `datasets.batches`.
@@ -49,9 +54,8 @@ def fit(
         settings: what the checkpoint must have been written with, a dict for JSON; None for anything.
         callbacks: more Keras callbacks.
     """
-    steps_per_pass = max(1, len(splits["x_train"]) // batch_size)
-    total = steps or epochs * steps_per_pass
-    steps_per_epoch = min(total, STEPS_BETWEEN_VALIDATIONS) if steps else steps_per_pass
+    total = num_steps(len(splits["x_train"]), batch_size, epochs, steps)
+    steps_per_epoch = min(total, steps_per_validation) if steps else total // epochs
     if settings is not None:
         settings = {**settings, "steps_per_epoch": steps_per_epoch}
     saver = checkpoints.Checkpoints(folder / "checkpoint", steps_per_epoch, settings)
@@ -60,7 +64,8 @@ def fit(
         print(f"Resuming after {epochs_done} epochs ({epochs_done * steps_per_epoch} steps).")
     elif initialize is not None:
         initialize(model)
-    if epochs_done < total // steps_per_epoch:
+    stopping = [] if patience is None else [EarlyStopping(saver.history, patience)]
+    if epochs_done < total // steps_per_epoch and not any(callback.is_over for callback in stopping):
         model.fit(
             batches(splits["x_train"], batch_size, seed, epochs_done * steps_per_epoch),
             steps_per_epoch=steps_per_epoch,
@@ -72,6 +77,7 @@ def fit(
                 *([tfp_iaf.KLWarmUp(kl_warm_up_steps)] if kl_warm_up_steps else []),
                 *([ValidateAverage()] if model.optimizer.use_ema else []),
                 saver,
+                *stopping,
                 *callbacks,
             ],
             verbose="auto" if sys.stdout.isatty() else 2,
@@ -81,6 +87,16 @@ def fit(
     else:
         model.optimizer.finalize_variable_values(model.trainable_variables)
     return saver.history
+
+
+def num_steps(num_examples, batch_size, epochs, steps=None):
+    """The number of optimizer steps of a run: `steps`, or those of so many epochs."""
+    return steps or epochs * max(1, num_examples // batch_size)
+
+
+def schedule(decay_to, steps):
+    """What a rate that falls adds to the settings of a checkpoint: the steps over which it does."""
+    return {} if decay_to == 1.0 else {"steps_of_decay": steps}
 
 
 def evaluate(model, x, *, importance_samples, elbo_samples=16, importance_images=None, max_rows=4096):

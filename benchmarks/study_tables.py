@@ -1,0 +1,133 @@
+"""The tables of the studies, from the result files in benchmarks/results/studies."""
+
+import collections
+import json
+import math
+import pathlib
+import statistics
+
+RESULTS = pathlib.Path(__file__).parents[1] / "benchmarks" / "results" / "studies"
+TITLES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
+# Single runs of jaanli/variational-autoencoder: test bound and log p(x), and validation bounds after so many steps.
+PUBLISHED = {
+    "diagonal": {"test": (-103.31, -97.10), "validation": {10_000: -108.49, 20_000: -106.23, 30_000: -104.50}},
+    "iaf": {"test": (-101.64, -95.33), "validation": {10_000: -110.12, 20_000: -105.02, 30_000: -103.76}},
+}
+NO_RUNS = "No run has ended yet."
+
+
+def runs_of(study):
+    """Variant -> seed -> the result file's content: first those of `TITLES`, in that order, then the others."""
+    runs = collections.defaultdict(dict)
+    for path in sorted((RESULTS / study).glob("*-seed*.json")):
+        run = json.loads(path.read_text())
+        runs[run["variant"]][run["seed"]] = run
+    order = list(TITLES)
+    return dict(sorted(runs.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0])))
+
+
+def title(variant):
+    return TITLES.get(variant, variant.replace("iaf", "IAF"))
+
+
+def over_seeds(values, digits=2):
+    """Mean ± standard deviation over the seeds; of a single seed its value."""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
+def paired(runs, reference, value_of):
+    """Mean difference to the reference over the seeds that both have, ± its standard error over them."""
+    seeds = sorted(set(runs) & set(reference))
+    differences = [value_of(runs[seed]) - value_of(reference[seed]) for seed in seeds]
+    if not differences:
+        return ""
+    error = f" ± {statistics.stdev(differences) / math.sqrt(len(differences)):.2f}" if len(differences) > 1 else ""
+    return f"{statistics.mean(differences):+.2f}{error} ({len(differences)})"
+
+
+def bound(run):
+    return run["test"]["elbo"]["mean"]
+
+
+def log_likelihood(run):
+    return run["test"]["log_likelihood"]["mean"]
+
+
+def study_table(study, reference="diagonal"):
+    """Test figures of every variant, and their paired differences to the reference."""
+    runs = runs_of(study)
+    if not runs:
+        return NO_RUNS
+    lines = [
+        "| posterior | seeds | parameters | steps | best at | test bound | test log p(x) | effective sample size "
+        "| bound - diagonal's | log p(x) - diagonal's |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for variant, seeds in runs.items():
+        results = list(seeds.values())
+        cells = [
+            title(variant),
+            str(len(results)),
+            f"{results[0]['parameters'] / 1e6:.2f} M",
+            f"{statistics.mean(run['steps'] for run in results):,.0f}",
+            f"{statistics.mean(run['validation_elbo']['best_step'] for run in results):,.0f}",
+            over_seeds([bound(run) for run in results]),
+            over_seeds([log_likelihood(run) for run in results]),
+            f"{statistics.mean(run['test']['log_likelihood']['effective_sample_size'] for run in results):.1f} of "
+            f"{results[0]['config']['importance_samples']:,}",
+        ]
+        for value_of in (bound, log_likelihood):
+            cells.append("" if variant == reference else paired(seeds, runs.get(reference, {}), value_of))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def small_mlp_published():
+    """The table, beside the published figures."""
+    runs = runs_of("small-mlp-published")
+    lines = ["| posterior | test bound | published | test log p(x) | published |", "|---|---|---|---|---|"]
+    for variant, published in PUBLISHED.items():
+        results = list(runs.get(variant, {}).values())
+        cells = [over_seeds([value_of(run) for run in results]) if results else "" for value_of in (bound, log_likelihood)]
+        lines.append(
+            f"| {title(variant)} | {cells[0]} | {published['test'][0]:.2f} | {cells[1]} | {published['test'][1]:.2f} |"
+        )
+    return f"{study_table('small-mlp-published')}\n\n" + "\n".join(lines)
+
+
+def small_mlp_published_validation():
+    """The validation bounds on the way, beside the published ones."""
+    runs = runs_of("small-mlp-published")
+    lines = ["| posterior | steps | validation bound | published |", "|---|---|---|---|"]
+    for variant, published in PUBLISHED.items():
+        for step, value in published["validation"].items():
+            rows = [row for run in runs.get(variant, {}).values() for row in run["history"] if row["step"] == step]
+            ours = over_seeds([row["val_elbo"] for row in rows]) if rows else ""
+            lines.append(f"| {title(variant)} | {step:,} | {ours} | {value:.2f} |")
+    return "\n".join(lines)
+
+
+def small_mlp_ours():
+    return study_table("small-mlp-ours") + curves("small-mlp-ours")
+
+
+def deep_mnist():
+    return study_table("deep-mnist") + curves("deep-mnist")
+
+
+def small_mlp_published_curves():
+    return curves("small-mlp-published").strip() or NO_RUNS
+
+
+def curves(study):
+    """The link to the study's figure, where `make report` has drawn one."""
+    if not (RESULTS / study / "curves.png").exists():
+        return ""
+    return f"\n\n![Validation bound of every variant against the steps](../benchmarks/results/studies/{study}/curves.png)"
+
+
+TABLES = {
+    table.__name__: table
+    for table in (small_mlp_published, small_mlp_published_validation, small_mlp_published_curves, small_mlp_ours, deep_mnist)
+}

@@ -1,0 +1,152 @@
+"""The runner of the studies, on a study of seconds."""
+
+import importlib
+import json
+import math
+import types
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from benchmarks import studies, study  # The second puts the folder of the examples on the path.
+
+# isort: split
+import early_stopping
+import optimizers
+
+from benchmarks.studies import small_mlp_ours
+
+TINY = {
+    "latent_size": 2,
+    "hidden_units": [8],
+    "flow_hidden_units": [8],
+    "batch_size": 10,
+    "learning_rate": 0.1,
+    "steps": 80,
+    "patience": 1,
+    "steps_per_validation": 4,
+    "steps_per_execution": 2,
+    "jit_compile": False,
+    "elbo_samples": 2,
+    "importance_samples": 4,
+    "ema": 0.9,
+}
+SPLITS = {
+    name: (np.random.default_rng(k).random([30, 3, 4]) < 0.4).astype(np.uint8)
+    for k, name in enumerate(("x_train", "x_valid", "x_test"))
+}
+
+
+def tiny(**settings):
+    return types.SimpleNamespace(
+        SETTINGS=small_mlp_ours.SETTINGS | TINY | settings,
+        VARIANTS={"diagonal": {"posterior": "diagonal"}},
+        make_model=small_mlp_ours.make_model,
+    )
+
+
+class Killed(keras.callbacks.Callback):
+    """Ends a run in the middle of an epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) >= 6:
+            raise KeyboardInterrupt
+
+
+def run(folder, a_study=None, seed=0):
+    return study.run(
+        "tiny", a_study or tiny(), "diagonal", seed, SPLITS, "images.npz", folder / "run", folder / "out" / "r.json"
+    )
+
+
+def test_a_killed_run_ends_with_the_weights_and_figures_of_an_unbroken_one(tmp_path, monkeypatch):
+    settings = studies.settings_of(tiny(), "diagonal")
+    monkeypatch.setattr(study, "provenance", lambda: {"commit": "first", "versions": {}, "machine": {}, "command": "secret"})
+    (tmp_path / "killed").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        study.train(tiny(), settings, SPLITS, 0, tmp_path / "killed" / "run", callbacks=[Killed()])
+    assert [row["step"] for row in json.loads((tmp_path / "killed/run/checkpoint/history.json").read_text())] == [4]
+    killed, unbroken = run(tmp_path / "killed"), run(tmp_path / "unbroken")
+    assert killed["test"] == unbroken["test"]
+    weights = [keras_weights(tmp_path / name / "run/checkpoint/latest.weights.h5") for name in ("killed", "unbroken")]
+    np.testing.assert_equal(*weights)
+    assert [row["val_elbo"] for row in killed["history"]] == [row["val_elbo"] for row in unbroken["history"]]
+
+    assert killed == json.loads((tmp_path / "killed/out/r.json").read_text())
+    assert set(killed) >= {"config", "commit", "versions", "machine", "parameters", "seconds_per_1000_steps"}
+    assert killed["config"] == settings
+    assert killed["command"] == "python -m benchmarks.study tiny --variant=diagonal --seed=0 --data=images.npz"
+    # It ended early, at the second validation after the best.
+    steps = [row["step"] for row in killed["history"]]
+    assert steps == list(range(4, killed["steps"] + 1, 4))
+    assert 12 < killed["steps"] == killed["validation_elbo"]["best_step"] + 8 < 80
+    assert killed["test"]["log_likelihood"]["mean"] >= killed["test"]["elbo"]["mean"] - 0.1
+    assert 1.0 <= killed["test"]["log_likelihood"]["effective_sample_size"] <= 4.0
+    best = max(killed["history"], key=lambda row: row["val_elbo"])
+    assert killed["validation_elbo"]["best_step"] == best["step"]
+    # Where there is a result, nothing is run.
+    assert run(tmp_path / "killed") == killed
+
+    other = tiny(learning_rate=1e-3)
+    with pytest.raises(ValueError, match="result of other settings"):
+        run(tmp_path / "killed", other)
+    (tmp_path / "killed/out/r.json").unlink()
+    with pytest.raises(ValueError, match=r"learning_rate was 0.1, now 0.001") as error:
+        run(tmp_path / "killed", other)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="seed was 0, now 1"):
+        run(tmp_path / "killed", seed=1)
+    # Training that ended early is not taken up again, the evaluation is, and the commit that went on with it is named.
+    done = np.load(tmp_path / "killed/run/evaluated.npy")
+    np.save(tmp_path / "killed/run/evaluated.npy", done - 1000.0)
+    monkeypatch.setattr(study, "provenance", lambda: {"commit": "second"})
+    again = run(tmp_path / "killed")
+    assert again["test"]["elbo"]["mean"] == pytest.approx(killed["test"]["elbo"]["mean"] - 1000.0)
+    assert again["history"] == killed["history"]
+    assert (again["commit"], again["continued_with"]) == ("first", "second")
+
+
+def test_early_stopping_counts_the_validations_since_the_best():
+    history = [{"val_elbo": bound} for bound in (-9.0, -1.0, -9.0, math.nan)]
+    assert early_stopping.validations_without_gain(history) == 2
+    assert early_stopping.validations_without_gain([]) == 0
+    stopping = early_stopping.EarlyStopping(history, patience=2)
+    stopping.set_model(types.SimpleNamespace(stop_training=False))
+    for last, is_over in ((-1.0, True), (-0.5, False)):
+        history.append({"val_elbo": last})
+        stopping.model.stop_training = False
+        stopping.on_epoch_end(0)
+        assert stopping.is_over == stopping.model.stop_training == is_over
+
+
+def test_the_rate_falls_linearly_to_a_fraction():
+    optimizer = optimizers.make("adamax", 2e-3, decay_to=0.01, steps=100, ema=0.9)
+    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
+    rates = []
+    for step in (0, 50, 100, 150):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [2e-3, 1.01e-3, 2e-5, 2e-5], rtol=1e-5)
+    assert not optimizers.make("rmsprop", 1e-3).use_ema
+
+
+@pytest.mark.parametrize("name", studies.NAMES)
+def test_every_study_says_what_a_run_needs(name):
+    module = importlib.import_module(studies.module_name(name))
+    for variant in module.VARIANTS:
+        settings = studies.settings_of(module, variant)
+        assert settings == json.loads(json.dumps(settings))
+        assert settings.keys() == studies.settings_of(module, next(iter(module.VARIANTS))).keys()
+        assert settings["steps"] % settings["steps_per_validation"] == 0
+        assert settings["steps_per_validation"] % settings["steps_per_execution"] == 0
+    with pytest.raises(ValueError, match="--variant=other: expected one of diagonal"):
+        studies.settings_of(module, "other")
+
+
+def keras_weights(path):
+    values = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: values.update({name: item[()]}) if hasattr(item, "dtype") else None)
+    return values
