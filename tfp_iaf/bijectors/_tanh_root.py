@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["log_slope", "sech_squared", "tanh_root"]
+__all__ = ["log_slope", "search_tanh_root", "sech_squared", "tanh_root"]
 
 # Quadratic convergence takes 4 to 10; only slopes near 0 at the origin need more.
 _MAX_ITERATIONS = 60
@@ -24,7 +24,7 @@ def log_slope(a, slope):
     >>> log_slope(tf.constant(0.0), tf.constant(1.0)).numpy().item()
     0.0
     """
-    return tf.math.log(tf.tanh(a) ** 2 + slope * sech_squared(a))
+    return tf.math.log(tf.square(tf.tanh(a)) + slope * sech_squared(a))
 
 
 def tanh_root(t, slope):
@@ -43,7 +43,7 @@ def tanh_root(t, slope):
     array([ 1., -5.], dtype=float32)
     """
     t, slope = t + tf.zeros_like(slope), slope + tf.zeros_like(t)
-    a = _search(tf.stop_gradient(t), tf.stop_gradient(tf.maximum(slope, np.finfo(slope.dtype.as_numpy_dtype).tiny)))
+    a = search_tanh_root(t, slope)
     for _ in range(2):
         a -= _step(a, t, slope)
     return a
@@ -51,10 +51,17 @@ def tanh_root(t, slope):
 
 def _step(a, t, slope):
     tanh = tf.tanh(a)
-    return (a + (slope - 1.0) * tanh - t) / (tanh**2 + slope * sech_squared(a))
+    return (a + (slope - 1.0) * tanh - t) / (tf.square(tanh) + slope * sech_squared(a))
 
 
-def _search(t, slope):
+def search_tanh_root(t, slope):
+    """As `tanh_root`, without derivatives; t and slope have one shape.
+
+    >>> search_tanh_root(tf.constant(1.5), tf.constant(1.0)).numpy().item()
+    1.5
+    """
+    smallest = np.finfo(slope.dtype.as_numpy_dtype).tiny
+    t, slope = tf.stop_gradient(t), tf.stop_gradient(tf.maximum(slope, smallest))
     sign, t, is_concave = tf.where(t < 0.0, -tf.ones_like(t), tf.ones_like(t)), tf.abs(t), slope >= 1.0
     bounds = t - (slope - 1.0), t / slope
     start = tf.where(is_concave, tf.maximum(*bounds), tf.minimum(*bounds))

@@ -35,8 +35,8 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.
 
-    Shapes: y and z `[..., D]`; log_det `[...]`. With a Keras layer the dtype is that of its weights, but at least float32; with a
-    function, the context's, or that of each event.
+    Shapes: y and z `[..., D]`; log_det `[...]`. With a Keras layer the dtype is that of its weights, but at least float32; with
+    a function, the context's, or that of each event.
 
     Raises:
         ValueError: for another `kept`, a network that is not callable or returns another size, a context of another dtype, or
@@ -134,12 +134,12 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
             zeros = tf.zeros_like(kept[..., :1]) + tf.zeros_like(context[..., :1])
             inputs = tf.concat([kept + zeros, context + zeros], axis=-1)
         # Keras models take one batch dimension.
-        rows = tf.reshape(inputs, [-1, inputs.shape[-1] or len(self._kept_entries)])
-        shift = self._evaluate(rows)
+        width = len(self._kept_entries) + (0 if self._context is None else self._context.shape[-1])
+        shift = self._evaluate(tf.reshape(inputs, [-1, width]))
         if shift.shape[-1] != len(self._other_entries):
             raise ValueError(
-                f"The network of {self.name} must return {len(self._other_entries)} numbers per row, one for each entry that is "
-                f"not kept, got shape {tuple(shift.shape)}."
+                f"The network of {self.name} must return {len(self._other_entries)} numbers per row, one for each entry that "
+                f"is not kept, got shape {tuple(shift.shape)}."
             )
         shape = tf.concat([tf.shape(inputs)[:-1], [len(self._other_entries)]], axis=0)
         shift = tf.reshape(tf.cast(shift, kept.dtype), shape)

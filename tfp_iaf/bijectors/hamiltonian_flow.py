@@ -19,9 +19,9 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     ```
 
     Args:
-        target_log_prob_fn: a function `[..., D]` -> `[...]`, an unnormalized log-density, row by row. It is differentiated here,
-            so training through the flow takes its second derivatives. Variables that it reads are trained by whoever holds
-            them: the bijector does not list them.
+        target_log_prob_fn: a function `[..., D]` -> `[...]`, an unnormalized log-density, row by row. It is differentiated
+            here, so training through the flow takes its second derivatives. Variables that it reads are trained by whoever
+            holds them: the bijector does not list them.
         step_size: e, `[]`, `[1]` or `[D]`, or with batch dimensions `[..., 1]` or `[..., D]`; captured, and a variable is read
             with each call. An entry's e is what the root of an inverse mass would be in Hamiltonian Monte Carlo.
         num_leapfrog_steps: the number of leapfrogs, each of one gradient (and one more in all).

@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf.bijectors._tanh_root import log_slope, sech_squared, tanh_root
+from tfp_iaf.bijectors._tanh_root import log_slope, search_tanh_root, sech_squared
 from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
 
@@ -181,7 +181,8 @@ def _search(target, r, s, b):
         # Entries that are not known yet are 0.
         rest = tf.gather(target, i, axis=-1) - tf.reduce_sum(r_row * h, axis=-1)
         shift = tf.gather(b, i, axis=-1) + tf.reduce_sum(s_row * v, axis=-1)
-        tanh = tf.tanh(tanh_root(s_ii * rest + shift, tf.gather(slopes, i, axis=-1)))
+        t = s_ii * rest + shift
+        tanh = tf.tanh(search_tanh_root(t, tf.gather(slopes, i, axis=-1) + tf.zeros_like(t)))
         here = tf.one_hot(i, size, dtype=v.dtype)
         return count + 1, v + here * (rest - r_ii * tanh)[..., tf.newaxis], h + here * tanh[..., tf.newaxis]
 
@@ -205,7 +206,7 @@ def _event_size(r, s, b, columns, reflections):
     if not fits:
         given = {**shapes, **({} if of_q is None else {"columns" if reflections is None else "reflections": of_q.shape[-2:]})}
         raise ValueError(
-            "Sylvester expects r and s [..., M, M], b [..., M], and columns [..., D, M] with M <= D or reflections [..., N, M], "
-            f"got {', '.join(f'{name} {tuple(shape)}' for name, shape in given.items())}."
+            "Sylvester expects r and s [..., M, M], b [..., M], and columns [..., D, M] with M <= D or reflections "
+            f"[..., N, M], got {', '.join(f'{name} {tuple(shape)}' for name, shape in given.items())}."
         )
     return size if columns is None else columns.shape[-2]
