@@ -135,3 +135,52 @@ def monotone(y, parameters):
         z += height * (sigmoid - 0.5)
         slope += height / width * sigmoid * (1.0 - sigmoid)
     return z, np.log(slope)
+
+
+def softplus(x):
+    return np.log1p(np.exp(-abs(x))) + max(x, 0.0)
+
+
+def planar(u, w, b, y):
+    """z of one example."""
+    x = sum(u[i] * w[i] for i in range(len(y)))
+    m = softplus(x + np.log(np.e - 1.0)) - 1.0
+    squared_norm = sum(w[i] ** 2 for i in range(len(y)))
+    a = sum(w[i] * y[i] for i in range(len(y))) + b
+    return np.array([y[i] + (u[i] + (m - x) * w[i] / squared_norm) * np.tanh(a) for i in range(len(y))])
+
+
+def radial(center, width, slope, y):
+    """z of one example, in the paper's form."""
+    alpha, s = (softplus(value + np.log(np.e - 1.0)) + 1e-5 for value in (width, slope))
+    r = np.sqrt(sum((y[i] - center[i]) ** 2 for i in range(len(y))))
+    return np.array([y[i] + (s - alpha) / (alpha + r) * (y[i] - center[i]) for i in range(len(y))])
+
+
+def sylvester(r, s, b, q, y):
+    """z of one example; `q` is [D, M]."""
+    size, columns = q.shape
+
+    def entry(matrix, i, j):
+        return (1.0 - 1e-3) * np.tanh(matrix[i, i]) if i == j else matrix[i, j]
+
+    v = [sum(q[d, m] * y[d] for d in range(size)) for m in range(columns)]
+    h = [np.tanh(sum(entry(s, i, j) * v[j] for j in range(i, columns)) + b[i]) for i in range(columns)]
+    rh = [sum(entry(r, i, j) * h[j] for j in range(i, columns)) for i in range(columns)]
+    return np.array([y[d] + sum(q[d, m] * rh[m] for m in range(columns)) for d in range(size)])
+
+
+def leapfrogs(gradient, step_size, count, y):
+    """(x, p) of one example after `count` leapfrogs; `gradient` is that of the target's log-density."""
+    size = len(y) // 2
+    x, p = np.array(y[:size]), np.array(y[size:])
+    for _ in range(count):
+        force = gradient(x)
+        for i in range(size):
+            p[i] += step_size[i] / 2.0 * force[i]
+        for i in range(size):
+            x[i] += step_size[i] * p[i]
+        force = gradient(x)
+        for i in range(size):
+            p[i] += step_size[i] / 2.0 * force[i]
+    return np.concatenate([x, p])

@@ -20,22 +20,39 @@ from tfp_iaf import (
     serving,
 )
 from tfp_iaf.bijectors import (
+    AdditiveCoupling,
     ConvInverseAutoregressiveFlow,
+    HamiltonianFlow,
     InverseAutoregressiveFlow,
     LinearCholeskyIAF,
     MaskedAutoregressiveFlow,
+    Planar,
+    Radial,
     ReverseOrder,
+    Sylvester,
 )
 from tfp_iaf.callbacks import FreeEnergyAnnealing, KLWarmUp
 from tfp_iaf.models import VAE, ConditionalDensity, HierarchicalVAE
 from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, RecurrentAutoregressiveNetwork
-from tfp_iaf.posteriors import IAF, ConvIAF, DiagonalGaussian, FullCovariance, RecurrentIAF
+from tfp_iaf.posteriors import (
+    IAF,
+    NICE,
+    ConvIAF,
+    DiagonalGaussian,
+    FullCovariance,
+    PlanarFlow,
+    RadialFlow,
+    RecurrentIAF,
+    SylvesterFlow,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "IAF",
+    "NICE",
     "VAE",
+    "AdditiveCoupling",
     "AutoregressiveNetwork",
     "ConditionalDensity",
     "ConvAutoregressiveNetwork",
@@ -44,14 +61,21 @@ __all__ = [
     "DiagonalGaussian",
     "FreeEnergyAnnealing",
     "FullCovariance",
+    "HamiltonianFlow",
     "HierarchicalVAE",
     "InverseAutoregressiveFlow",
     "KLWarmUp",
     "LinearCholeskyIAF",
     "MaskedAutoregressiveFlow",
+    "Planar",
+    "PlanarFlow",
+    "Radial",
+    "RadialFlow",
     "RecurrentAutoregressiveNetwork",
     "RecurrentIAF",
     "ReverseOrder",
+    "Sylvester",
+    "SylvesterFlow",
     "bijectors",
     "callbacks",
     "evaluation",

@@ -10,11 +10,16 @@ import tensorflow_probability as tfp
 
 from tests import properties
 from tfp_iaf.bijectors import (
+    AdditiveCoupling,
     FlowBijector,
+    HamiltonianFlow,
     InverseAutoregressiveFlow,
     LinearCholeskyIAF,
     MaskedAutoregressiveFlow,
+    Planar,
+    Radial,
     ReverseOrder,
+    Sylvester,
     maps,
 )
 from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, Network, RecurrentAutoregressiveNetwork
@@ -197,8 +202,71 @@ def _linear_cholesky(batch_shape, seed):
     return LinearCholeskyIAF(normals(*batch_shape, EVENT_SIZE * (EVENT_SIZE - 1) // 2, seed=seed))
 
 
+def banana(x):
+    """A curved log-density of any number of entries."""
+    return -0.5 * tf.reduce_sum(x**2, axis=-1) - 0.1 * tf.reduce_sum(tf.sin(x), axis=-1) ** 2
+
+
+class Parametric(NamedTuple):
+    """A flow whose parameters are tensors drawn from N(0, 1): (draw, event size) -> bijector.
+
+    Args:
+        make: the function; `draw(*shape)` draws a tensor with the batch shape before this shape.
+        event_size: of the shared tests.
+        is_variant: as in `Constructor`.
+    """
+
+    make: Callable
+    event_size: int = EVENT_SIZE
+    is_variant: bool = False
+
+    def __call__(self, batch_shape=(), seed=0, event_size=None, dtype="float64"):
+        rng = np.random.default_rng(seed)
+
+        def draw(*shape):
+            return tf.constant(rng.normal(size=[*batch_shape, *shape]), dtype)
+
+        return self.make(draw, event_size or self.event_size)
+
+    @property
+    def constructor(self):
+        return Constructor(self, (self.event_size,), is_variant=self.is_variant)
+
+
+def _additive_coupling(draw, size):
+    """An elementwise nonlinearity of a random linear network, whose kernels have no batch shape."""
+    kept = [i % 2 == 0 for i in range(size)]
+    context = draw(CONTEXT_SIZE)
+    network = keras.layers.Dense(size - sum(kept), "elu", dtype=context.dtype.name)
+    network.build((None, sum(kept) + CONTEXT_SIZE))
+    properties.randomize(network, scale=2.0)
+    return AdditiveCoupling(network, kept, context)
+
+
+def _sylvester(**shapes):
+    """`shapes`: a function of D -> the shape of `columns` or `reflections`; M is that of the columns, or D."""
+
+    def make(draw, size):
+        of_q = {name: draw(*shape(size)) for name, shape in shapes.items()}
+        columns = of_q["columns"].shape[-1] if "columns" in of_q else size
+        return Sylvester(draw(columns, columns), draw(columns, columns), draw(columns), **of_q)
+
+    return make
+
+
+PARAMETRIC = {
+    "planar": Parametric(lambda draw, size: Planar(draw(size), draw(size), draw())),
+    "radial": Parametric(lambda draw, size: Radial(draw(size), draw(), draw())),
+    "additive coupling": Parametric(_additive_coupling),
+    "Sylvester": Parametric(_sylvester(columns=lambda size: (size, max(1, size - 2)))),
+    "Sylvester, Householder": Parametric(_sylvester(reflections=lambda size: (3, size)), is_variant=True),
+    "Sylvester, triangular": Parametric(_sylvester(), is_variant=True),
+    "Hamiltonian": Parametric(lambda draw, size: HamiltonianFlow(banana, 0.3 * draw(size // 2), 3), event_size=6),
+}
+
 BIJECTORS = {
     **FLOWS,
+    **{name: parametric.constructor for name, parametric in PARAMETRIC.items()},
     "masked autoregressive": _dense(flow_type=MaskedAutoregressiveFlow, is_variant=False),
     "linear Cholesky": Constructor(_linear_cholesky),
     "reverse": Constructor(lambda batch_shape, seed: ReverseOrder(), has_batch_shape=False),

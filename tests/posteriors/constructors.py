@@ -7,7 +7,17 @@ import numpy as np
 
 from tests import properties
 from tfp_iaf.bijectors import maps
-from tfp_iaf.posteriors import IAF, ConvIAF, DiagonalGaussian, FullCovariance, RecurrentIAF
+from tfp_iaf.posteriors import (
+    IAF,
+    NICE,
+    ConvIAF,
+    DiagonalGaussian,
+    FullCovariance,
+    PlanarFlow,
+    RadialFlow,
+    RecurrentIAF,
+    SylvesterFlow,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Case:
 
 
 def case(kind, latent_shape=(4,), **arguments):
-    name = "latent_size" if kind in (IAF, RecurrentIAF, FullCovariance) else "latent_shape"
+    name = "latent_shape" if kind in (DiagonalGaussian, ConvIAF) else "latent_size"
     latent = latent_shape[0] if name == "latent_size" else latent_shape
     return Case(lambda **kwargs: kind(**{name: latent, **arguments, **kwargs}), latent_shape)
 
@@ -51,6 +61,13 @@ CASES = {
     "IAF, spline": case(IAF, hidden_units=(12,), bijector_fn=maps.Spline(num_bins=4, half_range=3.0)),
     "IAF, monotone": case(IAF, hidden_units=(12,), bijector_fn=maps.Monotone(4)),
     "recurrent IAF": case(RecurrentIAF, units=8),
+    "planar": case(PlanarFlow, num_flows=3),
+    "radial": case(RadialFlow, num_flows=3),
+    "NICE, odd": case(NICE, (5,), num_flows=3, hidden_units=(12,)),
+    "NICE, no context": case(NICE, hidden_units=(), num_flows=2, context_size=0),
+    "Sylvester, odd": case(SylvesterFlow, (5,), num_flows=2, num_columns=3),
+    "Sylvester, Householder": case(SylvesterFlow, num_flows=2, variant="householder", num_reflections=3),
+    "Sylvester, triangular": case(SylvesterFlow, num_flows=2, variant="triangular"),
     "diagonal, maps": case(DiagonalGaussian, (3, 2, 2)),
     "conv IAF": case(ConvIAF, (3, 4, 2), filters=(6,)),
     "conv IAF, linear": case(ConvIAF, (3, 2, 2), filters=(), bijector_fn="location", num_flows=1),

@@ -15,7 +15,7 @@ tfd = tfp.distributions
 
 every_posterior = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 # One of each way to compute: what the others differ in, maps and orders, does not matter to most tests.
-FEW = ["full covariance", "IAF", "recurrent IAF", "conv IAF", "conv IAF, series"]
+FEW = ["full covariance", "IAF", "recurrent IAF", "NICE, odd", "Sylvester, odd", "conv IAF", "conv IAF, series"]
 few_posteriors = pytest.mark.parametrize("case", [CASES[name] for name in FEW], ids=FEW)
 
 

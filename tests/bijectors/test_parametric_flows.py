@@ -1,0 +1,252 @@
+"""The flows whose parameters are tensors, with parameters from N(0, 1): densities, precision, gradients, references.
+
+Round trips, log_dets in float64 and all the rest: `test_base.py` and `test_contract.py`.
+"""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tests import properties, reference
+from tests.bijectors.constructors import PARAMETRIC, banana, normals
+from tfp_iaf.bijectors import HamiltonianFlow, Planar, Radial, Sylvester
+
+tfd = tfp.distributions
+
+every_flow = pytest.mark.parametrize("make", PARAMETRIC.values(), ids=PARAMETRIC)
+
+
+@every_flow
+@pytest.mark.parametrize("seed", range(2))
+def test_log_det_and_round_trip_of_any_parameters(make, seed):
+    rows = 20
+    flow, y = make((rows,), seed=seed), 3.0 * normals(rows, make.event_size, seed=seed)
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        z, log_det = flow.forward_and_log_det(y)
+    jacobian = tape.batch_jacobian(z, y)
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobian)[1], atol=1e-9)
+    back, log_det_at_back = flow.inverse_and_log_det(tf.identity(z))
+    np.testing.assert_allclose(back, y, atol=1e-6)
+    np.testing.assert_allclose(log_det_at_back, log_det, atol=1e-6)
+
+
+@every_flow
+def test_float32_residuals(make):
+    """f(f^-1(z)) - z, relative to z; the residual, since some of these maps are nearly flat somewhere."""
+    rows = 200
+    flow = make((rows,), dtype="float32")
+    z = tf.cast(3.0 * normals(rows, make.event_size), tf.float32)
+    residual = flow.forward_and_log_det(flow.inverse_and_log_det(z)[0])[0] - z
+    assert np.max(np.abs(residual) / (1.0 + np.abs(z))) < 1e-4
+
+
+@every_flow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_densities_on_the_plane_integrate_to_one(make, seed):
+    base = tfd.MultivariateNormalDiag(tf.zeros([2], tf.float64), 0.7 * tf.ones([2], tf.float64))
+    distribution = tfd.TransformedDistribution(base, make(seed=seed, event_size=2))
+    assert abs(properties.integral_on_the_plane(distribution.log_prob) - 1.0) < 0.01
+
+
+@every_flow
+def test_gradients_of_the_inverse_and_of_its_log_det(make):
+    """Against central differences in float64, with respect to z and to every parameter."""
+    flow = make()
+    names = [name for name, value in flow.parameters.items() if tf.is_tensor(value)]
+    values = [normals(make.event_size), *(flow.parameters[name] for name in names)]
+    weights = normals(make.event_size, seed=4)
+
+    def loss(z, *parameters):
+        y, log_det = flow.copy(**dict(zip(names, parameters))).inverse_and_log_det(z)
+        return tf.reduce_sum(weights * y) + tf.sin(log_det)
+
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        value = loss(*values)
+    gradients = tape.gradient(value, values, unconnected_gradients="zero")
+    rng = np.random.default_rng(0)
+    for index, gradient in enumerate(gradients):
+        direction, step = rng.normal(size=gradient.shape), 1e-5
+        moved = [[*values[:index], values[index] + sign * step * direction, *values[index + 1 :]] for sign in (1.0, -1.0)]
+        difference = (loss(*moved[0]) - loss(*moved[1])) / (2.0 * step)
+        np.testing.assert_allclose(np.sum(gradient * direction), difference, rtol=1e-6, atol=1e-7)
+
+
+@every_flow
+def test_second_derivatives_of_the_log_density(make):
+    """The Hessian of log q(z) through the inverse, against differences of its gradient."""
+    distribution = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros([make.event_size], tf.float64)), make())
+    z, direction, step = normals(make.event_size), normals(make.event_size, seed=5), 1e-5
+
+    def gradient(z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            log_prob = distribution.log_prob(z)
+        return tape.gradient(log_prob, z)
+
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        product = tf.reduce_sum(gradient(z) * direction)
+    difference = (gradient(z + step * direction) - gradient(z - step * direction)) / (2.0 * step)
+    np.testing.assert_allclose(tape.gradient(product, z), difference, rtol=1e-5, atol=1e-6)
+
+
+@every_flow
+def test_one_entry(make):
+    """D = 1; the additive coupling needs an entry to keep, and the Hamiltonian flow one momentum."""
+    size = {"additive coupling": 2, "Hamiltonian": 2}.get(next(name for name in PARAMETRIC if PARAMETRIC[name] is make), 1)
+    flow, y = make(event_size=size), normals(6, size)
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        z, log_det = flow.forward_and_log_det(y)
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(tape.batch_jacobian(z, y))[1], atol=1e-9)
+    np.testing.assert_allclose(flow.inverse_and_log_det(tf.identity(z))[0], y, atol=1e-9)
+
+
+@every_flow
+def test_parameters_and_events_broadcast(make):
+    flow, y = make((3, 1)), normals(2, make.event_size)
+    repeated = tf.broadcast_to(y, [3, 2, make.event_size])
+    for function in (flow.forward_and_log_det, flow.inverse_and_log_det):
+        (value, log_det), expected = function(y), function(repeated)
+        assert log_det.shape == (3, 2)
+        np.testing.assert_allclose(value, expected[0], atol=1e-12)
+        np.testing.assert_allclose(log_det, expected[1], atol=1e-12)
+
+
+def test_forward_equals_the_references():
+    y = normals(5)
+    planar = PARAMETRIC["planar"]()
+    np.testing.assert_allclose(planar.forward(y), reference.planar(*map(np.array, (planar.u, planar.w, planar.b)), y))
+    radial = PARAMETRIC["radial"]()
+    expected = reference.radial(*map(np.array, (radial.center, radial.width, radial.slope)), y)
+    np.testing.assert_allclose(radial.forward(y), expected)
+    for name in ("Sylvester", "Sylvester, Householder", "Sylvester, triangular"):
+        flow = PARAMETRIC[name]()
+        q = np.eye(5) if flow.basis() is None else flow.basis().numpy()
+        np.testing.assert_allclose(flow.forward(y), reference.sylvester(*map(np.array, (flow.r, flow.s, flow.b)), q, y))
+
+
+def test_a_variable_is_read_with_each_call():
+    u = tf.Variable([1.0, 0.0])
+    flow = Planar(u, tf.ones([2]), 0.0)
+    assert len(flow.trainable_variables) == 1
+    y = tf.ones([3, 2])
+    before = flow.forward(y)
+    u.assign([0.0, 0.0])
+    np.testing.assert_array_equal(flow.forward(y), y)
+    assert np.abs(before - y).max() > 0.5
+
+
+# The guards
+
+
+def test_planar_without_a_direction():
+    """w = 0 shifts by u tanh(b); near 0 nothing grows; u = 0 is the identity."""
+    y, u = normals(4, 3), normals(3, seed=1)
+    for scale in (0.0, 1e-200, 1e-12):
+        w = scale * normals(3, seed=2)
+        with tf.GradientTape() as tape:
+            tape.watch([u, w])
+            z, log_det = Planar(u, w, tf.constant(0.5, tf.float64)).forward_and_log_det(y)
+            loss = tf.reduce_sum(z) + tf.reduce_sum(log_det)
+        np.testing.assert_allclose(log_det, 0.0, atol=1e-11)
+        assert np.abs(z - y).max() < 3.0 * np.abs(u).max()
+        assert all(np.isfinite(gradient).all() for gradient in tape.gradient(loss, [u, w]))
+    np.testing.assert_allclose(Planar(u, tf.zeros_like(u), 0.5).forward(y), y + u * np.tanh(0.5))
+    np.testing.assert_array_equal(Planar(tf.zeros_like(u), normals(3), 0.5).forward(y), y)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_radial_at_its_center(size):
+    center = normals(size)
+    flow = Radial(center, tf.constant(0.3, tf.float64), tf.constant(-1.0, tf.float64))
+    for function in (flow.forward_and_log_det, flow.inverse_and_log_det):
+        with tf.GradientTape() as tape:
+            tape.watch(center)
+            value, log_det = function(center)
+            loss = tf.reduce_sum(value) + log_det
+        np.testing.assert_array_equal(value, center)
+        assert np.isfinite(tape.gradient(loss, center)).all()
+    slope = reference.softplus(-1.0 + np.log(np.e - 1.0)) + 1e-5
+    width = reference.softplus(0.3 + np.log(np.e - 1.0)) + 1e-5
+    np.testing.assert_allclose(log_det, size * np.log(slope / width), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Sylvester", "Sylvester, Householder"])
+def test_the_columns_of_a_sylvester_flow_are_orthonormal(name):
+    for seed in range(5):
+        q = PARAMETRIC[name]((3,), seed=seed).basis()
+        assert q.shape[-2] == 5
+        np.testing.assert_allclose(tf.matmul(q, q, transpose_a=True), np.eye(q.shape[-1]) + np.zeros([3, 1, 1]), atol=1e-12)
+
+
+def test_a_reflection_along_nothing_is_the_identity():
+    flow = Sylvester(normals(3, 3), normals(3, 3), normals(3), reflections=tf.zeros([2, 3], tf.float64))
+    np.testing.assert_array_equal(flow.basis(), np.eye(3))
+
+
+def test_triangles_keep_their_bounds():
+    r, s = PARAMETRIC["Sylvester"]().copy(r=1e3 * normals(3, 3), s=-1e3 * normals(3, 3)).triangles()
+    for triangle in (r, s):
+        assert (np.tril(triangle, -1) == 0).all()
+        assert np.abs(np.diag(triangle)).max() <= 1.0 - 1e-3
+
+
+# Hamiltonian
+
+
+def test_leapfrogs_equal_the_reference_and_keep_the_energy():
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x := tf.constant(x))
+            value = banana(x)
+        return tape.gradient(value, x).numpy()
+
+    y, step = normals(6), np.array([0.1, 0.2, 0.05])
+    z = HamiltonianFlow(banana, step, 4).forward(y)
+    np.testing.assert_allclose(z, reference.leapfrogs(gradient, step, 4, y.numpy()))
+
+    def energy(y):
+        return 0.5 * tf.reduce_sum(y[3:] ** 2) - banana(y[:3])
+
+    far = HamiltonianFlow(banana, tf.constant(0.02, tf.float64), 50).forward(y)
+    assert np.abs(far - y).max() > 0.3
+    np.testing.assert_allclose(energy(far), energy(y), atol=1e-3)
+
+
+def test_a_target_with_weights_is_trained():
+    scale = tf.Variable(2.0)
+    flow = HamiltonianFlow(lambda x: -0.5 * tf.reduce_sum((x / scale) ** 2, axis=-1), 0.1, 2)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(flow.forward_and_log_det(tf.ones([3, 4]))[0] ** 2)
+    assert abs(tape.gradient(loss, scale)) > 1e-3
+
+
+# Errors
+
+
+def test_bad_arguments_raise_one_line():
+    ones = tf.ones
+    for function, message in {
+        lambda: Planar(ones([2]), ones([3]), 0.0): "with one D",
+        lambda: Planar(tf.constant(1.0), ones([3]), 0.0): "with one D",
+        lambda: Planar(ones([2]), ones([2], tf.float64), 0.0): "w of dtype float64: cast",
+        lambda: Planar(ones([2], tf.int32), ones([2], tf.int32), 0): "floating-point",
+        lambda: Planar(ones([2]), ones([2]), 0.0).forward(ones([3])): r"events of shape \[..., 2\]",
+        lambda: Planar(ones([2]), ones([2]), 0.0).forward(ones([2], tf.float64)): "has dtype float32",
+        lambda: Radial(tf.constant(1.0), 0.0, 0.0): r"center of shape \[..., D\]",
+        lambda: Sylvester(ones([2, 2]), ones([2, 2]), ones([3])): r"b \(3,\)",
+        lambda: Sylvester(ones([3, 3]), ones([3, 3]), ones([3]), columns=ones([2, 3])): "M <= D",
+        lambda: Sylvester(ones([2, 2]), ones([2, 2]), ones([2]), ones([2, 2]), ones([2, 2])): "got both",
+        lambda: HamiltonianFlow(3, 0.1): "must be a function",
+        lambda: HamiltonianFlow(banana, 0.1, num_leapfrog_steps=0): "positive integer",
+        lambda: HamiltonianFlow(banana, 0.1).forward(ones([3])): "positions and momenta",
+        lambda: HamiltonianFlow(banana, ones([3])).forward(ones([4])): r"step_size \(3,\)",
+        lambda: HamiltonianFlow(tf.square, 0.1).forward(ones([2, 4])): "one number per row",
+    }.items():
+        with pytest.raises(ValueError, match=message) as error:
+            function()
+        assert "\n" not in str(error.value)

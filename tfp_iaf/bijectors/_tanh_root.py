@@ -1,0 +1,78 @@
+"""The scalar equation behind the inverses of planar and Sylvester flows."""
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["log_slope", "search_tanh_root", "sech_squared", "tanh_root"]
+
+# Quadratic convergence takes 4 to 10; only slopes near 0 at the origin need more.
+_MAX_ITERATIONS = 60
+
+
+def sech_squared(a):
+    """The derivative of tanh, 1 - tanh^2, without its cancellation for large a.
+
+    >>> sech_squared(tf.constant([0.0, 20.0])).numpy().round(20)
+    array([1.e+00, 1.7e-17], dtype=float32)
+    """
+    return 4.0 * tf.sigmoid(2.0 * a) * tf.sigmoid(-2.0 * a)
+
+
+def log_slope(a, slope):
+    """log g'(a) of g(a) = a + (slope - 1) tanh(a), as log(tanh^2 a + slope sech^2 a): no term is negative.
+
+    >>> log_slope(tf.constant(0.0), tf.constant(1.0)).numpy().item()
+    0.0
+    """
+    return tf.math.log(tf.square(tf.tanh(a)) + slope * sech_squared(a))
+
+
+def tanh_root(t, slope):
+    """The a with g(a) = a + (slope - 1) tanh(a) = t, for slope = g'(0) > 0.
+
+    Newton's method, from a bound of the root from which it cannot overshoot: g is odd, and on a >= 0 concave for slope >= 1
+    and convex for slope < 1. As |tanh a| is at most 1 and at most |a|, the root of |t| lies on the same side of t - (slope - 1)
+    and of t / slope, above both for slope >= 1 and below both otherwise; each iterate moves on towards it, until rounding stops
+    it. The search is not differentiated: two more Newton steps from its result give derivatives, right up to the third order.
+
+    Args:
+        t, slope: tensors that broadcast, of one floating dtype.
+
+    >>> a = tanh_root(tf.constant([1.0, -5.0]), tf.constant([3.0, 0.1]))
+    >>> (a + tf.constant([2.0, -0.9]) * tf.tanh(a)).numpy().round(4)
+    array([ 1., -5.], dtype=float32)
+    """
+    t, slope = t + tf.zeros_like(slope), slope + tf.zeros_like(t)
+    a = search_tanh_root(t, slope)
+    for _ in range(2):
+        a -= _step(a, t, slope)
+    return a
+
+
+def _step(a, t, slope):
+    tanh = tf.tanh(a)
+    return (a + (slope - 1.0) * tanh - t) / (tf.square(tanh) + slope * sech_squared(a))
+
+
+def search_tanh_root(t, slope):
+    """As `tanh_root`, without derivatives; t and slope have one shape.
+
+    >>> search_tanh_root(tf.constant(1.5), tf.constant(1.0)).numpy().item()
+    1.5
+    """
+    smallest = np.finfo(slope.dtype.as_numpy_dtype).tiny
+    t, slope = tf.stop_gradient(t), tf.stop_gradient(tf.maximum(slope, smallest))
+    sign, t, is_concave = tf.where(t < 0.0, -tf.ones_like(t), tf.ones_like(t)), tf.abs(t), slope >= 1.0
+    bounds = t - (slope - 1.0), t / slope
+    start = tf.where(is_concave, tf.maximum(*bounds), tf.minimum(*bounds))
+
+    def move(a, _):
+        new = a - _step(a, t, slope)
+        moves = tf.where(is_concave, new > a, new < a)
+        return tf.where(moves, new, a), tf.reduce_any(moves)
+
+    invariants = start.shape, tf.TensorShape([])
+    a, _ = tf.while_loop(
+        lambda _, moves: moves, move, (start, tf.constant(True)), invariants, maximum_iterations=_MAX_ITERATIONS
+    )
+    return tf.stop_gradient(sign * a)

@@ -1,0 +1,119 @@
+"""The planar flow."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf.bijectors._tanh_root import log_slope, tanh_root
+from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
+from tfp_iaf.bijectors.base import FlowBijector
+
+__all__ = ["Planar"]
+
+# softplus(x + log(e - 1)) is 1 at x = 0.
+_OFFSET = math.log(math.e - 1.0)
+
+
+class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
+    """z = y + v tanh(w'y + b): moves y along one direction, by an amount that depends on y along another.
+
+    ```none
+    v = u + (m(w'u) - w'u) w / |w|^2,   m(x) = softplus(x + log(e - 1)) - 1;   so w'v = m(w'u) > -1, and v = u where w = 0
+    forward:    a = w'y + b;   z = y + v tanh(a)
+    inverse:    the a with a + m(w'u) tanh(a) = w'z + b, a scalar root;   y = z - v tanh(a)
+    log|det dz/dy| = log(tanh^2 a + (1 + m(w'u)) sech^2 a)
+    ```
+
+    It is invertible whatever its parameters, and the identity at u = 0. (The paper has m(x) = softplus(x) - 1, the same flows
+    from other u; with it, v grows without bound as w goes to 0.)
+
+    Args:
+        u: `[..., D]`.
+        w: `[..., D]`.
+        b: `[...]`.
+        validate_args: as in `tfb.Bijector`.
+        name: as in `tfb.Bijector`.
+
+    The leading dimensions of the parameters become the bijector's batch shape. A variable is read with each call.
+
+    Shapes: y and z `[..., D]`; log_det `[...]`.
+
+    Raises:
+        ValueError: if u and w differ in their last dimension, dtypes differ, or an event's size is not D.
+
+    Source: Rezende and Mohamed 2015, "Variational inference with normalizing flows", equations 10-12 and appendix A.1 (with
+    the norm squared).
+
+    >>> flow = Planar(u=tf.constant([1.0, 0.0]), w=tf.constant([2.0, 1.0]), b=tf.constant(0.5))
+    >>> y = tf.constant([[0.3, -1.0], [2.0, 1.0]])
+    >>> bool(np.allclose(flow.inverse(tf.identity(flow.forward(y))), y, atol=1e-5))
+    True
+    >>> flow.forward_log_det_jacobian(y).shape
+    TensorShape([2])
+    """
+
+    def __init__(self, u, w, b, validate_args=False, name="planar"):
+        parameters = dict(locals())
+        with tf.name_scope(name) as name:
+            self._u, self._w, self._b = captured_parameters("Planar", u=u, w=w, b=b)
+            self._event_size = _event_size(self._u.shape, self._w.shape)
+            super().__init__(
+                forward_min_event_ndims=1, dtype=self._u.dtype, validate_args=validate_args, parameters=parameters, name=name
+            )
+
+    @classmethod
+    def _parameter_properties(cls, dtype):
+        return {
+            "u": tfp.util.ParameterProperties(event_ndims=1),
+            "w": tfp.util.ParameterProperties(event_ndims=1),
+            "b": tfp.util.ParameterProperties(event_ndims=0),
+        }
+
+    @property
+    def u(self):
+        return self._u
+
+    @property
+    def w(self):
+        return self._w
+
+    @property
+    def b(self):
+        return self._b
+
+    def forward_and_log_det(self, y):
+        y = vector_event(self, y, self._event_size)
+        w, b, v, slope = self._constrained()
+        a = tf.reduce_sum(w * y, axis=-1) + b
+        return y + v * tf.tanh(a)[..., tf.newaxis], log_slope(a, slope)
+
+    def inverse_and_log_det(self, z):
+        z = vector_event(self, z, self._event_size)
+        w, b, v, slope = self._constrained()
+        a = tanh_root(tf.reduce_sum(w * z, axis=-1) + b, slope)
+        return z - v * tf.tanh(a)[..., tf.newaxis], log_slope(a, slope)
+
+    def _constrained(self):
+        """(w, b, v, 1 + w'v)."""
+        u, w, b = (tf.convert_to_tensor(value) for value in (self._u, self._w, self._b))
+        x = tf.reduce_sum(w * u, axis=-1)
+        squared_norm = tf.reduce_sum(w * w, axis=-1)
+        # Where |w|^2 is 0 to rounding, w'y and so a do not depend on y.
+        has_norm = squared_norm + tf.zeros_like(x) > np.finfo(w.dtype.as_numpy_dtype).tiny
+        divisor = tf.where(has_norm, squared_norm + tf.zeros_like(x), tf.ones_like(x))
+        # m(x) - x = log(1 + (exp(-x) - 1) / e), which is exact near 0; in the other form it does not overflow.
+        is_near = x > -1.0
+        near = tf.math.log1p(tf.math.expm1(-tf.maximum(x, -1.0)) / math.e)
+        slope = tf.math.softplus(x + _OFFSET)
+        change = tf.where(is_near, near, slope - 1.0 - x)
+        v = u + tf.where(has_norm, change / divisor, tf.zeros_like(x))[..., tf.newaxis] * w
+        return w, b, v, tf.where(has_norm, slope, tf.ones_like(x))
+
+
+def _event_size(u_shape, w_shape):
+    sizes = [shape[-1] if shape.rank else None for shape in (u_shape, w_shape)]
+    if sizes[0] is None or sizes[0] != sizes[1]:
+        raise ValueError(f"Planar expects u and w of shape [..., D] with one D, got {tuple(u_shape)} and {tuple(w_shape)}.")
+    return sizes[0]

@@ -1,0 +1,99 @@
+"""The Sylvester flow posterior."""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf._arguments import integer
+from tfp_iaf.bijectors import ReverseOrder, Sylvester
+from tfp_iaf.posteriors.base import Posterior
+
+__all__ = ["SylvesterFlow"]
+
+_VARIANTS = ("orthogonal", "householder", "triangular")
+
+
+@keras.saving.register_keras_serializable("tfp_iaf")
+class SylvesterFlow(Posterior):
+    """q(z|x) of a chain of K Sylvester flows on a diagonal Gaussian sample; the features give all of their parameters.
+
+    ```none
+    y ~ N(loc(x), diag(scale(x)^2));   (R_k, S_k, b_k, Q_k) read off the features
+    z_k = z_{k-1} + Q_k R_k tanh(S_k Q_k' z_{k-1} + b_k)      (see `bijectors.Sylvester`)
+    ```
+
+    "orthogonal": Q_k has M columns, those of the identity at first, orthonormalized. "householder": Q_k is a product of
+    reflections. "triangular": Q_k = I, and the order of the entries is reversed from one flow to the next.
+
+    A sample and its density take some D x M products per flow after one linear layer with about M^2 outputs per flow, and D M
+    more for "orthogonal"; the density of a given z takes M scalar roots per flow, one after the other.
+
+    Args:
+        latent_size: D.
+        num_flows: K.
+        variant: "orthogonal", "householder" or "triangular".
+        num_columns: M <= D of "orthogonal"; None for D, but at most 16. (M is D in the others.)
+        num_reflections: of "householder", per flow.
+        **kwargs: `seed`, `name`, `dtype`, `trainable`.
+
+    Call arguments, shapes and errors: see `Posterior`.
+
+    Source: van den Berg et al. 2018, "Sylvester normalizing flows for variational inference", section 4.
+
+    >>> posterior = SylvesterFlow(latent_size=3, num_flows=2)
+    >>> z, log_q = posterior(keras.ops.ones([5, 8]))
+    >>> z.shape, log_q.shape
+    (TensorShape([5, 3]), TensorShape([5]))
+    """
+
+    def __init__(self, latent_size, num_flows=4, variant="orthogonal", num_columns=None, num_reflections=8, **kwargs):
+        super().__init__(latent_size, **kwargs)
+        self.num_flows = integer("num_flows", num_flows)
+        if variant not in _VARIANTS:
+            raise ValueError(f"variant must be one of {', '.join(_VARIANTS)}, got {variant!r}.")
+        self.variant = variant
+        self.num_columns = integer("num_columns", min(self.latent_size, 16) if num_columns is None else num_columns)
+        if self.num_columns > self.latent_size:
+            raise ValueError(f"num_columns must be at most latent_size={self.latent_size}, got {num_columns}.")
+        self.num_reflections = integer("num_reflections", num_reflections)
+
+    @property
+    def flow_size(self):
+        return self.num_flows * sum(self._sizes)
+
+    @property
+    def _sizes(self):
+        """How many numbers make R, S, b and Q of one flow."""
+        size = self.latent_size
+        columns = self.num_columns if self.variant == "orthogonal" else size
+        of_q = {"orthogonal": size * columns, "householder": self.num_reflections * size, "triangular": 0}[self.variant]
+        return columns * (columns + 1) // 2, columns * (columns + 1) // 2, columns, of_q
+
+    def flows(self, flow_inputs):
+        found = []
+        for part in tf.split(flow_inputs, self.num_flows, axis=-1):
+            r, s, b, of_q = tf.split(part, self._sizes, axis=-1)
+            r, s = tfp.math.fill_triangular(r, upper=True), tfp.math.fill_triangular(s, upper=True)
+            if self.variant == "triangular" and found:
+                found.append(ReverseOrder())
+            found.append(Sylvester(r, s, b, **self._q(of_q)))
+        return found
+
+    def _q(self, of_q):
+        if self.variant == "triangular":
+            return {}
+        height = self.latent_size if self.variant == "orthogonal" else self.num_reflections
+        rows = tf.reshape(of_q, tf.concat([tf.shape(of_q)[:-1], [height, of_q.shape[-1] // height]], axis=0))
+        rows = tf.ensure_shape(rows, of_q.shape[:-1].concatenate([height, of_q.shape[-1] // height]))
+        if self.variant == "householder":
+            return {"reflections": rows}
+        return {"columns": rows + tf.eye(*rows.shape[-2:], dtype=rows.dtype)}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_flows": self.num_flows,
+            "variant": self.variant,
+            "num_columns": self.num_columns,
+            "num_reflections": self.num_reflections,
+        }
