@@ -26,7 +26,7 @@ from tfp_iaf.bijectors import (
     MaskedAutoregressiveFlow,
     ReverseOrder,
 )
-from tfp_iaf.callbacks import KLWarmUp
+from tfp_iaf.callbacks import FreeEnergyAnnealing, KLWarmUp
 from tfp_iaf.models import VAE, ConditionalDensity, HierarchicalVAE
 from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, RecurrentAutoregressiveNetwork
 from tfp_iaf.posteriors import IAF, ConvIAF, DiagonalGaussian, FullCovariance, RecurrentIAF
@@ -42,6 +42,7 @@ __all__ = [
     "ConvIAF",
     "ConvInverseAutoregressiveFlow",
     "DiagonalGaussian",
+    "FreeEnergyAnnealing",
     "FullCovariance",
     "HierarchicalVAE",
     "InverseAutoregressiveFlow",

@@ -6,7 +6,7 @@ import operator
 
 import numpy as np
 
-__all__ = ["integer", "positive", "widths"]
+__all__ = ["integer", "non_negative", "positive", "widths"]
 
 
 def integer(name, value, at_least=1):
@@ -28,13 +28,27 @@ def integer(name, value, at_least=1):
 def positive(name, value):
     """The value as a float; a ValueError unless it is a finite real number above zero.
 
-    >>> positive("temperature", 1)
+    >>> positive("learning_rate", 1)
     1.0
     """
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_real or not 0.0 < value < math.inf:
+    if not _is_real(value) or not 0.0 < value < math.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}.")
     return float(value)
+
+
+def non_negative(name, value):
+    """The value as a float; a ValueError unless it is a finite real number of at least zero.
+
+    >>> non_negative("temperature", 0)
+    0.0
+    """
+    if not _is_real(value) or not 0.0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number of at least 0, got {value!r}.")
+    return float(value)
+
+
+def _is_real(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def widths(name, values):

@@ -11,7 +11,7 @@ from tfp_iaf import _compat
 
 __all__ = ["run_compiled", "uncompiled"]
 
-# More than any program holds at once; a program that makes a new function for every call shall not fill the memory.
+# More than any program holds at once: a program that makes a new function for every call must not fill the memory.
 _MAX_FUNCTIONS = 64
 
 # The name of the attribute of an owner that holds what was traced for it.

@@ -1,4 +1,4 @@
-"""Warm-up of the KL term."""
+"""Schedules of the training objective: warm-up of the KL term, annealing of the free energy."""
 
 import numbers
 
@@ -6,7 +6,7 @@ import keras
 
 from tfp_iaf._arguments import integer
 
-__all__ = ["KLWarmUp"]
+__all__ = ["FreeEnergyAnnealing", "KLWarmUp"]
 
 
 class KLWarmUp(keras.callbacks.Callback):
@@ -21,7 +21,8 @@ class KLWarmUp(keras.callbacks.Callback):
         start: the first weight, in [0, 1].
 
     Raises:
-        ValueError: for arguments out of range; in `fit`, for a model without a KL weight.
+        ValueError: for arguments out of range; in `fit`, for a model without a KL weight, such as one whose objective is
+            importance-weighted.
 
     Source: Bowman et al. 2016, section 3.1; Sonderby et al. 2016, section 2.3.
 
@@ -32,9 +33,7 @@ class KLWarmUp(keras.callbacks.Callback):
     def __init__(self, num_steps, start=0.0):
         super().__init__()
         self.num_steps = integer("num_steps", num_steps)
-        if isinstance(start, bool) or not isinstance(start, numbers.Real) or not 0.0 <= start <= 1.0:
-            raise ValueError(f"start must lie in [0, 1], got {start!r}.")
-        self.start = float(start)
+        self.start = _start(start)
 
     def weight_at(self, step):
         """kl_weight at the given optimizer step."""
@@ -43,9 +42,66 @@ class KLWarmUp(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "kl_weight"):
             raise ValueError(f"KLWarmUp raises the KL weight of a model such as VAE, got {type(self.model).__name__}.")
+        if not self.model.weights_kl:
+            raise ValueError(
+                f"The loss of this {type(self.model).__name__} has no KL term that KLWarmUp could weight, as that of the "
+                "importance-weighted objectives: leave it out."
+            )
 
     def on_train_batch_begin(self, batch, logs=None):
         self.model.kl_weight.assign(self.weight_at(int(self.model.optimizer.iterations)))
 
     def on_train_end(self, logs=None):
         self.model.kl_weight.assign(1.0)
+
+
+class FreeEnergyAnnealing(keras.callbacks.Callback):
+    """Raises beta in the annealed free energy E[log q(z|x) - beta log p(x, z)] to 1 over the first optimizer steps.
+
+    beta = min(1, start + iterations / num_steps), set before every batch (with `steps_per_execution` n, every n batches). At a
+    small beta the entropy of q counts most, so that it spreads over all that p(x, z) may later ask for. `KLWarmUp` weights the
+    KL and leaves the likelihood as it is: another objective. As there, the schedule follows the optimizer's count of steps,
+    and evaluation takes beta = 1.
+
+    Args:
+        num_steps: T, at least 1.
+        start: the first beta, in [0, 1].
+
+    Raises:
+        ValueError: for arguments out of range; in `fit`, for a model that cannot be annealed so, and beside a `KLWarmUp`.
+
+    Source: Rezende and Mohamed 2015, section 6.1 and equation 20.
+
+    >>> FreeEnergyAnnealing().beta_at(5000)
+    0.51
+    """
+
+    def __init__(self, num_steps=10000, start=0.01):
+        super().__init__()
+        self.num_steps = integer("num_steps", num_steps)
+        self.start = _start(start)
+
+    def beta_at(self, step):
+        """beta at the given optimizer step."""
+        return min(1.0, self.start + step / self.num_steps)
+
+    def on_train_begin(self, logs=None):
+        if not getattr(self.model, "anneals_free_energy", False):
+            raise ValueError(
+                "FreeEnergyAnnealing takes a VAE with objective 'elbo' or 'sticking_the_landing' and no free bits, whose loss "
+                f"is a free energy, got another {type(self.model).__name__}."
+            )
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if float(self.model.kl_weight) != 1.0:
+            raise ValueError("KLWarmUp and FreeEnergyAnnealing anneal the same term: use one of them.")
+        self.model.inverse_temperature.assign(self.beta_at(int(self.model.optimizer.iterations)))
+
+    def on_train_end(self, logs=None):
+        self.model.inverse_temperature.assign(1.0)
+
+
+def _start(start):
+    if isinstance(start, bool) or not isinstance(start, numbers.Real) or not 0.0 <= start <= 1.0:
+        raise ValueError(f"start must lie in [0, 1], got {start!r}.")
+    return float(start)

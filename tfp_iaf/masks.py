@@ -110,7 +110,7 @@ def hidden_degrees(num_units, event_size, with_context=False):
 
 
 def fixed_hidden_degrees(hidden_units, event_size, choice="equal", with_context=False, seed=None):
-    """(the degrees of each hidden layer, the choice in a form that gives them again: a name, or for drawn or given ones lists).
+    """(the degrees of each hidden layer, a choice that gives the same degrees again: "equal", or lists of drawn or given ones).
 
     Args:
         hidden_units: widths of the hidden layers.
@@ -175,8 +175,8 @@ def conv_mask(kernel_size, in_degrees, out_degrees, strict=False):
 
     A pixel reads all channels of the pixels above and to the left, and of its own those that `degree_mask` allows. The rows
     of the kernel below the pixel's own, which the order forbids whole, are left out: of a kernel of height h and width w,
-    h // 2 rows lie above, and w // 2 columns to the left. A moment of a series reads the k - 1 moments before it, and of its
-    own as a pixel does.
+    h // 2 rows lie above, and w // 2 columns to the left. A time point of a series reads the k - 1 time points before it, and
+    of its own as a pixel does.
 
     Args:
         kernel_size: (h, w) for images, (k,) for series.

@@ -2,7 +2,17 @@
 
 import tensorflow as tf
 
-__all__ = ["elbo", "free_bits", "importance_weighted_bound", "soft_free_bits_weights"]
+from tfp_iaf import _compat
+
+__all__ = [
+    "along_path",
+    "annealed_free_energy",
+    "elbo",
+    "free_bits",
+    "importance_weighted_bound",
+    "scale_gradient",
+    "soft_free_bits_weights",
+]
 
 
 def elbo(reconstruction, kl, kl_weight=1.0):
@@ -44,12 +54,95 @@ def importance_weighted_bound(log_weights, axis=0):
     return tf.reduce_logsumexp(log_weights, axis=axis) - tf.math.log(num_samples)
 
 
+def annealed_free_energy(bound, log_q, inverse_temperature):
+    """E[log q(z|x) - beta log p(x, z)] with its sign changed: beta bound - (1 - beta) log q(z|x), which training raises.
+
+    Weighting the KL by beta is another objective: there the likelihood keeps its weight of 1.
+
+    Args:
+        bound: `elbo` of the same samples, log p(x, z) - log q(z|x).
+        log_q: log q(z|x), of the bound's shape.
+        inverse_temperature: beta, in (0, 1]; 1 gives the bound.
+
+    Returns:
+        beta log p(x, z) - log q(z|x).
+
+    Source: Rezende and Mohamed 2015, equation 20.
+
+    >>> annealed_free_energy(tf.constant([-100.0]), log_q=tf.constant([-8.0]), inverse_temperature=0.5).numpy()
+    array([-46.], dtype=float32)
+    """
+    return inverse_temperature * bound - (1.0 - inverse_temperature) * log_q
+
+
+def along_path(log_q, score, z):
+    """log q(z|x) whose gradient flows through z alone ("sticking the landing").
+
+    ```none
+    value: log q(z|x);    gradient: (d log q / dz) dz, with the parameters of q held fixed
+    ```
+
+    The part that is left out, the derivative of log q with respect to its parameters at a fixed z, has mean 0. Without it the
+    gradient of the ELBO vanishes for every sample where q is the true posterior.
+
+    Args:
+        log_q: `[...]`.
+        score: d log q / dz at z, `[..., *latent_shape]`, from `posteriors.Posterior.draw_with_score`.
+        z: the sample, differentiable.
+
+    Returns:
+        log q, of the same shape and value.
+
+    Source: Roeder et al. 2017, equation 8; for flows Vaitl et al. 2024.
+
+    >>> z = tf.Variable([[1.0, 2.0]])
+    >>> with tf.GradientTape() as tape:
+    ...     log_q = along_path(tf.constant([-3.0]), score=tf.constant([[5.0, 7.0]]), z=z)
+    >>> log_q.numpy(), tape.gradient(log_q, z).numpy()
+    (array([-3.], dtype=float32), array([[5., 7.]], dtype=float32))
+    """
+    moved = tf.stop_gradient(score) * (z - tf.stop_gradient(z))
+    return tf.stop_gradient(log_q) + tf.reduce_sum(moved, axis=range(len(log_q.shape), len(z.shape)))
+
+
+def scale_gradient(z, factor):
+    """z, with a gradient that is multiplied by `factor()`.
+
+    The doubly reparameterized gradient of `importance_weighted_bound` is its ordinary gradient with log q `along_path` and the
+    gradient of each sample z_s multiplied by its normalized weight w_s / sum w: weights and prior then get the factor
+    w_s / sum w, and what z_s comes from its square.
+
+    Args:
+        z: `[..., *latent_shape]`.
+        factor: a function that returns `[...]`; it is called when the gradient is, so it may depend on what came of z.
+
+    Source: Tucker et al. 2019 ("Doubly reparameterized gradient estimators"), equation 8.
+
+    >>> z = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    >>> with tf.GradientTape() as tape:
+    ...     total = tf.reduce_sum(scale_gradient(z, lambda: tf.constant([0.5, 2.0])))
+    >>> tape.gradient(total, z).numpy()
+    array([[0.5, 0.5],
+           [2. , 2. ]], dtype=float32)
+    """
+
+    @_compat.custom_gradient
+    def scaled(z):
+        def gradient(upstream):
+            factors = factor()
+            return upstream * tf.reshape(factors, tf.concat([tf.shape(factors), [1] * (len(z.shape) - len(factors.shape))], 0))
+
+        return tf.identity(z), gradient
+
+    return scaled(z)
+
+
 def free_bits(kl, minimum):
     """sum_j max(minimum, mean over the batch of kl_j): no gain below `minimum` nats in any group of latents.
 
     Args:
         kl: `[..., J]`, the KL of J groups (a feature map of a layer, or a dimension) for each example.
-        minimum: lambda, nats a group; 0.125 to 2 helps (final version, section 6.2).
+        minimum: lambda, nats per group; 0.125 to 2 helps (final version, section 6.2).
 
     Returns:
         A scalar, in place of the mean KL in the loss.
@@ -66,7 +159,7 @@ def soft_free_bits_weights(weights, kl, minimum, tolerance=0.05, rate=0.1):
     """The next weights gamma_j of the KL terms sum_j gamma_j kl_j: a soft form of `free_bits`.
 
     A group whose mean KL is below `minimum` gets a smaller weight, one above (1 + tolerance) minimum a larger one, by a
-    factor of 1 + rate a step, within [1e-3, 1]. Unlike `free_bits`, every group has a gradient at all times.
+    factor of 1 + rate per optimizer step, within [1e-3, 1]. Unlike `free_bits`, every group has a gradient at all times.
 
     Args:
         weights: `[J]`, gamma.

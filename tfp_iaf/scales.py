@@ -1,4 +1,4 @@
-"""The bounds of every scale in the package: from an unconstrained network output to a positive scale."""
+"""Scales of flows and bases: from an unconstrained network output to a positive, bounded scale."""
 
 import math
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 __all__ = ["bounded_gate", "bounded_log_scale", "softplus_scale"]
 
 LOG_SCALE_BOUND = 4.0
-# sigmoid(2) = 0.88: a gate that starts open keeps an untrained step near the identity (Kingma et al. 2016, section 4.1).
+# sigmoid(2) = 0.88: a gate that starts open keeps an untrained flow near the identity (Kingma et al. 2016, section 4.1).
 GATE_BIAS = 2.0
 GATE_BOUND = 6.0
 SMALLEST_SCALE = 1e-5

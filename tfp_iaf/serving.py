@@ -96,7 +96,8 @@ def export(model, path, overwrite=False):
                 os.replace(old, path)
             raise
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if path.exists():  # Otherwise the folder holds the only copy of the old export.
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _signatures(model):

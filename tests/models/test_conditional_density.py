@@ -100,3 +100,15 @@ def test_data_on_a_raw_scale_get_a_hint():
         model.fit((1e3 * y, condition), verbose=0)
     with pytest.warns(UserWarning, match="standardized conditions"):
         model.fit((y, 1e3 * condition), verbose=0)
+
+
+@pytest.mark.parametrize("kwargs", [{"likelihood": "bernoulli"}, {"num_samples": 5}])
+def test_arguments_of_models_with_latents_are_refused(kwargs):
+    with pytest.raises(ValueError, match="takes no"):
+        ConditionalDensity(keras.layers.Dense(4), posteriors.IAF(2, hidden_units=(8,)), **kwargs)
+
+
+def test_before_it_is_built_it_says_so():
+    model = ConditionalDensity(keras.layers.Dense(4), posteriors.IAF(2, hidden_units=(8,)))
+    with pytest.raises(ValueError, match="is not built"):
+        model.sample(3, seed=0, condition=np.ones([3], np.float32))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf import VAE
+from tfp_iaf import VAE, likelihoods
 from tfp_iaf.models._data import as_array
 from tfp_iaf.posteriors import DiagonalGaussian
 
@@ -255,3 +255,24 @@ def test_a_likelihood_that_only_has_check_is_asked_in_python(model):
             strict.fit(kind(bad), verbose=0)
     with pytest.raises(ValueError, match="Only positive"):
         strict(tf.constant(bad))
+
+
+def test_a_check_written_below_a_likelihood_of_the_package_holds_everywhere():
+    class NotAllOnes(likelihoods.Bernoulli):
+        def check(self, x):
+            super().check(x)
+            if x.mean() == 1.0:
+                raise ValueError("All ones.")
+
+    model = VAE(keras.layers.Dense(4), DiagonalGaussian(2), keras.layers.Dense(X.shape[1]), likelihood=NotAllOnes())
+    model.build((None, X.shape[1]))
+    for call in (model, model.reconstruct, model.elbo_terms):
+        with pytest.raises(ValueError, match=r"All ones\."):
+            call(np.ones([3, X.shape[1]], np.float32))
+
+
+def test_a_tuple_of_three_is_refused_in_one_line():
+    model = VAE(keras.layers.Dense(4), DiagonalGaussian(2), keras.layers.Dense(X.shape[1]))
+    model.build((None, X.shape[1]))
+    with pytest.raises(ValueError, match=r"A tuple is \(x, condition\), got one of 3"):
+        model((X, X, X))

@@ -19,7 +19,7 @@ NOISE = 0.5
 LATENTS = W.shape[1]
 
 
-def gap(posterior, epochs=50):
+def gap(posterior, epochs=80):
     """Mean of log p(x) - elbo(x) over the data, after training the posterior alone."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)

@@ -156,3 +156,11 @@ def test_save_refuses_what_does_not_load_again(part, tmp_path):
 def test_save_refuses_the_old_format(tmp_path):
     with pytest.raises(ValueError, match=r"save it as a \.keras file"):
         vae(layers.Dense(6)).save(tmp_path / "model.h5")
+
+
+def test_a_small_factor_at_the_end_of_a_decoder_is_not_a_bound():
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(6), keras.layers.Rescaling(1e-4)])
+    assert bounded_activation(decoder) == ""
+    for activation in ("sigmoid", "tanh", "relu", "softplus", "softsign"):
+        decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(6), keras.layers.Activation(activation)])
+        assert bounded_activation(decoder) == activation

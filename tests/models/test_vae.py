@@ -278,7 +278,7 @@ def test_parts_that_do_not_fit_raise_one_line(make, message):
 
 
 def test_bfloat16_policy_trains():
-    history = make(dtype="bfloat16", compile_kwargs={"jit_compile": True}).fit(data(), epochs=2, verbose=0).history
+    history = make(dtype="bfloat16").fit(data(), epochs=2, verbose=0).history
     assert np.isfinite(history["elbo"]).all()
 
 
@@ -407,9 +407,8 @@ def test_seeds_counts_and_temperatures():
         ((2**32 + 3, 0), "num_samples must be at most"),
         ((3, [1.5, 2.5]), "seed must be"),
         ((3, 2**40), "seed must be"),
-        ((3, 0, -1.0), "temperature must be a positive number"),
-        ((3, 0, 0.0), "temperature must be a positive number"),
-        ((3, 0, float("inf")), "temperature must be a positive number"),
+        ((3, 0, -1.0), "temperature must be a number of at least 0"),
+        ((3, 0, float("inf")), "temperature must be a number of at least 0"),
     ):
         with pytest.raises(ValueError, match=message):
             model.sample(*arguments)

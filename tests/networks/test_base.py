@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf.networks import Network
+from tests import properties
+from tests.bijectors.constructors import OwnNetwork
+from tfp_iaf.bijectors import InverseAutoregressiveFlow
+from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, Network
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -117,3 +120,44 @@ def test_batches_broadcast_or_are_refused_in_one_line(y_shape, context_shape, fi
     # Unknown sizes are left to TensorFlow.
     network.check_inputs(keras.Input((3,)), context[:1])
     network.check_inputs(keras.KerasTensor((None, *y_shape[1:])), np.ones(context_shape[-1:]))
+
+
+@pytest.mark.parametrize("degrees", [[0, 1, 2], [2, 3, 4]])
+def test_degrees_out_of_range_are_refused(degrees):
+    network = OwnNetwork(3)
+    with pytest.raises(ValueError, match="degrees must lie within 1 and the number of entries, 3"):
+        network.degrees = np.array(degrees)
+
+
+def test_a_subclass_with_a_call_of_its_own_is_inverted_by_search():
+    """The inverse in blocks reads the layers, and knows nothing of what another `call` makes of them."""
+
+    class Tripled(AutoregressiveNetwork):
+        def call(self, y, context=None):
+            return 3.0 * super().call(y, context=context)
+
+    class Named(AutoregressiveNetwork):
+        pass
+
+    assert (Tripled.inverses, Named.inverses) == (("fixed_point", "sequential"), AutoregressiveNetwork.inverses)
+    network = Tripled(2, 4, (8,), dtype="float64")
+    network.build()
+    properties.randomize(network)
+    flow = InverseAutoregressiveFlow(network)
+    y = tf.constant(np.random.default_rng(0).normal(size=[3, 4]))
+    np.testing.assert_allclose(flow.inverse(properties.fresh(flow.forward(y))), y, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AutoregressiveNetwork(2, 4, (8,), activation="softmax"), "act on each entry alone"),
+        (lambda: AutoregressiveNetwork(2, 4, (8,), activation=keras.layers.PReLU()), "got the layer PReLU"),
+        (lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), activation="log_softmax"), "act on each entry alone"),
+        (lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), conditional_input_layers="all"), "'first_layer' or 'all_layers'"),
+    ],
+)
+def test_what_would_not_be_autoregressive_or_would_be_ignored_is_refused(make, message):
+    with pytest.raises(ValueError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)

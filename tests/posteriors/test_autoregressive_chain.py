@@ -1,5 +1,7 @@
 """The chain that IAF, ConvIAF and RecurrentIAF share."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -138,3 +140,16 @@ def test_bad_arguments_raise_one_line(function, message):
     with pytest.raises(ValueError, match=message) as error:
         function()
     assert "\n" not in str(error.value)
+
+
+def test_drawn_orders_in_a_list_are_kept():
+    """Not the word "random", from which every load would draw others."""
+    posterior = IAF(6, num_flows=3, hidden_units=(8,), input_order=["random", "right-to-left", "random"], seed=0)
+    twin = IAF.from_config(json.loads(json.dumps(posterior.get_config())))
+    for ours, theirs in zip(posterior.networks, twin.networks):
+        np.testing.assert_array_equal(ours.degrees, theirs.degrees)
+    assert (posterior.networks[0].degrees != posterior.networks[2].degrees).any()
+
+
+def test_layers_without_filters_have_a_context():
+    assert ConvIAF((4, 4, 2), filters=None).context_channels == ConvIAF((4, 4, 2), filters=()).context_channels == 2

@@ -269,3 +269,16 @@ def test_bad_arguments_raise_one_line(function, message):
     with pytest.raises(ValueError, match=message) as error:
         function()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"seed": 3}, "leave out seed"),
+        ({"num_samples": 4}, "leave out num_samples"),
+        ({"sample": None}, "sample must be True or False"),
+    ],
+)
+def test_arguments_that_sample_false_would_ignore_are_refused(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        DiagonalGaussian(2)(features(), **{"sample": False, **kwargs})

@@ -141,19 +141,33 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         return self._evaluate(_forward, y, self._map)
 
     def inverse_and_log_det(self, z):
-        method = self._inverse_method or inverses.get("auto", self._network)
-        return self._evaluate(_inverse, z, self._map, method, at_once=False)
+        return self._evaluate(_inverse, z, self._map, self._inverse_or_best(), at_once=False)
+
+    def forward_and_score(self, y, score):
+        method = self._inverse_or_best()
+        if not isinstance(method, inverses.ImplicitInverse):
+            return super().forward_and_score(y, score)
+        y, context, values = self._inputs(y)
+        equation = inverses.Equation(self._network, self._map, None, context, values)
+        z, log_derivatives, score = method.forward_and_score(equation, y, tf.broadcast_to(score, tf.shape(y)))
+        return z, self._sum_over_event(log_derivatives), score
+
+    def _inverse_or_best(self):
+        return self._inverse_method or inverses.get("auto", self._network)
 
     def _evaluate(self, function, y, *settings, at_once=True):
         """`function(network, *settings, y, context, values)`, compiled where the call is eager."""
+        return run_compiled(self._network, function, settings, self._event_ndims, *self._inputs(y), at_once)
+
+    def _inputs(self, y):
+        """(y with the context's batch shape, the context or None, values of the weights or None), checked."""
         if not (isinstance(y, tf.Tensor) and y.dtype == self.dtype):
             y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
         self._network.check_inputs(y, self._context)
         context = None if self._context is None else tf.convert_to_tensor(self._context)
         if context is not None:
             y = _with_batch_shape_of(context, y, -self._event_ndims)
-        values = [tf.convert_to_tensor(value) for value in self._tf_variables] if self._reads_passed_variables else None
-        return run_compiled(self._network, function, settings, self._event_ndims, y, context, values, at_once)
+        return y, context, [*map(tf.convert_to_tensor, self._tf_variables)] if self._reads_passed_variables else None
 
     def _sum_over_event(self, values):
         return tf.reduce_sum(values, axis=range(-self._event_ndims, 0))

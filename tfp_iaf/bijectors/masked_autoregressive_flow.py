@@ -1,5 +1,6 @@
 """The masked autoregressive flow: the same bijector, parallel in the other direction."""
 
+from tfp_iaf.bijectors.base import FlowBijector
 from tfp_iaf.bijectors.inverse_autoregressive_flow import InverseAutoregressiveFlow
 
 __all__ = ["MaskedAutoregressiveFlow"]
@@ -51,5 +52,6 @@ class MaskedAutoregressiveFlow(InverseAutoregressiveFlow):
         y, log_derivatives = super().forward_and_log_derivatives(x)
         return y, -self._sum_over_event(log_derivatives)
 
-    def forward_and_log_derivatives(self, y):
-        raise NotImplementedError(f"{self.name} searches in this direction: its log_det is known as a sum only.")
+    # The search gives a sum only; and the score comes through the inverse, which is the parallel direction here.
+    forward_and_log_derivatives = FlowBijector.forward_and_log_derivatives
+    forward_and_score = FlowBijector.forward_and_score

@@ -12,10 +12,9 @@ __all__ = ["ReverseOrder"]
 class ReverseOrder(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     """z = y with all event axes reversed: its own inverse, log|det dz/dy| = 0.
 
-    Between two flows with the same input order it gives the second one the opposite order: entries that could not depend on
-        each
-    other in the first flow can in the second. The posteriors alternate the input orders of their networks instead, which costs
-    nothing. (`tfb.Permute` does the same for vectors, but a distribution that contains it cannot be sliced.)
+    Between two flows of the same input order, it lets the entries that come late in the first flow come early in the second.
+    The posteriors alternate the input orders of their networks instead, which costs nothing. (`tfb.Permute` does the same for
+    vectors, but a distribution that contains it cannot be sliced.)
 
     Args:
         event_ndims: number of trailing axes that form the event; 3 for H x W x C reverses raster and channel order.

@@ -11,7 +11,7 @@ def linear_layer(layer_type, *args, weight_norm=True, initial_scale=1.0, name=No
     """`layer_type(*args, **kwargs)`, a linear Keras layer with a bias, which is weight-normalized unless `weight_norm` is
     false.
 
-    At first its outputs are of the order of `initial_scale` times its inputs.
+    At first its outputs are about `initial_scale` times as large as its inputs.
 
     Args:
         layer_type: a class of linear Keras layers, such as `keras.layers.Dense`.

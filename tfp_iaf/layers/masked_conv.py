@@ -16,15 +16,15 @@ class MaskedConv(MaskedLayer):
     """`conv(x, kernel * mask) + bias` with `mask = masks.conv_mask(kernel_size, in_degrees, out_degrees, strict)`.
 
     The output has the input's height and width. A pixel reads the pixels before it in raster order, and of its own the
-    channels that the degrees allow; a moment of a series reads the moments before it likewise. The mask acts in the forward
-    pass, as in `MaskedDense`. The rows of the kernel that the order forbids whole are neither kept nor multiplied: of three,
-    two are left.
+    channels that the degrees allow; a time point of a series reads the time points before it likewise. The mask acts in the
+    forward pass, as in `MaskedDense`. Rows of the kernel without an allowed entry are neither kept nor multiplied: of three
+    rows, two are left.
 
     Args:
         in_degrees: [I] integers, the degrees of the input's channels.
         out_degrees: [O] integers, the degrees of the output's channels.
         strict: whether a channel reads, of its own pixel, only channels of lower degree, or also of its own.
-        kernel_size: for images h, or (h, w), of the kernel before its rows are cropped; for series (k,), a moment and the
+        kernel_size: for images h, or (h, w), of the kernel before its rows are cropped; for series (k,), a time point and the
             k - 1 before it.
         reverse: whether the order runs backwards, from the end of the last row.
         use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,

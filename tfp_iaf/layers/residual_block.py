@@ -17,8 +17,9 @@ class ResidualBlock(keras.layers.Layer):
     ```
 
     With `stride` s the first convolution strides; with `upsample` u the second is the transpose of one that strides. So both
-    mostly work on the small image, and a block and its mirror image cost the same: two thirds of the time of a convolution to
-    u^2 times the maps that then go to space, or of nearest neighbours and a convolution (u = 2, forward and backward, a CPU).
+    mostly work on the small image, and a block and its mirror image cost the same. Two other ways to upsample take 1.5 times as
+    long on a CPU (u = 2, forward and backward): a convolution to u^2 times the maps that are then moved to space, and nearest
+    neighbours before a convolution.
     The shortcut is the identity if the shapes agree, and otherwise a linear map of s x s patches onto pixels or of pixels onto
     u x u patches.
 

@@ -32,7 +32,7 @@ class WeightNormalization(keras.layers.Wrapper):
     alone would. `initialize_weight_normalization` sets both from a batch of data instead. A unit that reads nothing (masked,
     v = 0) gives b, with finite gradients.
 
-    Of a convolution the kernel is scaled, of a dense layer the output: whichever is smaller.
+    A convolution scales its kernel, a dense layer its output, since these are the smaller tensors.
 
     Args:
         layer: a `keras.layers.Dense`, `Conv1D` to `Conv3D`, one of their transposes, `layers.MaskedDense` or
@@ -199,8 +199,6 @@ def initialize_weight_normalization(model, *inputs, **kwargs):
         raise ValueError(
             "initialize_weight_normalization must be called eagerly, not inside a tf.function: it assigns weights once."
         )
-    if hasattr(model, "check_data"):
-        model.check_data(inputs[0])
     if not model.built:
         # In the scope the model was made in. Building may trace the layers; they have no values to start from then.
         strategy = getattr(model, "distribute_strategy", None)
@@ -236,5 +234,5 @@ def _check_layer(layer):
     if isinstance(getattr(layer, "kernel_initializer", None), keras.initializers.Zeros):
         raise ValueError(
             f"A kernel of zeros has no direction and would never train: give the {name} layer another kernel_initializer, and "
-            "WeightNormalization a small initial_scale if the outputs shall start near initial_mean."
+            "WeightNormalization a small initial_scale if the outputs should start near initial_mean."
         )

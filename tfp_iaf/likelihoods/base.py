@@ -1,4 +1,4 @@
-"""The contract of likelihoods p(x|z), and the short forms for them."""
+"""The contract of likelihoods p(x|z)."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ class Likelihood:
     | `check(x)` | the likelihood gives some finite data no probability | refuses NaN and infinite values |
     | `is_valid(x)` | the same inside TensorFlow graphs: for `tf.data` and served models | every entry is finite |
     | `hint(x)` | some data can be scored, but will not train well | no hint |
-    | `mean(parameters)` | the mean is cheaper, or other, than that of the distribution | the distribution's |
+    | `mean(parameters)` | there is a cheaper way to the mean, or another value serves better | the distribution's |
     | `get_config()` | `__init__` takes arguments | no arguments |
 
     To save models, decorate the subclass with `@keras.saving.register_keras_serializable()`. A likelihood holds no weights:
@@ -31,6 +31,7 @@ class Likelihood:
     Attributes:
         needs_unbounded_parameters: whether each parameter must be able to take any real value; a decoder that ends in a
             bounded activation is then refused.
+        data_range: (centre, half_range) of the data; a `HierarchicalVAE` reads (x - centre) / half_range.
 
     >>> class Exponential(Likelihood):
     ...     def distribution(self, parameters):
@@ -45,6 +46,7 @@ class Likelihood:
     """
 
     needs_unbounded_parameters = False
+    data_range = (0.0, 1.0)
 
     def distribution(self, parameters):
         """The distribution of x.

@@ -30,6 +30,7 @@ class Bernoulli(Likelihood):
     """
 
     needs_unbounded_parameters = True
+    data_range = (0.5, 0.5)
 
     def distribution(self, parameters):
         bits = tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)

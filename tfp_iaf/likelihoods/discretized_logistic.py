@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 from tfp_iaf.likelihoods._discretized_logistic_distribution import DiscretizedLogisticDistribution
 from tfp_iaf.likelihoods._halves import halves
 from tfp_iaf.likelihoods.base import Likelihood
+from tfp_iaf.scales import bounded_log_scale
 
 __all__ = ["DiscretizedLogistic"]
 
@@ -48,10 +49,11 @@ class DiscretizedLogistic(Likelihood):
     """
 
     needs_unbounded_parameters = True
+    data_range = (127.5, 64.0)
 
     def distribution(self, parameters):
         loc, unconstrained = halves(parameters, "discretized_logistic")
-        log_scale = START_LOG_SCALE + LOG_SCALE_BOUND * tf.tanh(unconstrained / LOG_SCALE_BOUND)
+        log_scale = START_LOG_SCALE + bounded_log_scale(unconstrained, LOG_SCALE_BOUND)
         levels = DiscretizedLogisticDistribution(0.5 + loc, log_scale)
         return tfd.Independent(levels, reinterpreted_batch_ndims=parameters.shape.rank - 1)
 

@@ -5,8 +5,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf._arguments import positive
 from tfp_iaf.likelihoods._halves import halves
 from tfp_iaf.likelihoods.base import Likelihood
+from tfp_iaf.scales import bounded_log_scale
 
 __all__ = ["Normal", "standardization_hint"]
 
@@ -43,13 +45,11 @@ class Normal(Likelihood):
     needs_unbounded_parameters = True
 
     def __init__(self, log_scale_bound=5.0):
-        if not (isinstance(log_scale_bound, int | float) and 0.0 < log_scale_bound < np.inf):
-            raise ValueError(f"log_scale_bound must be a positive number, got {log_scale_bound!r}.")
-        self.log_scale_bound = float(log_scale_bound)
+        self.log_scale_bound = positive("log_scale_bound", log_scale_bound)
 
     def distribution(self, parameters):
         loc, unconstrained = halves(parameters, "normal")
-        scale = tf.exp(self.log_scale_bound * tf.tanh(unconstrained / self.log_scale_bound))
+        scale = tf.exp(bounded_log_scale(unconstrained, self.log_scale_bound))
         return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=parameters.shape.rank - 1)
 
     def mean(self, parameters):

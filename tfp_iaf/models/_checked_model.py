@@ -94,8 +94,9 @@ class CheckedModel(keras.Model):
     @property
     def checks_in_graphs(self):
         """Whether `is_valid` checks all that `check_data` does: not if the likelihood's author wrote `check` alone."""
-        kind, base = type(self.checks), likelihoods.Likelihood
-        return kind.check is base.check or kind.is_valid is not base.is_valid
+        kind = type(self.checks)
+        writers = {name: next(each for each in kind.__mro__ if name in vars(each)) for name in ("check", "is_valid")}
+        return issubclass(writers["is_valid"], writers["check"])
 
     def is_valid(self, x):
         """Whether each example of x, or (x, condition), can be scored, `[B]` booleans; in graphs too."""
@@ -275,6 +276,8 @@ class CheckedModel(keras.Model):
 def shapes_of(input_shape):
     """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
     is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
+    if is_pair and len(input_shape) != 2:
+        raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
     data, condition = input_shape if is_pair else (input_shape, None)
     return tuple(data), None if condition is None else tuple(condition)
 

@@ -23,7 +23,6 @@ __all__ = [
 
 # Where an activation is looked at, and where its values are called bounded.
 FAR = 1e6
-BOUND = 1e3
 
 
 def check_layer(name, part):
@@ -159,8 +158,12 @@ def bounded_activation(decoder):
 
 
 def _is_bounded(function, shape):
-    low, high = (np.abs(np.asarray(function(tf.fill(shape, value)), np.float64)) for value in (-FAR, FAR))
-    return bool(low.max() < BOUND or high.max() < BOUND)
+    """Whether the function has stopped growing at -1e6, or at 1e6."""
+
+    def size_at(value):
+        return np.abs(np.asarray(function(tf.fill(shape, value)), np.float64)).max()
+
+    return any(size_at(1e3 * value) <= 1.1 * size_at(value) for value in (-FAR, FAR))
 
 
 def _from_the_last(layer):

@@ -57,8 +57,12 @@ class ConditionalDensity(ElboModel):
     """
 
     metric_names = ("log_likelihood",)
+    weights_kl = False
 
     def __init__(self, encoder, posterior, **kwargs):
+        for name in ("likelihood", "num_samples"):
+            if name in kwargs:
+                raise ValueError(f"A conditional density takes no {name}: leave it out.")
         super().__init__(**kwargs)
         _parts.check_layer("encoder", encoder)
         _parts.check_posterior(self, posterior)
@@ -82,7 +86,7 @@ class ConditionalDensity(ElboModel):
         y, condition = self.split(self.as_input(x))
         return {"log_likelihood": self.posterior(self.encoder(condition, training=training), value=y)}
 
-    def objective(self, y_pred, sample_weight, training):
+    def weighted_bound(self, y_pred, sample_weight, training):
         del training
         return tf.reduce_mean(y_pred["log_likelihood"] * sample_weight)
 
@@ -113,6 +117,8 @@ class ConditionalDensity(ElboModel):
 
     def encode(self, condition):
         """The features of conditions `[B, ...]`, `[B, F]`: what the flow's context is read off."""
+        if self.condition_shape is None:
+            raise ValueError(f"{self.name} is not built: fit it, or call build(((None, ...), (None, ...))) with its shapes.")
         shape = condition.shape if hasattr(condition, "shape") else np.shape(condition)
         is_batch = condition is not None and len(shape) > len(self.condition_shape)
         rows = shape[0] if is_batch else 1

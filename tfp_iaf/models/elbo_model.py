@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import likelihoods, objectives
-from tfp_iaf._arguments import integer, positive
+from tfp_iaf._arguments import integer, non_negative
 from tfp_iaf.models._checked_model import CheckedModel, Untracked
 from tfp_iaf.noise import seed_pair
 
@@ -67,13 +67,23 @@ class ElboModel(CheckedModel):
         super().__init__(None if likelihood is None else likelihoods.get(likelihood), **kwargs)
         self.num_samples = integer("num_samples", num_samples)
         weight = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="kl_weight")
-        self._unsaved = Untracked(kl_weight=weight)
+        beta = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="inverse_temperature")
+        # Whether training raises a bound with a KL term, which `KLWarmUp` may weight, or `bound` of `call`'s outputs.
+        self.weights_kl = True
+        # Whether `call` returns `log_q` in training, for `FreeEnergyAnnealing`.
+        self.anneals_free_energy = False
+        self._unsaved = Untracked(kl_weight=weight, inverse_temperature=beta)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.metric_names}
 
     @property
     def kl_weight(self):
         """The weight of the KL in the training loss, a variable that no file holds: 1 outside a `KLWarmUp`."""
         return self._unsaved.kl_weight
+
+    @property
+    def inverse_temperature(self):
+        """beta of the annealed free energy, a variable that no file holds: 1 outside a `FreeEnergyAnnealing`."""
+        return self._unsaved.inverse_temperature
 
     # What a subclass writes.
 
@@ -105,6 +115,8 @@ class ElboModel(CheckedModel):
 
     def mean(self, z, condition=None):
         """E[x given z], `[B, ...]`; NotImplementedError if the likelihood has no mean."""
+        if self.likelihood is None:
+            raise NotImplementedError(f"{type(self).__name__} has no likelihood, and so no mean.")
         return self.likelihood.mean(self.decode(z, condition))
 
     def reconstruct(self, x, seed=None):
@@ -118,7 +130,7 @@ class ElboModel(CheckedModel):
         Args:
             num_samples: N.
             seed: an integer or a pair; equal seeds give equal samples.
-            temperature: positive factor of the prior's base noise; below 1, samples closer to the mode.
+            temperature: factor of the prior's base noise, at least 0; below 1, samples closer to the mode.
             condition: of a conditional model, `[N, ...]`, or one that all samples share.
         """
         num_samples, seed, temperature = self.checked_draw(num_samples, seed, temperature)
@@ -153,7 +165,7 @@ class ElboModel(CheckedModel):
             if num_samples > 2**31 - 1:
                 raise ValueError(f"num_samples must be at most 2^31 - 1, got {num_samples}.")
         if not tf.is_tensor(temperature):
-            temperature = positive("temperature", temperature)
+            temperature = non_negative("temperature", temperature)
         return num_samples, seed_pair(seed), temperature
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -164,26 +176,36 @@ class ElboModel(CheckedModel):
             weight = tf.reshape(tf.cast(sample_weight, example.dtype), tf.shape(example))
         for name, tracker in self.trackers.items():
             tracker.update_state(y_pred[name], sample_weight=weight)
-        bound = self.objective(y_pred, weight, training)
+        bound = self.weighted_bound(y_pred, weight, training)
         loss = -bound + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
         # tf.distribute adds up the replicas' gradients.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def objective(self, y_pred, sample_weight, training):
+    def weighted_bound(self, y_pred, sample_weight, training):
         """What training raises, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""
         if not training:
             return tf.reduce_mean(y_pred["elbo"] * sample_weight)
+        if not self.weights_kl:
+            return tf.reduce_mean(y_pred["bound"] * sample_weight)
         kl = self.kl_objective(y_pred, sample_weight, training)
         reconstruction = tf.reduce_mean(y_pred["reconstruction"] * sample_weight)
-        return objectives.elbo(reconstruction, kl, tf.cast(self.kl_weight, kl.dtype))
+        bound = objectives.elbo(reconstruction, kl, tf.cast(self.kl_weight, kl.dtype))
+        if not self.anneals_free_energy:
+            return bound
+        log_q = tf.reduce_mean(y_pred["log_q"] * sample_weight)
+        return objectives.annealed_free_energy(bound, log_q, tf.cast(self.inverse_temperature, kl.dtype))
 
     def fit(self, x=None, y=None, *args, **kwargs):
         # A weight that an interrupted warm-up left behind would stay for ever.
-        self.kl_weight.assign(1.0)
+        self._end_annealing()
         try:
             return super().fit(x, y, *args, **kwargs)
         finally:
-            self.kl_weight.assign(1.0)
+            self._end_annealing()
+
+    def _end_annealing(self):
+        self.kl_weight.assign(1.0)
+        self.inverse_temperature.assign(1.0)
 
     def get_config(self):
         config = {**super().get_config(), "num_samples": self.num_samples}

@@ -6,12 +6,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf import priors
+from tfp_iaf import objectives, priors
 from tfp_iaf.models import _parts
+from tfp_iaf.models._free_bits import FreeBits
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.noise import seed_pair
 
 __all__ = ["VAE"]
+
+# Whether the bound is importance-weighted, and whether log q's gradient flows along the sample's path.
+OBJECTIVES = {
+    "elbo": (False, False),
+    "sticking_the_landing": (False, True),
+    "importance_weighted": (True, False),
+    "doubly_reparameterized": (True, True),
+}
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -22,6 +31,16 @@ class VAE(ElboModel):
     elbo(x) = E_q(z|x) [log p(x|z)] - E_q(z|x) [log q(z|x) - log p(z)] = reconstruction - kl      (nats per example)
     loss    = -mean over the batch of (reconstruction - kl_weight * kl) + regularization losses
     ```
+
+    | objective | training raises | its gradient |
+    |---|---|---|
+    | "elbo" | the elbo | of each sample |
+    | "sticking_the_landing" | the elbo | without the part of mean 0 that does not vanish at the true posterior |
+    | "importance_weighted" | log (1/S) sum_s p(x, z_s) / q(z_s given x) with S = num_samples | of each sample |
+    | "doubly_reparameterized" | the same | of the same mean, for the posterior less noisy as S grows, not more |
+
+    Whatever the objective, evaluation, `val_loss` and the metrics are those of the elbo; the training `loss` is that of the
+    objective.
 
     A model that is fitted on (x, condition) is conditional; the condition may be a label or covariates. Then each density is
     given the condition: the encoder takes the list [x, condition], the decoder [z, condition], and the prior sees it too.
@@ -36,15 +55,22 @@ class VAE(ElboModel):
             from the decoder's output `[B, ...]` to a `tfd.Distribution` of batch_shape [B].
         prior: None for the standard normal; a `priors.Prior`, trained with the model if it has weights; or what `priors.get`
             takes, a fixed distribution or a registered callable that returns one.
-        num_samples: posterior samples per example in training and evaluation.
+        num_samples: S, posterior samples per example in training and evaluation.
+        objective: "elbo", "sticking_the_landing", "importance_weighted" or "doubly_reparameterized". The second and the
+            last need flows with an inverse, or with `forward_and_score`; no flow is inverted for them.
+        free_bits: lambda, nats per entry of a latent vector (per channel of latents with places) that the KL may hold without
+            being penalized; per latent, where the flows or the prior do not split by entry. 0 for none.
+        soft_free_bits: whether lambda acts through weights that follow it (`objectives.soft_free_bits_weights`).
         **kwargs: `name`, `dtype` of `keras.Model`.
 
     Raises:
         ValueError: for an unknown likelihood, parts that do not fit each other or the data, a decoder that ends in a bounded
-            activation such as sigmoid, parts of different precision; in `fit`, `evaluate`, `predict` and calls outside
+            activation such as sigmoid, parts of different precision; an objective that would be biased (sticking the landing
+            with several samples) or has no KL for free bits; in `fit`, `evaluate`, `predict` and calls outside
             `tf.function`s, for NaN and for data that the likelihood gives no probability.
 
-    Source: Kingma and Welling 2014, equations 3 and 7; with a condition Sohn et al. 2015.
+    Source: Kingma and Welling 2014, equations 3 and 7; with a condition Sohn et al. 2015. Objectives: Roeder et al. 2017; Burda
+    et al. 2016; Tucker et al. 2019.
 
     >>> from tfp_iaf import posteriors
     >>> model = VAE(
@@ -70,8 +96,28 @@ class VAE(ElboModel):
     TensorShape([5, 12])
     """
 
-    def __init__(self, encoder, posterior, decoder, likelihood="bernoulli", prior=None, num_samples=1, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        posterior,
+        decoder,
+        likelihood="bernoulli",
+        prior=None,
+        num_samples=1,
+        objective="elbo",
+        free_bits=0.0,
+        soft_free_bits=False,
+        **kwargs,
+    ):
         super().__init__(likelihood, num_samples, **kwargs)
+        self._free_bits = FreeBits(free_bits, soft_free_bits)
+        self.free_bits = self._free_bits.minimum
+        _check_objective(objective, self.num_samples, self.free_bits)
+        self.objective = objective
+        self.soft_free_bits = soft_free_bits
+        self._is_importance_weighted, self._follows_path = OBJECTIVES[objective]
+        self.weights_kl = not self._is_importance_weighted
+        self.anneals_free_energy = self.weights_kl and not self.free_bits
         _parts.check_layer("encoder", encoder)
         _parts.check_posterior(self, posterior)
         _parts.check_layer("decoder", decoder)
@@ -89,6 +135,15 @@ class VAE(ElboModel):
         _parts.fitting_features(self.posterior, features)
         if not self.prior.built:
             self.prior.build(tuple(self.posterior.event_shape))
+        if self._follows_path and not self.posterior.has_score:
+            raise ValueError(
+                f"objective={self.objective!r} needs the score of log q, and a flow of {self.posterior.name} has no inverse "
+                "and no forward_and_score: use 'elbo' or 'importance_weighted'."
+            )
+        self._splits_by_entry = bool(self.free_bits) and self.posterior.splits_by_entry and self.prior.splits_by_entry
+        if self.free_bits:
+            num_groups = self.posterior.event_shape[-1] if self._splits_by_entry else 1
+            self.free_bits_weights = self._free_bits.make_weights(self, num_groups)
         z = self._symbolic(self.posterior.event_shape)
         parameters = _parts.output_of("decoder", self.decoder, _joined(z, condition))
         _parts.check_likelihood(self.likelihood, tuple(parameters.shape[1:]), self.data_shape, self.density_dtype)
@@ -111,22 +166,54 @@ class VAE(ElboModel):
             x: `[B, ...]`, or (x, condition).
             num_samples: S.
             seed: an integer or a pair; None takes the next of the posterior's own.
-            training: passed to encoder and decoder.
+            training: passed to encoder and decoder; if true, gradients are those of the objective.
 
         Returns:
-            A dict of `z` `[S, B, D]`, and `[S, B]` each: `reconstruction` log p(x|z), `kl` log q(z|x) - log p(z).
+            A dict of `z` `[S, B, D]`, and `[S, B]` each: `reconstruction` log p(x|z), `kl` log q(z|x) - log p(z). In training
+            also `log_q` log q(z|x); with an importance-weighted objective `bound` `[1, B]`; and with free bits `kl_per_map`
+            `[S, B, J]`, kl by entry of a vector or channel.
         """
         inputs = self.as_input(x)
         x, condition = self.split(inputs)
         features = self.encoder(_joined(x, condition), training=training)
-        z, log_q = self.posterior(features, num_samples=num_samples, seed=None if seed is None else seed_pair(seed))
+        seed = None if seed is None else seed_pair(seed)
+        if training and self._follows_path:
+            z, log_q = self._along_path(features, num_samples, seed, lambda: weights)
+        elif training and self._splits_by_entry:
+            parameters = self.posterior.read(features)
+            z, log_q = self.posterior.draw(parameters, self.posterior.noise(parameters, num_samples, seed), by_entry=True)
+        else:
+            z, log_q = self.posterior(features, num_samples=num_samples, seed=seed)
         rows = tf.reshape(z, [-1, *self.posterior.event_shape])
         parameters = self.decode(rows, self.repeated(condition, num_samples), training=training)
-        return {
-            "z": z,
-            "kl": log_q - self.prior.log_prob(z, condition=condition),
-            "reconstruction": self.log_likelihood_of(x, parameters, num_samples),
-        }
+        terms = {"z": z, "reconstruction": self.log_likelihood_of(x, parameters, num_samples)}
+        if training and self._splits_by_entry:
+            axes = range(2, 1 + len(self.posterior.event_shape))
+            terms["kl_per_map"] = tf.reduce_sum(log_q - self.prior.log_prob_by_entry(z, condition=condition), axis=axes)
+            return {**terms, "kl": tf.reduce_sum(terms["kl_per_map"], axis=-1)}
+        terms["kl"] = log_q - self.prior.log_prob(z, condition=condition)
+        if training:
+            terms["log_q"] = log_q
+        if training and self.free_bits:
+            terms["kl_per_map"] = terms["kl"][..., tf.newaxis]
+        if training and self._is_importance_weighted:
+            log_weights = objectives.elbo(terms["reconstruction"], terms["kl"])
+            weights = tf.stop_gradient(tf.nn.softmax(log_weights, axis=0))
+            terms["bound"] = objectives.importance_weighted_bound(log_weights)[tf.newaxis]
+        return terms
+
+    def _along_path(self, features, num_samples, seed, weights):
+        """(z, log q), with log q's gradient through z alone; `weights` returns the normalized importance weights `[S, B]`."""
+        parameters = self.posterior.read(features)
+        z, log_q, score = self.posterior.draw_with_score(parameters, self.posterior.noise(parameters, num_samples, seed))
+        if self._is_importance_weighted:
+            z = objectives.scale_gradient(z, weights)
+        return z, objectives.along_path(log_q, score, z)
+
+    def kl_objective(self, y_pred, sample_weight, training):
+        if not self.free_bits:
+            return super().kl_objective(y_pred, sample_weight, training)
+        return self._free_bits.kl(y_pred["kl_per_map"] * sample_weight[:, tf.newaxis], self.free_bits_weights, training)
 
     def encode(self, x):
         """The features of x, or of (x, condition), `[B, F]`: what the posterior is given."""
@@ -180,11 +267,28 @@ class VAE(ElboModel):
             "posterior": keras.saving.serialize_keras_object(self.posterior),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
             "prior": keras.saving.serialize_keras_object(self.prior),
+            "objective": self.objective,
+            "free_bits": self.free_bits,
+            "soft_free_bits": self.soft_free_bits,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**_parts.deserialize_parts(config, ("encoder", "decoder"), custom_objects))
+
+
+def _check_objective(objective, num_samples, free_bits):
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
+        raise ValueError(f"Unknown objective {objective!r}: expected one of {', '.join(OBJECTIVES)}.")
+    if objective == "sticking_the_landing" and num_samples > 1:
+        raise ValueError(
+            f"objective='sticking_the_landing' takes num_samples=1, got {num_samples}: with more importance samples its "
+            "gradient is biased; use 'doubly_reparameterized'."
+        )
+    if free_bits and objective != "elbo":
+        raise ValueError(
+            f"free_bits bound the KL term of objective='elbo', and {objective!r} has none by entry: leave them out."
+        )
 
 
 def _joined(x, condition):

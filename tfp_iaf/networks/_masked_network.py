@@ -72,9 +72,13 @@ class MaskedNetwork(Network):
         **kwargs,
     ):
         super().__init__(params=params, event_shape=event_shape, context_size=context_size, **kwargs)
-        self.activation = keras.activations.get(activation)
+        self.activation = _elementwise(keras.activations.get(activation))
         self.residual = residual
         self.weight_norm = weight_norm
+        if conditional_input_layers not in ("first_layer", "all_layers"):
+            raise ValueError(
+                f"conditional_input_layers must be 'first_layer' or 'all_layers', got {conditional_input_layers!r}."
+            )
         self.conditional_input_layers = conditional_input_layers
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -221,6 +225,21 @@ def _with_context(outputs, context, context_kernel):
     if context_kernel is None:
         return outputs
     return outputs + keras.ops.matmul(context, tf.cast(tf.convert_to_tensor(context_kernel), context.dtype))
+
+
+def _elementwise(activation):
+    """The activation; a ValueError if it has weights, or if an output depends on other entries than its own."""
+    if isinstance(activation, keras.layers.Layer):
+        raise ValueError(
+            f"activation must be a function, got the layer {type(activation).__name__}: pass a name or a callable."
+        )
+    with tf.init_scope():
+        rows = np.array([[0.3, -0.4, 0.5, -0.6], [0.3, -0.4, 0.5, 2.0]], np.float32)
+        first, second = np.asarray(activation(tf.constant(rows)))
+    if first.shape != rows.shape[1:] or (first[:-1] != second[:-1]).any():
+        name = getattr(activation, "__name__", activation)
+        raise ValueError(f"activation must act on each entry alone, or the network is not autoregressive, got {name}.")
+    return activation
 
 
 def _near_zero():

@@ -20,7 +20,8 @@ class Network(TrackedLayer):
     Every flow that takes a network takes every subclass of this class. A subclass
 
     - passes `params`, `event_shape`, `context_size` and `**kwargs` on to `super().__init__`;
-    - sets `self.degrees`, integers of the event's shape: the place of each entry in the order;
+    - sets `self.degrees`, integers of the event's shape from 1 to its number of entries D: the place of each entry in the
+      order; entries of equal degree do not read each other;
     - makes its layers in `__init__` and builds them in `build(self, input_shape=None)`, as in any Keras layer;
     - defines `call(self, y, context=None)`, whose leading dimensions broadcast;
     - adds its own arguments in `get_config`, and is registered with `keras.saving.register_keras_serializable`, so that models
@@ -34,7 +35,7 @@ class Network(TrackedLayer):
         context_shape: the context's trailing axes, (*event_shape[:-1], context_size), or None.
         degrees: an int array of the event's shape.
         inverses: names of the inverses of `bijectors.InverseAutoregressiveFlow` that serve the network, the best first. Every
-            network has "fixed_point" and "sequential".
+            network has "fixed_point" and "sequential"; a subclass that defines `call` has these two, unless it sets more.
         tf_variables: the `tf.Variable`s below its weights, once it is built.
 
     Args:
@@ -69,6 +70,12 @@ class Network(TrackedLayer):
 
     inverses = ("fixed_point", "sequential")
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # An inverse that reads the network's layers knows nothing of another `call`.
+        if "call" in vars(cls) and "inverses" not in vars(cls):
+            cls.inverses = Network.inverses
+
     def __init__(self, params, event_shape, context_size=None, **kwargs):
         super().__init__(**kwargs)
         self.density_dtype = density_dtype(self)
@@ -102,6 +109,10 @@ class Network(TrackedLayer):
             raise ValueError(
                 f"degrees must be integers of the event's shape {self.event_shape}, got {degrees.dtype} of shape "
                 f"{degrees.shape}."
+            )
+        if degrees.min() < 1 or degrees.max() > degrees.size:
+            raise ValueError(
+                f"degrees must lie within 1 and the number of entries, {degrees.size}, got {degrees.min()} to {degrees.max()}."
             )
         self.__dict__["_degrees_of_entries"] = degrees
 

@@ -16,8 +16,8 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
     """Parameters of each entry of an image or a series, as a function of the entries before it and of context feature maps.
 
     The order of an H x W x C event is raster order over the pixels, and the channels' order within a pixel; that of a T x C
-    event is time, and the channels' order within a moment. Of the entries before it, an entry's parameters depend on those in
-    the receptive field of `len(filters) + 1` masked convolutions. Every hidden layer is
+    event is time, and the channels' order within a time point. Of the entries before it, an entry's parameters depend on those
+    in the receptive field of `len(filters) + 1` masked convolutions. Every hidden layer is
     `activation(conv(x, kernel * mask) + bias)`; the context is added to the first hidden layer through an unmasked 1 x 1
     convolution; the last layer is linear and starts near zero.
 
@@ -26,7 +26,7 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         event_shape: (H, W, C), or (T, C).
         filters: numbers of feature maps of the hidden layers; empty or None for a linear network. Below C maps some of the
             allowed connections have no path.
-        kernel_size: of every convolution. For images h, or (h, w); for series k: a moment and the k - 1 before it.
+        kernel_size: of every convolution. For images h, or (h, w); for series k: a time point and the k - 1 before it.
         context_channels: number of the context's feature maps; None for a network without context.
         input_order: "left-to-right" for the order above, "right-to-left" for the same from the last entry to the first.
         activation: a Keras activation, by name or as a callable.

@@ -58,15 +58,20 @@ class AutoregressiveChain(Posterior):
     def _orders(self, input_order):
         """(the order as the config keeps it, the order of each network)."""
         size, count = int(np.prod(self.event_shape)), self.num_flows
+
+        def drawn(order, k):
+            # Drawn here, so that the config holds the orders themselves.
+            return masks.fixed_order(size, order, None if self.seed is None else self.seed + k)[1]
+
         if isinstance(input_order, list | tuple) and any(isinstance(order, str) or np.iterable(order) for order in input_order):
             if len(input_order) != count:
                 raise ValueError(
                     f"input_order must be one order, or one for each of the {count} flows, got {len(input_order)}."
                 )
-            return list(input_order), list(input_order)
+            orders = [drawn(order, k) for k, order in enumerate(input_order)]
+            return orders, orders
         if isinstance(input_order, str) and input_order == "random":
-            seeds = [None if self.seed is None else self.seed + k for k in range(count)]
-            orders = [masks.fixed_order(size, "random", seed)[1] for seed in seeds]
+            orders = [drawn("random", k) for k in range(count)]
             return orders, orders
         degrees, order = masks.fixed_order(size, input_order)
         reverse = _REVERSED[order] if isinstance(order, str) else (size + 1 - degrees).tolist()

@@ -7,6 +7,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf import scales
 from tfp_iaf._arguments import integer
+from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal
 
@@ -125,10 +126,24 @@ class Posterior(SeededLayer):
 
     def build_flows(self):
         """Builds what the flows use, without the layers that read the features."""
-        inputs = tf.zeros([1, *self.event_shape[:-1], self.flow_size], self.density_dtype) if self.flow_size else None
-        for flow in self.flows(inputs):
+        for flow in self._some_flows():
             if not callable(getattr(flow, "forward_and_log_det", None)):
                 raise ValueError(f"{self.name}.flows must return bijectors.FlowBijectors, got {type(flow).__name__}.")
+
+    def _some_flows(self):
+        inputs = tf.zeros([1, *self.event_shape[:-1], self.flow_size], self.density_dtype) if self.flow_size else None
+        return self.flows(inputs)
+
+    @property
+    def splits_by_entry(self):
+        """Whether `draw` can give log q by entry."""
+        return all(_defines(flow, "forward_and_log_derivatives") for flow in self._some_flows())
+
+    @property
+    def has_score(self):
+        """Whether `draw_with_score` works: where every flow has an inverse, or finds the score without one."""
+        methods = "inverse_and_log_det", "forward_and_score"
+        return all(any(_defines(flow, method) for method in methods) for flow in self._some_flows())
 
     @property
     def parameter_sizes(self):
@@ -164,6 +179,22 @@ class Posterior(SeededLayer):
             log_q -= log_det
         return z, log_q
 
+    def draw_with_score(self, parameters, noise):
+        """(z, log q(z|x), d log q(z|x) / dz with the parameters and weights held fixed) at this standard normal noise.
+
+        No flow is inverted: the score of the base at its sample is known, and `FlowBijector.forward_and_score` takes it along.
+        Arguments as in `draw`. No gradient flows through the score.
+        """
+        loc, scale, flows = self._base_and_flows(parameters)
+        z = loc + scale * noise
+        log_q = tf.reduce_sum(gaussian_log_prob(noise, scale), axis=self._event_axes)
+        score = tf.stop_gradient(-noise / scale)
+        for flow in flows:
+            z, log_det, score = flow.forward_and_score(z, score)
+            log_q -= log_det
+            score = tf.stop_gradient(score)
+        return z, log_q, score
+
     def score(self, parameters, z):
         """log q(z|x) of a given z `[..., *latent_shape]`, through the inverse of every flow; `parameters` as in `draw`."""
         loc, scale, flows = self._base_and_flows(parameters)
@@ -182,7 +213,14 @@ class Posterior(SeededLayer):
         if num_samples is not None:
             is_count = tf.is_tensor(num_samples) or (type(num_samples) is int and num_samples >= 1)
             given["num_samples"] = num_samples if is_count else integer("num_samples", num_samples)
+        if not isinstance(sample, bool):
+            raise ValueError(f"sample must be True or False, got {sample!r}.")
         if not sample:
+            if given:
+                raise ValueError(
+                    f"{self.name} draws nothing with sample=False, whose z is the one at the base's mean: leave out "
+                    f"{', '.join(given)}."
+                )
             given["sample"] = False
         if value is None:
             return super().__call__(features, *args, **given, **kwargs)
@@ -201,12 +239,17 @@ class Posterior(SeededLayer):
         parameters = self.read(features)
         if value is not None:
             return self.score(parameters, value)
-        shape = tf.shape(parameters[0])
-        if num_samples is not None:
-            shape = tf.concat([[num_samples], shape], axis=0)
         if sample:
-            return self.draw(parameters, standard_normal(shape, self.next_seed(seed), self.density_dtype))
-        return self.draw(parameters, tf.zeros(shape, self.density_dtype))
+            return self.draw(parameters, self.noise(parameters, num_samples, seed))
+        return self.draw(parameters, tf.zeros(self._noise_shape(parameters, num_samples), self.density_dtype))
+
+    def noise(self, parameters, num_samples=None, seed=None):
+        """Standard normal noise for `draw`: what a call with these arguments takes."""
+        return standard_normal(self._noise_shape(parameters, num_samples), self.next_seed(seed), self.density_dtype)
+
+    def _noise_shape(self, parameters, num_samples):
+        shape = tf.shape(parameters[0])
+        return shape if num_samples is None else tf.concat([[num_samples], shape], axis=0)
 
     def log_prob(self, features, z):
         """log q(z|x) of given z, `[..., B, *latent_shape]` -> `[..., B]`: the same as `posterior(features, value=z)`."""
@@ -276,6 +319,11 @@ class Posterior(SeededLayer):
     def _base_and_flows(self, parameters):
         loc, unconstrained, flow_inputs = (None if part is None else tf.cast(part, self.density_dtype) for part in parameters)
         return loc, self.base_scale(loc, unconstrained), self.flows(flow_inputs)
+
+
+def _defines(flow, method):
+    inherited = getattr(FlowBijector, method)
+    return getattr(type(flow), method, inherited) is not inherited
 
 
 def _shape_of(value):

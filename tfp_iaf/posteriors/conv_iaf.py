@@ -1,8 +1,8 @@
 """The inverse autoregressive flow posterior over time series and feature maps."""
 
 import keras
-import numpy as np
 
+from tfp_iaf._arguments import widths
 from tfp_iaf.networks import ConvAutoregressiveNetwork
 from tfp_iaf.posteriors._autoregressive_chain import AutoregressiveChain
 
@@ -74,8 +74,9 @@ class ConvIAF(AutoregressiveChain):
             is_image_or_series = False
         if not is_image_or_series:
             raise ValueError(f"latent_shape must be (H, W, C) or (T, C), got {latent_shape!r}.")
+        filters = widths("filters", filters)
         if context_channels is None:
-            context_channels = [*filters, latent_shape[-1]][0] if np.iterable(filters) else 0
+            context_channels = [*filters, latent_shape[-1]][0]
         super().__init__(
             network_type=ConvAutoregressiveNetwork,
             network_arguments={

@@ -1,11 +1,8 @@
 """What a prior is: a Keras layer that scores and draws latents."""
 
-import math
-import numbers
-
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import integer, non_negative
 from tfp_iaf.layers import TrackedLayer, density_dtype
 from tfp_iaf.noise import seed_pair
 
@@ -27,6 +24,7 @@ class Prior(TrackedLayer):
     Args:
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`; the dtype is that of the model.
 
+    >>> import math
     >>> class Shifted(Prior):
     ...     def build(self, latent_shape):
     ...         super().build(latent_shape)
@@ -55,8 +53,20 @@ class Prior(TrackedLayer):
         self.latent_shape = tuple(integer("A size of the latent", size) for size in latent_shape)
 
     def log_prob(self, z, condition=None):
-        """log p(z), `[..., *latent_shape]` -> `[...]`; `condition` is what conditional models have for each z."""
+        """log p(z), `[..., *latent_shape]` -> `[...]`.
+
+        `condition`, of a conditional model, is `[B, ...]` for z `[S, B, *latent_shape]` or `[B, *latent_shape]`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no log_prob: define it.")
+
+    def log_prob_by_entry(self, z, condition=None):
+        """log p of each entry, of z's shape, of a prior whose entries are independent: then a KL splits by entry."""
+        raise NotImplementedError(f"The log_prob of {type(self).__name__} is no sum over the latent's entries.")
+
+    @property
+    def splits_by_entry(self):
+        """Whether the prior defines `log_prob_by_entry`."""
+        return type(self).log_prob_by_entry is not Prior.log_prob_by_entry
 
     def sample(self, n, seed, temperature=1.0, condition=None):
         """n draws `[n, *latent_shape]`.
@@ -77,8 +87,5 @@ class Prior(TrackedLayer):
         if self.latent_shape is None:
             raise ValueError(f"{self.name} knows no latents yet: build it for the shape of one latent, or build its model.")
         n = n if tf.is_tensor(n) else integer("n", n)
-        if not tf.is_tensor(temperature):
-            is_real = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
-            if not is_real or not 0.0 <= temperature < math.inf:
-                raise ValueError(f"temperature must be a number of at least 0, got {temperature!r}.")
+        temperature = temperature if tf.is_tensor(temperature) else non_negative("temperature", temperature)
         return n, seed_pair(seed), tf.cast(temperature, self.density_dtype)

@@ -33,6 +33,10 @@ class StandardNormal(Prior):
         axes = range(-len(self.latent_shape), 0)
         return -0.5 * (tf.reduce_sum(tf.square(z), axis=axes) + math.prod(self.latent_shape) * math.log(2.0 * math.pi))
 
+    def log_prob_by_entry(self, z, condition=None):
+        del condition
+        return -0.5 * (tf.square(z) + math.log(2.0 * math.pi))
+
     def sample(self, n, seed, temperature=1.0, condition=None):
         del condition
         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)

@@ -104,7 +104,7 @@ def test_strongly_coupled_flows(inverse, scale):
     check_against_the_sequential(network, inverse, scale=scale, batch_shape=(1, 4))
 
 
-@pytest.mark.parametrize("event_size", [64, 256])
+@pytest.mark.parametrize("event_size", [64, pytest.param(256, marks=pytest.mark.long)])
 def test_blocks_at_size(event_size):
     """Error under 1e-9 in float64, under 1e-5 of the values in float32, the weights those of a strong flow."""
     for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-5)):

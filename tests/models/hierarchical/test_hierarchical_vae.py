@@ -327,7 +327,7 @@ def test_bad_calls():
         (lambda: model.sample(2, seed=1.5), "seed must be"),
         (lambda: model.posterior_sample(images(2), seed=[1, 2, 3]), "seed must be"),
         (lambda: model.sample(1.9, seed=0), "num_samples must be a positive integer"),
-        (lambda: model.sample(2, seed=0, temperature=-1.0), "temperature must be a positive number"),
+        (lambda: model.sample(2, seed=0, temperature=-1.0), "temperature must be a number of at least 0"),
         (lambda: model.sample(2, seed=0, condition=np.ones([2, 3])), "takes no condition"),
         (lambda: model.decode(z, condition=np.ones([3, 3])), "takes no condition"),
         (lambda: model((images(2), np.ones([2, 3]))), "takes no condition"),

@@ -8,13 +8,13 @@
 | "sequential" | D | every network; the reference | any order |
 """
 
-from tfp_iaf.bijectors.inverses.base import Equation, Inverse
+from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Inverse
 from tfp_iaf.bijectors.inverses.blocks import Blocks
 from tfp_iaf.bijectors.inverses.fixed_point import FixedPoint
 from tfp_iaf.bijectors.inverses.recurrent import Recurrent
 from tfp_iaf.bijectors.inverses.sequential import Sequential
 
-__all__ = ["Blocks", "Equation", "FixedPoint", "Inverse", "Recurrent", "Sequential", "get"]
+__all__ = ["Blocks", "Equation", "FixedPoint", "ImplicitInverse", "Inverse", "Recurrent", "Sequential", "get"]
 
 _NAMED = {"blocks": Blocks(), "fixed_point": FixedPoint(), "recurrent": Recurrent(), "sequential": Sequential()}
 

@@ -17,9 +17,9 @@ class Equation:
     Args:
         network: the `networks.Network` that gives the parameters.
         elementwise_map: f, a `maps.ElementwiseMap`.
-        z: `[..., *event]`, with the full batch shape.
+        z: `[..., *event]`, with the full batch shape; None where y is known.
         context: a tensor, or None.
-        values: tensors, the values of the network's weights.
+        values: tensors, the values of the network's weights; None for the weights themselves.
     """
 
     def __init__(self, network, elementwise_map, z, context, values):
@@ -32,6 +32,9 @@ class Equation:
     @contextlib.contextmanager
     def weights(self):
         """Inside, the network's weights have the equation's values."""
+        if self.values is None:
+            yield
+            return
         with keras.StatelessScope(state_mapping=zip(self.network.weights, self.values)):
             yield
 
@@ -106,6 +109,18 @@ class ImplicitInverse(Inverse):
 
         return solved(equation.z, *([equation.context] if num_contexts else []), *equation.values)
 
+    def forward_and_score(self, equation, y, score):
+        """(z, log-derivatives, the score at z) of a given y and the score there; see `FlowBijector.forward_and_score`.
+
+        With f' the map's derivatives and J = dg/dy: dz/dy = diag(f') (I - J), so one `adjoint` takes the score to z without a
+        search.
+        """
+        linearization = ForwardLinearization(self, equation, y)
+        z, log_derivatives = linearization.z, linearization.log_derivatives
+        by_y = linearization.gradient(log_derivatives, y, tf.ones_like(log_derivatives))
+        u = self.adjoint(equation, linearization, score - by_y)
+        return z, log_derivatives, u * tf.exp(-log_derivatives)
+
 
 class Linearization:
     """g and log|det dz/dy| near a solution y, recorded for differentiation."""
@@ -127,6 +142,26 @@ class Linearization:
     def parameter_slopes(self):
         """dg_i / d parameters_i, `[..., *event, P]`."""
         return self.gradient(self.image, self.parameters, tf.ones_like(self.image))
+
+
+class ForwardLinearization(Linearization):
+    """g near a given y, recorded from z = f(y; parameters(y)): the map is not inverted."""
+
+    def __init__(self, inverse, equation, y):
+        self._y = y
+        with tf.GradientTape(persistent=True) as self._tape:
+            self._tape.watch(y)
+            self.parameters, self.details = inverse.evaluate(equation, y)
+            self.z, self.log_derivatives = equation.map.forward(y, self.parameters)
+        # f(g; parameters) = z, so dg/d parameters = -(df/d parameters) / f'.
+        slopes = self.gradient(self.z, self.parameters, tf.exp(-self.log_derivatives))
+        self._parameter_slopes = -slopes
+
+    def pull_back(self, u):
+        return self.gradient(self.parameters, self._y, u[..., tf.newaxis] * self._parameter_slopes)
+
+    def parameter_slopes(self):
+        return self._parameter_slopes
 
 
 def _once(value):

@@ -1,21 +1,8 @@
-"""What a ladder must know of the likelihood: how images enter the network, and how many parameters leave it."""
+"""What a ladder must know of the likelihood: how many parameters leave the network."""
 
 import tensorflow as tf
 
-from tfp_iaf import likelihoods
-
-__all__ = ["has_log_scale", "image_range"]
-
-RANGES = {likelihoods.Bernoulli: (0.5, 0.5), likelihoods.DiscretizedLogistic: (127.5, 64.0)}
-
-
-def image_range(likelihood):
-    """(centre, half_range) of its data: an image x enters as (x - centre) / half_range, under most likelihoods as it is.
-
-    >>> image_range(likelihoods.Bernoulli())
-    (0.5, 0.5)
-    """
-    return next((limits for kind, limits in RANGES.items() if isinstance(likelihood, kind)), (0.0, 1.0))
+__all__ = ["has_log_scale"]
 
 
 def has_log_scale(likelihood, image_shape):
@@ -24,6 +11,7 @@ def has_log_scale(likelihood, image_shape):
     Raises:
         ValueError: if it takes neither.
 
+    >>> from tfp_iaf import likelihoods
     >>> has_log_scale(likelihoods.Normal(), (8, 8, 3)), has_log_scale(likelihoods.Bernoulli(), (8, 8, 3))
     (True, False)
     """

@@ -4,8 +4,9 @@ import math
 
 import tensorflow as tf
 
+from tfp_iaf._arguments import integer, non_negative
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.noise import standard_normal
+from tfp_iaf.noise import seed_pair, standard_normal
 
 __all__ = ["LadderPrior", "noise_of_latents"]
 
@@ -39,15 +40,17 @@ class LadderPrior:
         """A list of z_1 ... z_L, `[num_samples, H, W, C]` each.
 
         Args:
-            num_samples: a positive int.
-            seed: an int32 tensor of shape [2].
-            temperature: factor of the scales; below 1, samples closer to the mode.
+            num_samples: a positive integer.
+            seed: an integer or a pair; equal seeds give equal draws.
+            temperature: factor of the scales, at least 0; below 1, samples closer to the mode.
         """
         return self.sample_and_decode(num_samples, seed, temperature)[0]
 
     def sample_and_decode(self, num_samples, seed, temperature=1.0):
         """(z_1 ... z_L, the likelihood's parameters there), in one way down."""
-        noise = noise_of_latents(self._ladder, num_samples, seed)
+        num_samples = num_samples if tf.is_tensor(num_samples) else integer("num_samples", num_samples)
+        temperature = temperature if tf.is_tensor(temperature) else non_negative("temperature", temperature)
+        noise = noise_of_latents(self._ladder, num_samples, seed_pair(seed))
         z = [None] * len(noise)
 
         def draw(index, prior):

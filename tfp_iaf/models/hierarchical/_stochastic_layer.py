@@ -4,7 +4,6 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import scales
-from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.layers import density_dtype, linear_layer
 from tfp_iaf.noise import gaussian_log_prob
 
@@ -98,7 +97,7 @@ class StochasticLayer(keras.layers.Layer):
         if self.down_shortcut is not None:
             self.down_shortcut.build(above)
         self.posterior.build_flows()
-        self._splits_by_entry = self._posterior_splits_by_entry()
+        self._splits_by_entry = self.posterior.splits_by_entry
 
     @property
     def num_groups(self):
@@ -152,9 +151,3 @@ class StochasticLayer(keras.layers.Layer):
     def _parameters(self, statistics):
         loc, unconstrained, flow_inputs = tf.split(statistics, self.posterior.parameter_sizes, axis=-1)
         return loc, unconstrained, flow_inputs if flow_inputs.shape[-1] else None
-
-    def _posterior_splits_by_entry(self):
-        """Whether every flow of the posterior gives its log-derivatives by entry."""
-        statistics = tf.zeros([1, *self.event_shape[:-1], sum(self.posterior.parameter_sizes)], density_dtype(self))
-        flows = self.posterior.flows(self._parameters(statistics)[-1])
-        return all(type(flow).forward_and_log_derivatives is not FlowBijector.forward_and_log_derivatives for flow in flows)

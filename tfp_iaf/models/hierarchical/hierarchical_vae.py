@@ -1,18 +1,15 @@
 """The ResNet VAE with stacked three-dimensional latents."""
 
-import math
-import numbers
-
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf import objectives
 from tfp_iaf._arguments import integer
 from tfp_iaf.bijectors import maps
+from tfp_iaf.models._free_bits import FreeBits
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.models.hierarchical import _posterior_factories as posterior_factories
-from tfp_iaf.models.hierarchical._image_likelihood import has_log_scale, image_range
+from tfp_iaf.models.hierarchical._image_likelihood import has_log_scale
 from tfp_iaf.models.hierarchical._ladder import Ladder
 from tfp_iaf.models.hierarchical._ladder_prior import LadderPrior, noise_of_latents
 from tfp_iaf.noise import SeededLayer
@@ -102,11 +99,10 @@ class HierarchicalVAE(ElboModel):
     ):
         if inference not in INFERENCES:
             raise ValueError(f"Unknown inference {inference!r}: expected one of {', '.join(INFERENCES)}.")
-        if isinstance(free_bits, bool) or not isinstance(free_bits, numbers.Real) or not 0.0 <= free_bits < math.inf:
-            raise ValueError(f"free_bits must be a number of at least 0 nats, got {free_bits!r}.")
-        if soft_free_bits and not free_bits:
-            raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
         super().__init__(likelihood, num_samples, **kwargs)
+        self._free_bits = FreeBits(free_bits, soft_free_bits)
+        self.free_bits = self._free_bits.minimum
+        self.soft_free_bits = soft_free_bits
         self.image_shape = _image_shape(image_shape)
         self.num_layers = _integers("num_layers", num_layers)
         if not self.num_layers:
@@ -125,8 +121,6 @@ class HierarchicalVAE(ElboModel):
         self.num_flows = num_flows
         self.flow_filters = None if flow_filters is None else _integers("flow_filters", flow_filters)
         self.bijector_fn = bijector_fn
-        self.free_bits = float(free_bits)
-        self.soft_free_bits = soft_free_bits
         self.weight_norm = weight_norm
         self.recompute = recompute
         self.noise = SeededLayer(seed, name="noise")
@@ -139,7 +133,7 @@ class HierarchicalVAE(ElboModel):
             weight_norm=weight_norm,
             dtype=self.dtype_policy,
         )
-        centre, half_range = image_range(self.likelihood)
+        centre, half_range = self.likelihood.data_range
         self.ladder = Ladder(
             make_posterior=posterior_factories.checked(factory, self.density_dtype),
             bidirectional=inference == "bidirectional",
@@ -180,17 +174,8 @@ class HierarchicalVAE(ElboModel):
         self.set_shapes(input_shape)
         if not self.ladder.built:
             self.ladder.build()
-            if self.soft_free_bits:
-                self.free_bits_weights = self.add_weight(
-                    name="free_bits_weights",
-                    shape=(sum(layer.num_groups for layer in self.ladder.stochastic_layers),),
-                    initializer="ones",
-                    trainable=False,
-                    # Replicas of tf.distribute update it by their own parts of the batch.
-                    aggregation="mean",
-                    autocast=False,
-                    dtype=self.density_dtype,
-                )
+            num_groups = sum(layer.num_groups for layer in self.ladder.stochastic_layers)
+            self.free_bits_weights = self._free_bits.make_weights(self, num_groups)
 
     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
         """The terms of the bound at S samples of q(z|x).
@@ -199,7 +184,7 @@ class HierarchicalVAE(ElboModel):
             x: `[B, H, W, C]`.
             num_samples: S.
             seed: an int or a pair of ints; None takes the next seed of the model's own.
-            training: whether to keep less for the gradient, where the model shall `recompute`.
+            training: whether to keep less for the gradient, where the model is to `recompute`.
 
         Returns:
             A dict of `z`, a list of z_1 ... z_L, `[S, B, ...]` each; `reconstruction` and `kl` `[S, B]`; and
@@ -271,13 +256,7 @@ class HierarchicalVAE(ElboModel):
     def kl_objective(self, y_pred, sample_weight, training):
         if not self.free_bits:
             return super().kl_objective(y_pred, sample_weight, training)
-        kl = y_pred["kl_per_map"] * sample_weight[:, tf.newaxis]
-        if not self.soft_free_bits:
-            return objectives.free_bits(kl, self.free_bits)
-        weights = tf.convert_to_tensor(self.free_bits_weights)
-        if training:
-            self.free_bits_weights.assign(objectives.soft_free_bits_weights(weights, kl, self.free_bits))
-        return tf.reduce_sum(weights * tf.reduce_mean(kl, axis=0))
+        return self._free_bits.kl(y_pred["kl_per_map"] * sample_weight[:, tf.newaxis], self.free_bits_weights, training)
 
     def _prior_sample_and_decode(self, num_samples, seed, temperature, condition):
         self.condition_rows(condition, num_samples)

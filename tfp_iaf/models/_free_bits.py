@@ -1,0 +1,51 @@
+"""Free bits: a KL term that a model does not lower below a minimum of nats per group of latents."""
+
+import tensorflow as tf
+
+from tfp_iaf import objectives
+from tfp_iaf._arguments import non_negative
+
+__all__ = ["FreeBits"]
+
+
+class FreeBits:
+    """The KL term of a model with free bits, and the weights that soft ones keep in the model.
+
+    Args:
+        minimum: lambda, nats per group; 0 for no free bits.
+        is_soft: whether lambda acts through weights that follow it (`objectives.soft_free_bits_weights`).
+
+    Raises:
+        ValueError: for a negative lambda, or soft free bits without one.
+    """
+
+    def __init__(self, minimum, is_soft):
+        minimum = non_negative("free_bits", minimum)
+        if is_soft and not minimum:
+            raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
+        self.minimum = minimum
+        self.is_soft = is_soft
+
+    def make_weights(self, model, num_groups):
+        """The weights of soft free bits, which the model saves; None for hard ones."""
+        if not self.is_soft:
+            return None
+        return model.add_weight(
+            name="free_bits_weights",
+            shape=(num_groups,),
+            initializer="ones",
+            trainable=False,
+            # Replicas of tf.distribute update it by their own parts of the batch.
+            aggregation="mean",
+            autocast=False,
+            dtype=model.density_dtype,
+        )
+
+    def kl(self, kl_by_group, weights, training):
+        """The KL term of the loss, a scalar, of the KL by example and group, `[B, J]`; training moves the weights."""
+        if not self.is_soft:
+            return objectives.free_bits(kl_by_group, self.minimum)
+        values = tf.convert_to_tensor(weights)
+        if training:
+            weights.assign(objectives.soft_free_bits_weights(values, kl_by_group, self.minimum))
+        return tf.reduce_sum(values * tf.reduce_mean(kl_by_group, axis=0))
