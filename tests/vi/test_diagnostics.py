@@ -19,7 +19,7 @@ tfd = tfp.distributions
     ],
 )
 def test_pareto_k_of_known_tails(target, surrogate, k):
-    results = [vi.diagnose(target.log_prob, surrogate, num_samples=100000, seed=seed) for seed in range(3)]
+    results = [vi.diagnose(target.log_prob, surrogate, num_samples=100000, seed=seed) for seed in range(2)]
     assert np.mean([result.pareto_k for result in results]) == pytest.approx(k, abs=0.12)
     assert all((result.pareto_k > result.threshold) == (k > 0.7) for result in results)
 
@@ -30,7 +30,7 @@ def test_pareto_k_recovers_the_shape_of_a_generalized_pareto_distribution():
         assert vi.pareto_k(np.log(u**-k)) == pytest.approx(k, abs=0.05)
     assert vi.pareto_k(np.zeros(1000)) == -np.inf
     with pytest.raises(ValueError, match="at least 25 weights"):
-        vi.pareto_k(np.zeros(24))
+        vi.pareto_k(np.zeros(20))
 
 
 def test_effective_sample_size_and_evidence():

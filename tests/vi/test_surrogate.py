@@ -39,11 +39,11 @@ def joints():
     }
 
 
-@pytest.mark.parametrize("base", ["normal", "student_t"])
 @pytest.mark.parametrize("name", joints())
-def test_samples_have_the_structure_and_the_supports(name, base):
+def test_samples_have_the_structure_and_the_supports(name):
     joint = joints()[name]
-    surrogate = vi.build_iaf_surrogate_posterior(joint, hidden_units=(8,), base=base, seed=0)
+    base = "student_t" if name == "named" else "normal"
+    surrogate = vi.build_iaf_surrogate_posterior(joint, num_flows=1, hidden_units=(8,), base=base, seed=0)
     assert surrogate.batch_shape == []
     z, log_q = surrogate.experimental_sample_and_log_prob(20, seed=[0, 1])
     tf.nest.assert_same_structure(z, joint.event_shape, check_types=False)
@@ -55,12 +55,12 @@ def test_samples_have_the_structure_and_the_supports(name, base):
     np.testing.assert_allclose(surrogate.log_prob(fresh), log_q, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("base", ["normal", "student_t"])
-def test_every_weight_is_trainable_and_in_a_checkpoint(base, tmp_path):
+def test_every_weight_is_trainable_and_in_a_checkpoint(tmp_path):
     pinned = eight_schools.experimental_pin(observed=EFFECTS)
-    surrogate = vi.build_iaf_surrogate_posterior(pinned, num_flows=2, hidden_units=(8,), base=base, seed=0)
+    surrogate = vi.build_iaf_surrogate_posterior(pinned, num_flows=1, hidden_units=(8,), base="student_t", seed=0)
     before = [variable.numpy() for variable in surrogate.trainable_variables]
-    assert len(before) == 2 * 4 + (2 if base == "normal" else 3)
+    # Two layers, location and scale, degrees of freedom.
+    assert len(before) == 4 + 2 + 1
     path = tf.train.Checkpoint(surrogate=surrogate).save(tmp_path / "checkpoint")
     tfp.vi.fit_surrogate_posterior(
         pinned.unnormalized_log_prob, surrogate, keras.optimizers.Adam(0.01), num_steps=3, sample_size=8, seed=[0, 1]
@@ -75,7 +75,7 @@ def test_every_weight_is_trainable_and_in_a_checkpoint(base, tmp_path):
 
 def test_an_amortized_surrogate_reads_features(tmp_path):
     pinned = eight_schools.experimental_pin(observed=EFFECTS)
-    surrogate = vi.build_iaf_surrogate_posterior(pinned, hidden_units=(8,), feature_size=4, seed=0)
+    surrogate = vi.build_iaf_surrogate_posterior(pinned, num_flows=1, hidden_units=(8,), feature_size=4, seed=0)
     features = tf.constant(np.random.default_rng(0).normal(size=[7, 4]), tf.float32)
     q = surrogate(features)
     assert q.batch_shape == [7]

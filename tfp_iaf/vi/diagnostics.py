@@ -97,7 +97,7 @@ def pareto_k(log_weights):
     log_weights = np.sort(np.asarray(log_weights, np.float64))
     size = len(log_weights)
     tail = math.ceil(min(size / 5.0, 3.0 * math.sqrt(size)))
-    if tail < 5:
+    if size < 25:
         raise ValueError(f"pareto_k takes at least 25 weights, got {size}.")
     weights = np.exp(log_weights - log_weights[-1])
     x = weights[-tail:] - weights[-tail - 1]
