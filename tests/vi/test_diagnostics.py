@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf import vi
+
+tfd = tfp.distributions
+
+
+@pytest.mark.parametrize(
+    ("target", "surrogate", "k"),
+    [
+        # q = Exp(b), p = Exp(a) with a < b: k = 1 - a / b.
+        (tfd.Exponential(tf.constant(0.5, tf.float64)), tfd.Exponential(tf.constant(1.0, tf.float64)), 0.5),
+        (tfd.Exponential(tf.constant(0.2, tf.float64)), tfd.Exponential(tf.constant(1.0, tf.float64)), 0.8),
+        # q = N(0, s^2), p = N(0, 1) with s < 1: k = 1 - s^2, which is reached slowly.
+        (tfd.Normal(tf.constant(0.0, tf.float64), 1.0), tfd.Normal(tf.constant(0.0, tf.float64), 0.4), 0.84),
+    ],
+)
+def test_pareto_k_of_known_tails(target, surrogate, k):
+    results = [vi.diagnose(target.log_prob, surrogate, num_samples=100000, seed=seed) for seed in range(2)]
+    assert np.mean([result.pareto_k for result in results]) == pytest.approx(k, abs=0.12)
+    assert all((result.pareto_k > result.threshold) == (k > 0.7) for result in results)
+
+
+def test_pareto_k_recovers_the_shape_of_a_generalized_pareto_distribution():
+    for k in (0.2, 0.5, 0.9):
+        u = np.random.default_rng(1).random(200000)
+        assert vi.pareto_k(np.log(u**-k)) == pytest.approx(k, abs=0.05)
+    assert vi.pareto_k(np.zeros(1000)) == -np.inf
+    with pytest.raises(ValueError, match="at least 25 weights"):
+        vi.pareto_k(np.zeros(20))
+
+
+def test_effective_sample_size_and_evidence():
+    """Of p = 3 N(0, 1) and q = N(0, s^2) with s > 1: the ratio of the weights' moments is known."""
+    s = 1.5
+    target = tfd.Normal(tf.constant(0.0, tf.float64), 1.0)
+    q = tfd.Normal(tf.constant(0.0, tf.float64), s)
+    result = vi.diagnose(lambda z: target.log_prob(z) + np.log(3.0), q, num_samples=200000)
+    # E[w]^2 / E[w^2] = sqrt(2 s^2 - 1) / s^2.
+    assert result.effective_sample_size == pytest.approx(np.sqrt(2.0 * s**2 - 1.0) / s**2, abs=0.01)
+    assert result.log_evidence == pytest.approx(np.log(3.0), abs=0.01)
+    assert result.elbo == pytest.approx(np.log(3.0) - (np.log(1.0 / s) + 0.5 * s**2 - 0.5), abs=0.02)
+    assert result.pareto_k < 0.3
+    assert vi.diagnose(target.log_prob, target).effective_sample_size == 1.0
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="at least 100"):
+        vi.diagnose(tfd.Normal(0.0, 1.0), tfd.Normal(0.0, 1.0), num_samples=10)
+    with pytest.raises(ValueError, match="target must be a joint distribution"):
+        vi.diagnose(3, tfd.Normal(0.0, 1.0))

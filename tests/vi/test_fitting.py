@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf import vi
+from tfp_iaf.vi import fitting
+
+tfd = tfp.distributions
+tfb = tfp.bijectors
+
+
+def gaussian(correlation=0.9):
+    """p(z, x) of two correlated unknowns, one of them positive, whose logarithm is Gaussian."""
+    scale = tf.linalg.cholesky(tf.constant([[1.0, correlation], [correlation, 1.0]]))
+    pair = tfd.MultivariateNormalTriL([0.5, -1.0], scale)
+
+    def log_prob(z):
+        return pair.log_prob(tf.stack([z["a"], tf.math.log(z["b"])], axis=-1)) - tf.math.log(z["b"])
+
+    return log_prob
+
+
+def surrogate(**kwargs):
+    joint = tfd.JointDistributionNamed({"a": tfd.Normal(0.0, 1.0), "b": tfd.LogNormal(0.0, 1.0)})
+    return vi.build_iaf_surrogate_posterior(joint, num_flows=1, hidden_units=(8,), seed=0, **kwargs)
+
+
+def test_finds_a_correlated_posterior_and_keeps_the_best_rate():
+    q = surrogate()
+    result = vi.fit(gaussian(), q, num_steps=300, sample_size=64, learning_rates=[1e-6, 3e-2], seed=1)
+    assert result.learning_rate == 3e-2
+    assert set(result.elbos) == {1e-6, 3e-2}
+    assert result.losses.shape == (300,)
+    assert abs(result.elbo) < 0.01  # The target is normalized.
+    diagnosis = vi.diagnose(gaussian(), q)
+    assert diagnosis.effective_sample_size > 0.95
+    z = q.sample(20000, seed=[2, 3])
+    np.testing.assert_allclose(np.corrcoef(z["a"], np.log(z["b"]))[0, 1], 0.9, atol=0.02)
+
+
+@pytest.mark.parametrize("base", ["normal", "student_t"])
+def test_path_gradients_vanish_where_q_is_the_target(base):
+    """To rounding, draw by draw; those of the total derivative do not."""
+    q, frozen = surrogate(base=base), surrogate(base=base)
+    for k, (ours, theirs) in enumerate(zip(q.trainable_variables, frozen.trainable_variables)):
+        value = ours + 0.2 * tf.random.stateless_normal(ours.shape, [k, 1])
+        ours.assign(value)
+        theirs.assign(value)
+
+    def gradients(loss_of):
+        with tf.GradientTape() as tape:
+            loss = loss_of()
+        parts = tape.gradient(loss, q.trainable_variables, unconnected_gradients="zero")
+        return max(np.abs(part).max() for part in parts)
+
+    def total():
+        z, log_q = q.experimental_sample_and_log_prob(16, seed=[0, 1])
+        return tf.reduce_mean(log_q - frozen.log_prob(tf.nest.map_structure(tf.identity, z)))
+
+    path = gradients(lambda: fitting._path_loss(frozen.log_prob, q, 16, tf.constant([0, 1]))[0])
+    assert path < 1e-4
+    assert gradients(total) > 100.0 * path
+
+
+def test_the_mean_of_path_gradients_is_that_of_total_ones():
+    q = surrogate()
+
+    def path():
+        return fitting._path_loss(gaussian(), q, 20000, tf.constant([0, 1]))[0]
+
+    def total():
+        z, log_q = q.experimental_sample_and_log_prob(20000, seed=[4, 1])
+        return tf.reduce_mean(log_q - gaussian()(z))
+
+    results = []
+    for loss_of in (path, total):
+        with tf.GradientTape() as tape:
+            loss = loss_of()
+        results.append(tape.gradient(loss, q.trainable_variables, unconnected_gradients="zero"))
+    for ours, theirs in zip(*results):
+        np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_equal_seeds_give_equal_fits():
+    elbos = [vi.fit(gaussian(), surrogate(), num_steps=5, sample_size=8, learning_rates=[1e-2], seed=s).elbo for s in (3, 4)]
+    assert elbos[0] != elbos[1]
+
+
+def test_any_transformed_distribution_is_fitted():
+    """TFP's own surrogates, too."""
+    loc, scale = tf.Variable(0.0), tfp.util.TransformedVariable(1.0, tfb.Softplus())
+    q = tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Chain([tfb.Exp(), tfb.Shift(loc), tfb.Scale(scale)]))
+    vi.fit(tfd.LogNormal(1.0, 0.5).log_prob, q, num_steps=200, sample_size=32, learning_rates=[0.05])
+    np.testing.assert_allclose([loc.numpy(), scale.numpy()], [1.0, 0.5], atol=1e-3)
+
+
+def test_a_target_that_is_never_finite_leaves_the_surrogate_as_it_was():
+    q = surrogate()
+    before = [variable.numpy() for variable in q.trainable_variables]
+    with pytest.raises(ValueError, match="bound is not finite"):
+        vi.fit(lambda z: z["a"] * np.nan, q, num_steps=2, sample_size=4)
+    for variable, start in zip(q.trainable_variables, before):
+        np.testing.assert_array_equal(variable.numpy(), start)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"learning_rates": 0.1}, "must be a sequence"),
+        ({"learning_rates": [0.0]}, "must be a positive number"),
+        ({"num_steps": 0}, "num_steps must be a positive integer"),
+        ({"surrogate_posterior": tfd.Normal(0.0, 1.0)}, "must be a tfd.TransformedDistribution"),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        vi.fit(**{"joint_distribution": gaussian(), "surrogate_posterior": surrogate(), **kwargs})

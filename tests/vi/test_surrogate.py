@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tests import properties
+from tfp_iaf import vi
+
+tfd = tfp.distributions
+
+STANDARD_ERRORS = np.array([15, 10, 16, 11, 9, 11, 10, 18], np.float32)
+EFFECTS = np.array([28, 8, -3, 7, -1, 1, 18, 12], np.float32)
+
+
+@tfd.JointDistributionCoroutineAutoBatched
+def eight_schools():
+    mean = yield tfd.Normal(0.0, 10.0, name="mean")
+    scale = yield tfd.LogNormal(1.0, 1.0, name="scale")
+    effects = yield tfd.Sample(tfd.Normal(mean, scale), 8, name="effects")
+    yield tfd.Normal(effects, STANDARD_ERRORS, name="observed")
+
+
+def joints():
+    """Name -> (pinned or not, the supports of its parts)."""
+    named = tfd.JointDistributionNamed(
+        {
+            "rate": tfd.Gamma(2.0, 1.0),
+            "chances": tfd.Sample(tfd.Beta(2.0, 3.0), [2, 3]),
+            "x": lambda rate: tfd.Sample(tfd.Exponential(rate), 4),
+        }
+    )
+    sequential = tfd.JointDistributionSequential([tfd.Normal(0.0, 1.0), lambda loc: tfd.TruncatedNormal(loc, 1.0, -2.0, 2.0)])
+    return {
+        "coroutine, pinned": eight_schools.experimental_pin(observed=EFFECTS),
+        "named, pinned": named.experimental_pin(x=tf.ones([4])),
+        "named": named,
+        "sequential": sequential,
+    }
+
+
+@pytest.mark.parametrize("name", joints())
+def test_samples_have_the_structure_and_the_supports(name):
+    joint = joints()[name]
+    base = "student_t" if name == "named" else "normal"
+    surrogate = vi.build_iaf_surrogate_posterior(joint, num_flows=1, hidden_units=(8,), base=base, seed=0)
+    assert surrogate.batch_shape == []
+    z, log_q = surrogate.experimental_sample_and_log_prob(20, seed=[0, 1])
+    tf.nest.assert_same_structure(z, joint.event_shape, check_types=False)
+    shapes = tf.nest.map_structure(lambda part, shape: part.shape == [20, *shape], z, joint.event_shape)
+    assert all(tf.nest.flatten(shapes))
+    log_prob = joint.unnormalized_log_prob(z) if hasattr(joint, "unnormalized_log_prob") else joint.log_prob(z)
+    assert np.isfinite(log_prob).all()
+    fresh = tf.nest.map_structure(properties.fresh, z)
+    np.testing.assert_allclose(surrogate.log_prob(fresh), log_q, rtol=1e-4, atol=1e-3)
+
+
+def test_every_weight_is_trainable_and_in_a_checkpoint(tmp_path):
+    pinned = eight_schools.experimental_pin(observed=EFFECTS)
+    surrogate = vi.build_iaf_surrogate_posterior(pinned, num_flows=1, hidden_units=(8,), base="student_t", seed=0)
+    before = [variable.numpy() for variable in surrogate.trainable_variables]
+    # Two layers, location and scale, degrees of freedom.
+    assert len(before) == 4 + 2 + 1
+    path = tf.train.Checkpoint(surrogate=surrogate).save(tmp_path / "checkpoint")
+    tfp.vi.fit_surrogate_posterior(
+        pinned.unnormalized_log_prob, surrogate, keras.optimizers.Adam(0.01), num_steps=3, sample_size=8, seed=[0, 1]
+    )
+    moved = [np.abs(variable.numpy() - start).max() for variable, start in zip(surrogate.trainable_variables, before)]
+    # All but the parameters of hidden units that nothing reaches.
+    assert np.count_nonzero(moved) >= len(moved) - 1
+    tf.train.Checkpoint(surrogate=surrogate).restore(path).assert_consumed()
+    for variable, start in zip(surrogate.trainable_variables, before):
+        np.testing.assert_array_equal(variable.numpy(), start)
+
+
+def test_an_amortized_surrogate_reads_features(tmp_path):
+    pinned = eight_schools.experimental_pin(observed=EFFECTS)
+    surrogate = vi.build_iaf_surrogate_posterior(pinned, num_flows=1, hidden_units=(8,), feature_size=4, seed=0)
+    features = tf.constant(np.random.default_rng(0).normal(size=[7, 4]), tf.float32)
+    q = surrogate(features)
+    assert q.batch_shape == [7]
+    z, log_q = q.experimental_sample_and_log_prob(3, seed=[0, 1])
+    assert (z.effects.shape, log_q.shape) == ([3, 7, 8], [3, 7])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(surrogate(features).experimental_sample_and_log_prob(seed=[0, 1])[1])
+    gradients = tape.gradient(loss, surrogate.trainable_variables)
+    assert gradients and all(gradient is not None for gradient in gradients)
+    checkpoint = tf.train.Checkpoint(surrogate=surrogate)
+    path = checkpoint.save(tmp_path / "checkpoint")
+    properties.randomize(surrogate.posterior)
+    checkpoint.restore(path)
+    np.testing.assert_allclose(surrogate(features).sample(3, seed=[0, 1]).mean, z.mean, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: vi.build_iaf_surrogate_posterior(3), "must be a tfd.JointDistribution, pinned or not, got int"),
+        (lambda: vi.build_iaf_surrogate_posterior(eight_schools, base="cauchy"), "Unknown base 'cauchy'"),
+        (lambda: vi.build_iaf_surrogate_posterior(eight_schools, base="student_t", feature_size=2), "has a normal base"),
+        (
+            lambda: vi.build_iaf_surrogate_posterior(
+                tfd.JointDistributionSequential([tfd.Normal(0.0, 1.0), lambda z: tfd.Poisson(tf.exp(z)), tfd.Bernoulli(0.0)])
+            ),
+            "one floating-point dtype",
+        ),
+        (
+            lambda: vi.build_iaf_surrogate_posterior(tfd.JointDistributionSequential([tfd.Normal(tf.zeros([3]), 1.0)])),
+            "wrap vectors of independent parts in tfd.Sample",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(build, message):
+    with pytest.raises(ValueError, match=message) as error:
+        build()
+    assert "\n" not in str(error.value)

@@ -1,0 +1,7 @@
+"""Variational inference for TFP's joint distributions: a surrogate posterior, its fit, and what the fit is worth."""
+
+from tfp_iaf.vi.diagnostics import diagnose, pareto_k
+from tfp_iaf.vi.fitting import fit
+from tfp_iaf.vi.surrogate import AmortizedSurrogatePosterior, build_iaf_surrogate_posterior
+
+__all__ = ["AmortizedSurrogatePosterior", "build_iaf_surrogate_posterior", "diagnose", "fit", "pareto_k"]

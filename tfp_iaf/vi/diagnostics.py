@@ -1,0 +1,116 @@
+"""How far a fitted surrogate is from its target: importance weights say it."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf._arguments import integer
+from tfp_iaf.noise import seed_pair
+from tfp_iaf.vi._target import log_density
+
+__all__ = ["Diagnosis", "diagnose", "pareto_k"]
+
+
+class Diagnosis(NamedTuple):
+    """What `diagnose` found.
+
+    Args:
+        elbo: mean of log w, a lower bound on log p(x) (on the log of the target's normalizer), in nats.
+        log_evidence: the estimate of log p(x) by importance sampling, in nats.
+        effective_sample_size: that of the importance weights per draw, in (0, 1]; 1 where q is the target.
+        pareto_k: the shape of the weights' tail.
+        threshold: the largest `pareto_k` at which importance sampling with so many draws can be trusted.
+    """
+
+    elbo: float
+    log_evidence: float
+    effective_sample_size: float
+    pareto_k: float
+    threshold: float
+
+
+def diagnose(joint_distribution, surrogate_posterior, num_samples=10000, seed=0):
+    """Importance weights of the surrogate's draws: effective sample size and Pareto k.
+
+    ```none
+    w_s = p(z_s) / q(z_s),  z_s ~ q;    effective sample size = (sum w)^2 / (S sum w^2)
+    k: shape of the generalized Pareto distribution that fits the largest min(S / 5, 3 sqrt(S)) weights
+    ```
+
+    A k below the threshold, min(1 - 1 / log10(S), 0.7), means that q covers the target's tails well enough for importance
+    sampling. Neither figure sees a mode that q misses altogether.
+
+    Args:
+        joint_distribution: pinned or not, or a function from the surrogate's samples to an unnormalized log-density.
+        surrogate_posterior: a `tfd.Distribution`.
+        num_samples: S, at least 10,000 for a k to rely on.
+        seed: an integer or a pair.
+
+    Returns:
+        A `Diagnosis`.
+
+    Raises:
+        ValueError: for fewer than 100 draws, or a target of another kind.
+
+    Source: Yao et al. 2018, "Yes, but did it work?", section 2; Vehtari et al. 2024, "Pareto smoothed importance sampling".
+
+    >>> import tensorflow_probability as tfp
+    >>> tfd = tfp.distributions
+    >>> target, q = tfd.Normal(0.0, 1.0), tfd.Normal(0.0, 1.0)
+    >>> diagnose(target.log_prob, q).effective_sample_size
+    1.0
+    """
+    integer("num_samples", num_samples, at_least=100)
+    target = log_density(joint_distribution)
+    z, log_q = surrogate_posterior.experimental_sample_and_log_prob(num_samples, seed=seed_pair(seed))
+    log_w = tf.cast(target(z) - log_q, tf.float64).numpy()
+    largest = log_w.max()
+    w = np.exp(log_w - largest)
+    return Diagnosis(
+        elbo=float(log_w.mean()),
+        log_evidence=float(largest + np.log(w.mean())),
+        effective_sample_size=float(w.sum() ** 2 / (w**2).sum() / num_samples),
+        pareto_k=pareto_k(log_w),
+        threshold=min(1.0 - 1.0 / math.log10(num_samples), 0.7),
+    )
+
+
+def pareto_k(log_weights):
+    """The shape k of a generalized Pareto distribution fitted to the largest importance weights.
+
+    The empirical Bayes estimate of Zhang and Stephens (2009), shrunk towards 0.5 by the weight of ten draws.
+
+    Args:
+        log_weights: `[S]`, log importance weights, S at least 25.
+
+    Returns:
+        k: below 0 for bounded weights, at least 1 where their mean does not exist; -inf for equal weights.
+
+    Source: Vehtari et al. 2024, "Pareto smoothed importance sampling", section 3 and appendix C.
+
+    >>> rng = np.random.default_rng(0)
+    >>> round(pareto_k(0.4 * rng.exponential(size=100000)), 1)  # w = u^(-0.4)
+    0.4
+    """
+    log_weights = np.sort(np.asarray(log_weights, np.float64))
+    size = len(log_weights)
+    tail = math.ceil(min(size / 5.0, 3.0 * math.sqrt(size)))
+    if size < 25:
+        raise ValueError(f"pareto_k takes at least 25 weights, got {size}.")
+    weights = np.exp(log_weights - log_weights[-1])
+    x = weights[-tail:] - weights[-tail - 1]
+    if x[-1] <= 0.0:
+        return -math.inf
+    # Zhang and Stephens: a grid of m values of b = k / sigma, weighted by their profile likelihoods.
+    count, quartile = len(x), x[int(len(x) / 4.0 + 0.5) - 1]
+    m = 30 + int(math.sqrt(count))
+    scale = 3.0 * (quartile if quartile > 0.0 else x[x > 0.0][0])
+    b = 1.0 / x[-1] + (1.0 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / scale
+    shape = np.log1p(-b[:, np.newaxis] * x).mean(axis=1)
+    log_likelihood = count * (np.log(-b / shape) - shape - 1.0)
+    likelihood = np.exp(log_likelihood - log_likelihood.max())
+    best = np.sum(b * likelihood) / likelihood.sum()
+    k = np.log1p(-best * x).mean()
+    return float((count * k + 10.0 * 0.5) / (count + 10.0))
