@@ -18,6 +18,7 @@ from tfp_iaf import (
     posteriors,
     priors,
     serving,
+    vi,
 )
 from tfp_iaf.bijectors import (
     AdditiveCoupling,
@@ -88,4 +89,5 @@ __all__ = [
     "posteriors",
     "priors",
     "serving",
+    "vi",
 ]
