@@ -26,11 +26,12 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
     "affine":    z = (y - shift) exp(-log_scale)         log|det| = -sum log_scale
     "gated":     z = s y + (1 - s) m, s = sigmoid(gate)  log|det| = sum log s < 0: it only contracts
     "location":  z = y - shift                           log|det| = 0
+    "monotone":  z = d + a y + a sum of sigmoids of y    see `maps.Monotone`
     "spline":    z = rational-quadratic spline of y      the identity outside [-5, 5], see `maps.Spline`
     ```
 
     Log-scales and gates are bounded, see `tfp_iaf.scales`. An event of one entry (D = 1) gets an affine or gated map that
-    does not depend on y: a Gaussian stays a Gaussian. Use "spline" there.
+    does not depend on y: a Gaussian stays a Gaussian. Use "monotone" or "spline" there.
 
     The Jacobian is triangular in the network's input order. A sample and its log-density need one network evaluation: the
     log_det that `forward` found is what `forward_log_det_jacobian` returns. The bijector owns no weights: it lists the
@@ -42,8 +43,9 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
             or an event of any rank with a network of your own. Built here if it is not yet.
         context: `[..., C]`, for time series and feature maps with the event's axes before the last; captured. Its leading
             dimensions become the bijector's batch shape. A variable is read with each call. None for a network without context.
-        bijector_fn: the map f: "affine", "gated", "location", "spline" (of K bins if the network has 3 K - 1 params), a
-            `maps.ElementwiseMap`, or a function from parameters `[..., *event, P]` to an increasing elementwise `tfb.Bijector`.
+        bijector_fn: the map f: "affine", "gated", "location", "monotone", "spline" (of K bins if the network has 3 K - 1
+            params), a `maps.ElementwiseMap`, or a function from parameters `[..., *event, P]` to an increasing elementwise
+            `tfb.Bijector`.
         inverse: how the inverse is found, a name or an `inverses.Inverse`; "auto" takes the fastest that the network supports.
             All are exact.
         validate_args, name: as in `tfb.Bijector`.

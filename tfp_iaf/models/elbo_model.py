@@ -40,6 +40,9 @@ class ElboModel(CheckedModel):
     Attributes:
         data_shape, condition_shape: of one example, None until the model is built; `condition_shape` stays None in
             a model without a condition.
+        weights_kl: true where the training loss has a KL term, which `KLWarmUp` may weight; false where training raises `bound`
+            of `call`'s outputs.
+        anneals_free_energy: whether `call` returns `log_q` in training, for `FreeEnergyAnnealing`.
 
     >>> import numpy as np
     >>> import tensorflow_probability as tfp
@@ -68,9 +71,7 @@ class ElboModel(CheckedModel):
         self.num_samples = integer("num_samples", num_samples)
         weight = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="kl_weight")
         beta = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="inverse_temperature")
-        # Whether training raises a bound with a KL term, which `KLWarmUp` may weight, or `bound` of `call`'s outputs.
         self.weights_kl = True
-        # Whether `call` returns `log_q` in training, for `FreeEnergyAnnealing`.
         self.anneals_free_energy = False
         self._unsaved = Untracked(kl_weight=weight, inverse_temperature=beta)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.metric_names}

@@ -23,14 +23,15 @@ class IAF(AutoregressiveChain):
 
     With one latent (`latent_size=1`) the maps "affine", "gated" and "location" give a Gaussian, whatever the number of flows. A
     "gated" flow only contracts. A "spline" is the identity beyond its range, [-5, 5] unless a `maps.Spline` says otherwise.
+    "monotone" bends an entry too, and acts on the whole line.
 
     Args:
         latent_size: D.
         num_flows: K; each flow has a network of its own.
         hidden_units: widths of each network's hidden layers.
         context_size: C, read off the features by a dense layer; None for D, 0 for no context.
-        bijector_fn: "affine" (equation 10), "gated", "location", "spline" (8 bins), a `bijectors.ElementwiseMap`, or a pair
-            (function, P), see `bijectors.maps.get`.
+        bijector_fn: "affine" (equation 10), "gated", "location", "monotone" (8 sigmoids), "spline" (8 bins), a
+            `bijectors.ElementwiseMap`, or a pair (function, P), see `bijectors.maps.get`.
         inverse: how a given z is inverted, a name that `bijectors.InverseAutoregressiveFlow` takes.
         input_order: of the first flow: "left-to-right", "right-to-left", or a permutation of 1..D; the next flow has the
             reverse, and so on. "random" draws an order per flow; a list gives an order per flow.
