@@ -14,6 +14,7 @@ SLOW = (
     "tests/test_benchmarks.py",
     "tests/test_docs.py::test_blocks_run",
     "tests/test_serving.py",
+    "tests/test_study.py::test_a_killed_run",
 )
 
 

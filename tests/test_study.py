@@ -27,7 +27,7 @@ TINY = {
     "steps": 80,
     "patience": 1,
     "steps_per_validation": 4,
-    "steps_per_execution": 2,
+    "steps_per_execution": 1,
     "jit_compile": False,
     "elbo_samples": 2,
     "importance_samples": 4,
@@ -55,57 +55,51 @@ class Killed(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def run(folder, a_study=None, seed=0):
-    return study.run(
-        "tiny", a_study or tiny(), "diagonal", seed, SPLITS, "images.npz", folder / "run", folder / "out" / "r.json"
-    )
+def run(folder, a_study=None):
+    path = folder / "results" / "diagonal-seed0.json"
+    return study.run("tiny", a_study or tiny(), "diagonal", 0, SPLITS, "images.npz", folder / "run", path)
 
 
 def test_a_killed_run_ends_with_the_weights_and_figures_of_an_unbroken_one(tmp_path, monkeypatch):
-    settings = studies.settings_of(tiny(), "diagonal")
+    monkeypatch.setattr(study.evaluation, "IMAGES_PER_PIECE", 20)
     monkeypatch.setattr(study, "provenance", lambda: {"commit": "first", "versions": {}, "machine": {}, "command": "secret"})
-    (tmp_path / "killed").mkdir()
+    killed_folder, settings = tmp_path / "killed", studies.settings_of(tiny(), "diagonal")
+    (killed_folder / "run").mkdir(parents=True)
     with pytest.raises(KeyboardInterrupt):
-        study.train(tiny(), settings, SPLITS, 0, tmp_path / "killed" / "run", callbacks=[Killed()])
-    assert [row["step"] for row in json.loads((tmp_path / "killed/run/checkpoint/history.json").read_text())] == [4]
-    killed, unbroken = run(tmp_path / "killed"), run(tmp_path / "unbroken")
+        study.train(tiny(), settings, SPLITS, 0, killed_folder / "run", callbacks=[Killed()])
+    assert [row["step"] for row in json.loads((killed_folder / "run/checkpoint/history.json").read_text())] == [4]
+    with pytest.raises(ValueError, match=r"learning_rate was 0.1, now 0.001") as error:
+        run(killed_folder, tiny(learning_rate=1e-3))
+    assert "\n" not in str(error.value)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("builtins.print", lambda *line, **_: kill_at_progress(*line))
+        run(killed_folder)
+    assert np.load(killed_folder / "run/evaluated.npy").shape == (3, 20)
+    # The result names the commit that went on, where it is another.
+    monkeypatch.setattr(study, "provenance", lambda: {"commit": "second"})
+    killed, unbroken = run(killed_folder), run(tmp_path / "unbroken")
+    assert (killed["commit"], killed["continued_with"]) == ("first", "second")
     assert killed["test"] == unbroken["test"]
-    weights = [keras_weights(tmp_path / name / "run/checkpoint/latest.weights.h5") for name in ("killed", "unbroken")]
-    np.testing.assert_equal(*weights)
+    np.testing.assert_equal(*(weights(tmp_path / name / "run/checkpoint") for name in ("killed", "unbroken")))
     assert [row["val_elbo"] for row in killed["history"]] == [row["val_elbo"] for row in unbroken["history"]]
 
-    assert killed == json.loads((tmp_path / "killed/out/r.json").read_text())
     assert set(killed) >= {"config", "commit", "versions", "machine", "parameters", "seconds_per_1000_steps"}
     assert killed["config"] == settings
     assert killed["command"] == "python -m benchmarks.study tiny --variant=diagonal --seed=0 --data=images.npz"
     # It ended early, at the second validation after the best.
-    steps = [row["step"] for row in killed["history"]]
-    assert steps == list(range(4, killed["steps"] + 1, 4))
+    assert [row["step"] for row in killed["history"]] == list(range(4, killed["steps"] + 1, 4))
     assert 12 < killed["steps"] == killed["validation_elbo"]["best_step"] + 8 < 80
     assert killed["test"]["log_likelihood"]["mean"] >= killed["test"]["elbo"]["mean"] - 0.1
     assert 1.0 <= killed["test"]["log_likelihood"]["effective_sample_size"] <= 4.0
-    best = max(killed["history"], key=lambda row: row["val_elbo"])
-    assert killed["validation_elbo"]["best_step"] == best["step"]
     # Where there is a result, nothing is run.
-    assert run(tmp_path / "killed") == killed
-
-    other = tiny(learning_rate=1e-3)
+    assert run(killed_folder) == killed == json.loads((killed_folder / "results/diagonal-seed0.json").read_text())
     with pytest.raises(ValueError, match="result of other settings"):
-        run(tmp_path / "killed", other)
-    (tmp_path / "killed/out/r.json").unlink()
-    with pytest.raises(ValueError, match=r"learning_rate was 0.1, now 0.001") as error:
-        run(tmp_path / "killed", other)
-    assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="seed was 0, now 1"):
-        run(tmp_path / "killed", seed=1)
-    # Training that ended early is not taken up again, the evaluation is, and the commit that went on with it is named.
-    done = np.load(tmp_path / "killed/run/evaluated.npy")
-    np.save(tmp_path / "killed/run/evaluated.npy", done - 1000.0)
-    monkeypatch.setattr(study, "provenance", lambda: {"commit": "second"})
-    again = run(tmp_path / "killed")
-    assert again["test"]["elbo"]["mean"] == pytest.approx(killed["test"]["elbo"]["mean"] - 1000.0)
-    assert again["history"] == killed["history"]
-    assert (again["commit"], again["continued_with"]) == ("first", "second")
+        run(killed_folder, tiny(learning_rate=1e-3))
+
+
+def kill_at_progress(line):
+    if "test images" in line:
+        raise KeyboardInterrupt
 
 
 def test_early_stopping_counts_the_validations_since_the_best():
@@ -145,8 +139,10 @@ def test_every_study_says_what_a_run_needs(name):
         studies.settings_of(module, "other")
 
 
-def keras_weights(path):
+def weights(folder):
+    """All that is in the latest weights file of a folder: of model, optimizer and noise."""
     values = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: values.update({name: item[()]}) if hasattr(item, "dtype") else None)
+    with h5py.File(folder / "latest.weights.h5") as file:
+        file.visititems(lambda name, item: values.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    assert values
     return values

@@ -37,6 +37,17 @@ def test_spread_over_seeds_and_paired_differences(results):
     assert study_tables.deep_mnist() == study_tables.NO_RUNS
 
 
+def test_differences_are_to_the_diagonal_of_the_same_set_up():
+    runs = {"diagonal": {}, "diagonal-60k": {}, "iaf-60k": {}, "iaf-ema": {}}
+    references = {variant: study_tables.reference_of(variant, runs) for variant in runs}
+    assert references == {
+        "diagonal": "diagonal",
+        "diagonal-60k": "diagonal-60k",
+        "iaf-60k": "diagonal-60k",
+        "iaf-ema": "diagonal",
+    }
+
+
 def test_curves_are_drawn_alike_each_time_and_linked(results):
     assert study_tables.small_mlp_published_curves() == study_tables.NO_RUNS
     path = results / "small-mlp-published" / "curves.png"

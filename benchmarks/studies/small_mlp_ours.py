@@ -23,11 +23,12 @@ VARIANTS = {
     "full_covariance": {"posterior": "full_covariance"},
     "diagonal-128": {"posterior": "diagonal", "latent_size": 128},
     "iaf-128": {"latent_size": 128, "bijector_fn": "gated"},
-    # What helps: one change to `iaf` each.
+    # What helps: one change each.
     "iaf-4-flows": {"num_flows": 4},
     "iaf-warm-up": {"kl_warm_up_steps": 5000},
     "iaf-free-bits": {"free_bits": 0.25},
     "iaf-ema": {"ema": 0.999},
+    "diagonal-60k": {"posterior": "diagonal", "steps": 60_000},
     "iaf-60k": {"steps": 60_000},
 }
 

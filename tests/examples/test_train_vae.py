@@ -168,24 +168,34 @@ def settings(*flags):
     return train_vae.kept_settings(splits)
 
 DEFAULTS = ["--seed=0", "--learning_rate=0.002", "--batch_size=128", "--activation=elu", "--optimizer=adamax", "--data=digits",
-            "--num_flows=2", "--kl_warm_up_steps=0", "--epochs=20", "--keep_best=false"]
+            "--num_flows=2", "--kl_warm_up_steps=0", "--epochs=20", "--keep_best=false", "--decay_to=1", "--ema=0",
+            "--free_bits=0", "--patience=3"]
 folder = pathlib.Path({str(tmp_path / "checkpoint")!r})
 assert checkpoints.Checkpoints(folder, 10, settings()).restore(None) == 0
 (folder / "latest.weights.h5").touch()
 for flag in ("seed=1", "learning_rate=0.001", "batch_size=64", "activation=relu", "optimizer=adam", "data={data}",
-             "num_flows=3", "kl_warm_up_steps=10", "epochs=40", "keep_best=true"):
+             "num_flows=3", "kl_warm_up_steps=10", "decay_to=0.1", "ema=0.9", "free_bits=0.1", "epochs=40", "patience=4",
+             "keep_best=true"):
     try:
         checkpoints.Checkpoints(folder, 10, settings("--" + flag)).check()
         print("accepted", flag)
     except ValueError as error:
         assert "\\n" not in str(error) and "choose another --logdir" in str(error), error
         print("refused", flag)
+# A rate that falls depends on the number of steps.
+decaying = pathlib.Path({str(tmp_path / "decaying")!r})
+checkpoints.Checkpoints(decaying, 10, settings("--decay_to=0.1")).restore(None)
+(decaying / "latest.weights.h5").touch()
+try:
+    checkpoints.Checkpoints(decaying, 10, settings("--decay_to=0.1", "--epochs=40")).check()
+except ValueError as error:
+    print("refused", error)
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
     accepted = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("accepted")]
-    assert accepted == ["epochs=40", "keep_best=true"]
-    assert result.stdout.count("refused") == 8
+    assert accepted == ["epochs=40", "patience=4", "keep_best=true"]
+    assert result.stdout.count("refused") == 12
 
 
 def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
@@ -200,6 +210,9 @@ def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
         "--hidden_units=8",
         "--importance_samples=8",
         "--kl_warm_up_steps=100",
+        "--decay_to=0.1",
+        "--ema=0.9",
+        "--free_bits=0.01",
     ]
     folder = tmp_path / "killed" / "diagonal"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
