@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 import threading
 import weakref
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from tfp_iaf import _compat
 
-__all__ = ["run_compiled", "uncompiled"]
+__all__ = ["compiled_when_eager", "run_compiled", "uncompiled"]
 
 # More than any program holds at once: a program that makes a new function for every call must not fill the memory.
 _MAX_FUNCTIONS = 64
@@ -28,6 +29,25 @@ def uncompiled():
         yield
     finally:
         _is_uncompiled.reset(token)
+
+
+def compiled_when_eager(function):
+    """A function of tensors alone, such as a search in a loop, of which an eager call runs a graph.
+
+    >>> @compiled_when_eager
+    ... def double(x):
+    ...     return 2.0 * x
+    >>> double(tf.constant(1.5)).numpy().item()
+    3.0
+    """
+    compiled = tf.function(function, autograph=False, reduce_retracing=True)
+
+    @functools.wraps(function)
+    def call(*tensors):
+        is_plain = tf.executing_eagerly() and not _is_uncompiled.get() and not tf.distribute.has_strategy()
+        return (compiled if is_plain else function)(*tensors)
+
+    return call
 
 
 def run_compiled(owner, function, settings, event_ndims, y, context, values, at_once=True):

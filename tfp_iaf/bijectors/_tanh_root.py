@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_iaf._eager import compiled_when_eager
+
 __all__ = ["log_slope", "search_tanh_root", "sech_squared", "tanh_root"]
 
 # Quadratic convergence takes 4 to 10; only slopes near 0 at the origin need more.
@@ -43,7 +45,8 @@ def tanh_root(t, slope):
     array([ 1., -5.], dtype=float32)
     """
     t, slope = t + tf.zeros_like(slope), slope + tf.zeros_like(t)
-    a = search_tanh_root(t, slope)
+    a = search_tanh_root(tf.stop_gradient(t), tf.stop_gradient(slope))
+    a = tf.stop_gradient(a)
     for _ in range(2):
         a -= _step(a, t, slope)
     return a
@@ -54,14 +57,14 @@ def _step(a, t, slope):
     return (a + (slope - 1.0) * tanh - t) / (tf.square(tanh) + slope * sech_squared(a))
 
 
+@compiled_when_eager
 def search_tanh_root(t, slope):
-    """As `tanh_root`, without derivatives; t and slope have one shape.
+    """As `tanh_root`, but not to be differentiated; t and slope have one shape.
 
     >>> search_tanh_root(tf.constant(1.5), tf.constant(1.0)).numpy().item()
     1.5
     """
-    smallest = np.finfo(slope.dtype.as_numpy_dtype).tiny
-    t, slope = tf.stop_gradient(t), tf.stop_gradient(tf.maximum(slope, smallest))
+    slope = tf.maximum(slope, np.finfo(slope.dtype.as_numpy_dtype).tiny)
     sign, t, is_concave = tf.where(t < 0.0, -tf.ones_like(t), tf.ones_like(t)), tf.abs(t), slope >= 1.0
     bounds = t - (slope - 1.0), t / slope
     start = tf.where(is_concave, tf.maximum(*bounds), tf.minimum(*bounds))
@@ -75,4 +78,4 @@ def search_tanh_root(t, slope):
     a, _ = tf.while_loop(
         lambda _, moves: moves, move, (start, tf.constant(True)), invariants, maximum_iterations=_MAX_ITERATIONS
     )
-    return tf.stop_gradient(sign * a)
+    return sign * a

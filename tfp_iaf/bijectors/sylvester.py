@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf._eager import compiled_when_eager
 from tfp_iaf.bijectors._tanh_root import log_slope, search_tanh_root, sech_squared
 from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
@@ -168,6 +169,7 @@ def _root(target, r, s, b):
     return v
 
 
+@compiled_when_eager
 def _search(target, r, s, b):
     """Back substitution. Entry i of a = S v + b solves a_i + R_ii S_ii tanh(a_i) = S_ii (target_i - k) + c, where k and c come
     from the entries after it."""

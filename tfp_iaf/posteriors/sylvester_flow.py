@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import integer, positive
 from tfp_iaf.bijectors import ReverseOrder, Sylvester
 from tfp_iaf.posteriors.base import Posterior
 
@@ -25,6 +25,9 @@ class SylvesterFlow(Posterior):
     "orthogonal": Q_k has M columns, those of the identity at first, orthonormalized. "householder": Q_k is a product of
     reflections. "triangular": Q_k = I, and the order of the entries is reversed from one flow to the next.
 
+    The rows of R_k and S_k have a norm below `row_norm`: without such a bound, float32 loses the density of a given z where the
+    features are large.
+
     A sample and its density take some D x M products per flow after one linear layer with about M^2 outputs per flow, and D M
     more for "orthogonal"; the density of a given z takes M scalar roots per flow, one after the other.
 
@@ -34,6 +37,7 @@ class SylvesterFlow(Posterior):
         variant: "orthogonal", "householder" or "triangular".
         num_columns: M <= D of "orthogonal"; None for D, but at most 16. (M is D in the others.)
         num_reflections: of "householder", per flow.
+        row_norm: the bound of a row of R_k and S_k.
         **kwargs: `seed`, `name`, `dtype`, `trainable`.
 
     Call arguments, shapes and errors: see `Posterior`.
@@ -46,7 +50,16 @@ class SylvesterFlow(Posterior):
     (TensorShape([5, 3]), TensorShape([5]))
     """
 
-    def __init__(self, latent_size, num_flows=4, variant="orthogonal", num_columns=None, num_reflections=8, **kwargs):
+    def __init__(
+        self,
+        latent_size,
+        num_flows=4,
+        variant="orthogonal",
+        num_columns=None,
+        num_reflections=8,
+        row_norm=1.5,
+        **kwargs,
+    ):
         super().__init__(latent_size, **kwargs)
         self.num_flows = integer("num_flows", num_flows)
         if variant not in _VARIANTS:
@@ -56,6 +69,7 @@ class SylvesterFlow(Posterior):
         if self.num_columns > self.latent_size:
             raise ValueError(f"num_columns must be at most latent_size={self.latent_size}, got {num_columns}.")
         self.num_reflections = integer("num_reflections", num_reflections)
+        self.row_norm = positive("row_norm", row_norm)
 
     @property
     def flow_size(self):
@@ -73,11 +87,16 @@ class SylvesterFlow(Posterior):
         found = []
         for part in tf.split(flow_inputs, self.num_flows, axis=-1):
             r, s, b, of_q = tf.split(part, self._sizes, axis=-1)
-            r, s = tfp.math.fill_triangular(r, upper=True), tfp.math.fill_triangular(s, upper=True)
+            r, s = self._triangle(r), self._triangle(s)
             if self.variant == "triangular" and found:
                 found.append(ReverseOrder())
             found.append(Sylvester(r, s, b, **self._q(of_q)))
         return found
+
+    def _triangle(self, entries):
+        rows = tfp.math.fill_triangular(entries, upper=True)
+        squared_norms = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
+        return rows * self.row_norm * tf.math.rsqrt(self.row_norm**2 + squared_norms)
 
     def _q(self, of_q):
         if self.variant == "triangular":
@@ -96,4 +115,5 @@ class SylvesterFlow(Posterior):
             "variant": self.variant,
             "num_columns": self.num_columns,
             "num_reflections": self.num_reflections,
+            "row_norm": self.row_norm,
         }
