@@ -42,7 +42,7 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
         ValueError: for another `kept`, a network that is not callable or returns another size, a context of another dtype, or
             an event whose size is not D.
 
-    Source: Dinh et al. 2014, "NICE: non-linear independent components estimation", equations 7-9.
+    Source: Dinh et al. 2014, "NICE: non-linear independent components estimation", section 3.
 
     >>> flow = AdditiveCoupling(keras.layers.Dense(1), kept=[True, False, True], context=tf.ones([5, 4]))
     >>> flow.forward(tf.ones([5, 3])).shape, flow.experimental_batch_shape(), len(flow.trainable_variables)

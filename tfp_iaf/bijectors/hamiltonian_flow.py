@@ -34,8 +34,8 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         ValueError: if `target_log_prob_fn` is not callable or returns another shape, the number of leapfrogs is no positive
             integer, or an event's size is odd or does not fit `step_size`.
 
-    Source: Salimans et al. 2015, "Markov chain Monte Carlo and variational inference: bridging the gap", algorithm 2; Neal
-    2011, "MCMC using Hamiltonian dynamics", equations 2.28-2.30.
+    Source: Salimans et al. 2015, "Markov chain Monte Carlo and variational inference: bridging the gap"; Neal 2011,
+    "MCMC using Hamiltonian dynamics", section 2.3.
 
     >>> target = tfp.distributions.MultivariateNormalDiag(tf.zeros([2]), tf.constant([1.0, 2.0]))
     >>> flow = HamiltonianFlow(target.log_prob, step_size=0.1, num_leapfrog_steps=3)

@@ -49,7 +49,7 @@ class Sylvester(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         ValueError: if the shapes do not fit, dtypes differ, both `columns` and `reflections` are given, or an event's size is
             not D.
 
-    Source: van den Berg et al. 2018, "Sylvester normalizing flows for variational inference", equations 9-13 and section 4.
+    Source: van den Berg et al. 2018, "Sylvester normalizing flows for variational inference", section 3.
     (The paper orthogonalizes by iterations, which need nearly orthogonal columns to begin with.)
 
     >>> flow = Sylvester(r=tf.ones([2, 2]), s=tf.ones([2, 2]), b=tf.zeros([2]), columns=tf.eye(3)[:, :2])
@@ -173,7 +173,7 @@ def _root(target, r, s, b):
 def _search(target, r, s, b):
     """Back substitution. Entry i of a = S v + b solves a_i + R_ii S_ii tanh(a_i) = S_ii (target_i - k) + c, where k and c come
     from the entries after it."""
-    size = r.shape[-1]
+    size = r.shape[-1] or tf.shape(r)[-1]
     slopes = 1.0 + tf.linalg.diag_part(r) * tf.linalg.diag_part(s)
 
     def solve_entry(count, v, h):
@@ -186,7 +186,9 @@ def _search(target, r, s, b):
         t = s_ii * rest + shift
         tanh = tf.tanh(search_tanh_root(t, tf.gather(slopes, i, axis=-1) + tf.zeros_like(t)))
         here = tf.one_hot(i, size, dtype=v.dtype)
-        return count + 1, v + here * (rest - r_ii * tanh)[..., tf.newaxis], h + here * tanh[..., tf.newaxis]
+        changes = here * (rest - r_ii * tanh)[..., tf.newaxis], here * tanh[..., tf.newaxis]
+        # Where shapes are known in part, their inference in the loop would lose them.
+        return count + 1, *(tf.ensure_shape(value + change, target.shape) for value, change in zip((v, h), changes))
 
     zeros = tf.zeros_like(target)
     invariants = tf.TensorShape([]), target.shape, target.shape

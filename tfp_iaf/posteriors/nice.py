@@ -35,8 +35,8 @@ class NICE(Posterior):
 
     Call arguments, shapes and errors: see `Posterior`.
 
-    Source: Dinh et al. 2014, "NICE: non-linear independent components estimation", section 3; as a posterior, Rezende and
-    Mohamed 2015, section 6.
+    Source: Dinh et al. 2014, "NICE: non-linear independent components estimation", section 3; compared with planar
+    flows as a posterior in Rezende and Mohamed 2015.
 
     >>> posterior = NICE(latent_size=3, hidden_units=(16,))
     >>> z, log_q = posterior(keras.ops.ones([5, 8]))

@@ -42,7 +42,7 @@ class SylvesterFlow(Posterior):
 
     Call arguments, shapes and errors: see `Posterior`.
 
-    Source: van den Berg et al. 2018, "Sylvester normalizing flows for variational inference", section 4.
+    Source: van den Berg et al. 2018, "Sylvester normalizing flows for variational inference", section 3.
 
     >>> posterior = SylvesterFlow(latent_size=3, num_flows=2)
     >>> z, log_q = posterior(keras.ops.ones([5, 8]))
