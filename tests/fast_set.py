@@ -10,6 +10,7 @@ SLOW = (
     "tests/models/test_linear_gaussian.py",
     "tests/models/test_tfp_route.py",
     "tests/posteriors/test_conv_iaf.py",
+    "tests/posteriors/test_parametric_flows.py",
     "tests/posteriors/test_recurrent_iaf.py",
     "tests/test_benchmarks.py",
     "tests/test_docs.py::test_blocks_run",

@@ -65,7 +65,7 @@ CASES = {
     "radial": case(RadialFlow, num_flows=3),
     "NICE, odd": case(NICE, (5,), num_flows=3, hidden_units=(12,)),
     "NICE, no context": case(NICE, hidden_units=(), num_flows=2, context_size=0),
-    "Sylvester, odd": case(SylvesterFlow, (5,), num_flows=2, num_columns=3),
+    "Sylvester, odd": case(SylvesterFlow, (5,), num_flows=1, num_columns=3),
     "Sylvester, Householder": case(SylvesterFlow, num_flows=2, variant="householder", num_reflections=3),
     "Sylvester, triangular": case(SylvesterFlow, num_flows=2, variant="triangular"),
     "diagonal, maps": case(DiagonalGaussian, (3, 2, 2)),
