@@ -29,7 +29,7 @@ flags.DEFINE_string("variant", "iaf", "Variant of the study.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, noise and data order.", lower_bound=0)
 flags.DEFINE_string("data", None, "digits, or an .npz file of binary images with x_train, x_valid and x_test.")
 flags.DEFINE_string("workdir", "runs/studies", "Folder of the checkpoints, which go to STUDY/VARIANT-seedS in it.")
-flags.DEFINE_string("out", str(ROOT / "benchmarks" / "results" / "studies"), "Folder of the result files.")
+flags.DEFINE_string("results", str(ROOT / "benchmarks" / "results" / "studies"), "Folder of the result files.")
 flags.register_validator(
     "data",
     lambda source: source is not None and (source == "digits" or pathlib.Path(source).is_file()),
@@ -129,7 +129,7 @@ def run(name, study, variant, seed, splits, data_name, folder, path):
     if path.exists():
         result = json.loads(path.read_text())
         if result["config"] != settings:
-            raise ValueError(f"{path} is the result of other settings: remove it, or choose another --out.")
+            raise ValueError(f"{path} is the result of other settings: remove it, or choose another --results.")
         return result
     if (
         settings["steps"] % settings["steps_per_validation"]
@@ -173,7 +173,7 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)  # TensorFlow takes the last, smaller batch of an evaluation for retracing.
     name = argv[1]
     run_name = f"{FLAGS.variant}-seed{FLAGS.seed}"
-    path = pathlib.Path(FLAGS.out) / name / f"{run_name}.json"
+    path = pathlib.Path(FLAGS.results) / name / f"{run_name}.json"
     try:
         result = run(
             name,

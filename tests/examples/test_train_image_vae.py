@@ -146,7 +146,7 @@ def test_flipped_batches_go_on_where_they_were(image_datasets):
 def test_bad_flags_end_in_one_line_and_write_nothing(tmp_path):
     messages = {
         ("--preset=cifar-huge",): "should be one of <mnist-resnet|cifar-small|cifar-paper>",
-        ("--preset=mnist-resnet", "--free_bits=0.1"): "--free_bits does not apply to the preset mnist-resnet",
+        ("--preset=mnist-resnet", "--num_layers=1"): "--num_layers does not apply to the preset mnist-resnet",
     }
     logdir = tmp_path / "run"
     processes = [

@@ -83,7 +83,7 @@ def fit(
     >>> pinned = joint.experimental_pin(x=1.0)
     >>> surrogate = vi.build_iaf_surrogate_posterior(pinned, num_flows=1, hidden_units=(8,))
     >>> result = vi.fit(pinned, surrogate, num_steps=200, learning_rates=[0.05])
-    >>> abs(surrogate.sample(10000, seed=1)["mean"].numpy().mean() - 0.5) < 0.05
+    >>> bool(abs(surrogate.sample(10000, seed=1)["mean"].numpy().mean() - 0.5) < 0.05)
     True
     """
     num_steps, sample_size = integer("num_steps", num_steps), integer("sample_size", sample_size)
