@@ -12,10 +12,13 @@ SLOW = (
     "tests/posteriors/test_conv_iaf.py",
     "tests/posteriors/test_parametric_flows.py",
     "tests/posteriors/test_recurrent_iaf.py",
+    "tests/priors/test_autoregressive_flow.py::test_flow_prior_and_flow_posterior",
+    "tests/priors/test_vamp_prior.py::test_it_trains",
     "tests/test_benchmarks.py",
     "tests/test_docs.py::test_blocks_run",
     "tests/test_serving.py",
     "tests/test_study.py::test_a_killed_run",
+    "tests/vi/test_fitting.py",
 )
 
 
