@@ -159,6 +159,20 @@ class OwnFlow(FlowBijector):
         return z / self._factor, tf.reduce_sum(tf.math.log(self._factor) + tf.zeros_like(z), axis=-1)
 
 
+class NoInverse(FlowBijector):
+    """A flow whose writer left the inverse out."""
+
+    def __init__(self, name="no_inverse"):
+        super().__init__(forward_min_event_ndims=1, parameters=dict(locals()), name=name)
+
+    @classmethod
+    def _parameter_properties(cls, dtype):
+        return {}
+
+    def forward_and_log_det(self, y):
+        return 2.0 * y, tf.fill(tf.shape(y)[:-1], y.shape[-1] * tf.math.log(2.0))
+
+
 class OwnMap(maps.ElementwiseMap):
     """z = y + a, a the sum of two parameters."""
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests import properties
-from tests.bijectors.constructors import BIJECTORS, DISTINCT, FLOWS, OwnNetwork, flow_on
+from tests.bijectors.constructors import BIJECTORS, DISTINCT, FLOWS, NoInverse, OwnNetwork, flow_on
 from tfp_iaf import _compat
 from tfp_iaf._compat import bijector_memory
 from tfp_iaf.bijectors import FlowBijector, InverseAutoregressiveFlow
@@ -285,20 +285,6 @@ def test_nothing_grows_over_traced_and_deleted_flows(name):
 
 
 # Errors
-
-
-class NoInverse(FlowBijector):
-    """A flow whose writer left the inverse out."""
-
-    def __init__(self, name="no_inverse"):
-        super().__init__(forward_min_event_ndims=1, parameters=dict(locals()), name=name)
-
-    @classmethod
-    def _parameter_properties(cls, dtype):
-        return {}
-
-    def forward_and_log_det(self, y):
-        return 2.0 * y, tf.fill(tf.shape(y)[:-1], y.shape[-1] * tf.math.log(2.0))
 
 
 def test_a_flow_without_inverse_knows_the_density_of_its_samples_alone():

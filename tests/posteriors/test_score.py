@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.bijectors.constructors import NoInverse
 from tests.posteriors.constructors import CASES
 from tfp_iaf import objectives
-from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.posteriors import Posterior
 
 # Every kind, and every map; the other cases differ in the shapes of the latent alone.
@@ -54,26 +54,12 @@ def test_float32_and_xla():
     np.testing.assert_allclose(score, by_z, rtol=1e-3, atol=1e-4)
 
 
-class Doubled(FlowBijector):
-    """z = 2 y, without an inverse."""
-
-    def __init__(self, name="doubled"):
-        super().__init__(forward_min_event_ndims=1, parameters=dict(locals()), name=name)
-
-    @classmethod
-    def _parameter_properties(cls, dtype):
-        return {}
-
-    def forward_and_log_det(self, y):
-        return 2.0 * y, tf.fill(tf.shape(y)[:-1], y.shape[-1] * tf.math.log(2.0))
-
-
-class DoubledWithScore(Doubled):
+class WithScore(NoInverse):
     def forward_and_score(self, y, score):
         return *self.forward_and_log_det(y), 0.5 * score
 
 
-@pytest.mark.parametrize(("flow", "has_score"), [(Doubled, False), (DoubledWithScore, True)])
+@pytest.mark.parametrize(("flow", "has_score"), [(NoInverse, False), (WithScore, True)])
 def test_a_flow_without_inverse_may_have_a_score(flow, has_score):
     class OfFlow(Posterior):
         def flows(self, flow_inputs):

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -83,8 +84,11 @@ def test_the_mean_of_path_gradients_is_that_of_total_ones():
 
 
 def test_equal_seeds_give_equal_fits():
-    elbos = [vi.fit(gaussian(), surrogate(), num_steps=5, sample_size=8, learning_rates=[1e-2], seed=s).elbo for s in (3, 4)]
-    assert elbos[0] != elbos[1]
+    elbos = []
+    for seed in (3, 3, 4):
+        keras.utils.set_random_seed(0)  # The first weights.
+        elbos.append(vi.fit(gaussian(), surrogate(), num_steps=5, sample_size=8, learning_rates=[1e-2], seed=seed).elbo)
+    assert elbos[0] == elbos[1] != elbos[2]
 
 
 def test_any_transformed_distribution_is_fitted():

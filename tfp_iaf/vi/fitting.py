@@ -103,9 +103,7 @@ def fit(
     for k, rate in enumerate(rates):
         _assign(variables, start)
         losses = _train(target, surrogate_posterior, variables, rate, num_steps, sample_size, seed, jit_compile, progress, k)
-        z, log_q = surrogate_posterior.experimental_sample_and_log_prob(
-            4096, seed=tf.random.experimental.stateless_fold_in(seed, -1)
-        )
+        z, log_q = surrogate_posterior.experimental_sample_and_log_prob(4096, seed=_folded(seed, -1))
         elbo = float(tf.reduce_mean(target(z) - log_q))
         runs.append((elbo, rate, losses, [variable.numpy() for variable in variables]))
     finite = [run for run in runs if np.isfinite(run[0])]
@@ -129,7 +127,7 @@ def _train(target, surrogate, variables, rate, num_steps, sample_size, seed, jit
             tape.watch(variables)
             loss, value = _path_loss(target, surrogate, sample_size, _folded(seed, index))
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
-        # A draw without a finite gradient would end the run: the step is left out.
+        # A draw without a finite gradient would end the run: such a step goes on with Adam's momentum alone.
         is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
         optimizer.apply([tf.where(is_finite, gradient, tf.zeros_like(gradient)) for gradient in gradients], variables)
         return index + 1, losses.write(index % _CHUNK, value)
