@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import properties
-from tests.posteriors.test_score import Doubled
+from tests.bijectors.constructors import NoInverse
 from tfp_iaf import VAE, FreeEnergyAnnealing, KLWarmUp, objectives, priors
 from tfp_iaf.models.vae import OBJECTIVES
 from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance, Posterior
@@ -205,7 +205,7 @@ def test_soft_free_bits_follow_the_kl_and_are_saved(tmp_path):
 
 class OfFlowWithoutInverse(Posterior):
     def flows(self, flow_inputs):
-        return [Doubled()]
+        return [NoInverse()]
 
 
 def fit_with(callbacks, **kwargs):

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tests import properties
+from tests.bijectors.constructors import NoInverse
 from tests.own_models import conditional_vae
-from tests.posteriors.test_score import Doubled
 from tfp_iaf import VAE, priors, serving
 from tfp_iaf.posteriors import IAF, DiagonalGaussian, Posterior
 
@@ -83,7 +83,7 @@ def test_pseudo_inputs_of_unbounded_data():
 
 class WithoutInverse(Posterior):
     def flows(self, flow_inputs):
-        return [Doubled()]
+        return [NoInverse()]
 
 
 def of_conditional_model():
