@@ -1,8 +1,12 @@
 """Every test starts from the same seeds, on a machine with two logical devices."""
 
+import gc
+
 import keras
 import pytest
 import tensorflow as tf
+
+from tfp_iaf._eager import uncompiled
 
 # Two devices for the tests of tf.distribute; the rest run on the first.
 tf.config.set_logical_device_configuration(
@@ -10,9 +14,29 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_collection_finish():
+    # What was imported stays: garbage collection need not look at it again.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def fixed_seeds():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def operation_by_operation(request):
+    """Eager calls of flows run as such: to trace a graph for a test's few calls takes longer.
+
+    Except in tests marked `compiled`, and of the package's and the pages' examples. `tests/test_eager.py` shows that both give
+    the same bits.
+    """
+    if request.node.get_closest_marker("compiled") or not request.node.path.is_relative_to(request.config.rootpath / "tests"):
+        yield
+    else:
+        with uncompiled():
+            yield
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -13,6 +13,8 @@ from tfp_iaf import _eager
 from tfp_iaf.bijectors import InverseAutoregressiveFlow
 from tfp_iaf.networks import AutoregressiveNetwork, Network
 
+pytestmark = pytest.mark.compiled
+
 
 class TracedNetwork(OwnNetwork):
     """Counts how often its Python code runs: when traced, and in calls operation by operation."""

@@ -133,6 +133,20 @@ def test_an_evaluated_model_is_saved_and_exported(tmp_path):
     assert "_log_weights_functions" not in dir(tf.saved_model.load(str(tmp_path / "saved")))
 
 
+class Batches(keras.utils.PyDataset):
+    def __init__(self, batches, *of_length):
+        super().__init__()
+        self.batches = batches
+        (self.of_length,) = of_length or (len(batches),)
+
+    @property
+    def num_batches(self):
+        return self.of_length
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
 def test_all_kinds_of_data_give_the_same():
     model, x = model_and_data()
     expected = evaluation.elbo(model, x, batch_size=10)
@@ -154,6 +168,9 @@ def test_all_kinds_of_data_give_the_same():
         "tuples of one": dataset.batch(7).map(lambda row: (row,)),
         "unknown cardinality": of_unknown_length(4),
         "uneven batches": tf.data.Dataset.from_generator(generated, output_signature=tf.TensorSpec([None, 6], tf.uint8)),
+        "generator": generated(),
+        "generator of tuples, as fit takes them": ((batch, None) for batch in generated()),
+        "PyDataset": Batches(np.split(x, [5, 18])),
     }
     for kind, data in kinds.items():
         np.testing.assert_allclose(evaluation.elbo(model, data, batch_size=10), expected, rtol=1e-5, err_msg=kind)
@@ -165,7 +182,7 @@ def test_all_kinds_of_data_give_the_same():
 
 def test_a_model_that_is_not_built_is_built_for_the_data():
     _, x = model_and_data()
-    for data in (x, Frame(x), tf.data.Dataset.from_tensor_slices(x).batch(5)):
+    for data in (x, Frame(x), tf.data.Dataset.from_tensor_slices(x).batch(5), iter(np.split(x, [5]))):
         model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(6))
         assert evaluation.elbo(model, data).shape == (23,)
 
@@ -193,7 +210,7 @@ def test_conditional_models():
         ((x, condition[:5]), "rows"),
         ((x, condition[:, :2]), "conditions of shape"),
         ((x, condition, condition), r"\(x, condition\)"),
-        (dataset, "which Keras takes for x and targets"),
+        (dataset, "takes no targets"),
     ):
         with pytest.raises(ValueError, match=message) as error:
             evaluation.elbo(model, data)
@@ -275,6 +292,10 @@ def datasets(x):
         (datasets(np.zeros([4, 6])).batch(2).take(0), {}, "at least one example"),
         (tf.data.Dataset.from_tensor_slices((np.zeros([4, 6]), np.zeros([4]))).batch(2), {}, "targets"),
         ((np.zeros([2, 6]), np.zeros([2, 3])), {}, "no condition"),
+        (iter([(np.zeros([2, 6]), None, np.ones([2]))]), {}, "leave the weights out"),
+        (iter([(np.zeros([2, 6]), np.ones([2]))]), {}, "takes no targets"),
+        (iter([np.zeros([2, 6]), np.zeros([2, 5])]), {}, "examples of shape"),
+        (Batches([], None), {}, "has no end"),
         (np.zeros([2, 6]), {"seed": 1.5}, "seed"),
         (np.full([2, 6], np.nan), {}, "NaN"),
         (np.full([2, 6], 0.5), {}, "0 or 1"),

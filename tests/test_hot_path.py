@@ -5,6 +5,7 @@ import pytest
 from tests import hot_path
 from tests.imports import ROOT
 
+pytestmark = pytest.mark.compiled
 MOST_FILES = {"posterior": 9, "training_step": 16}
 MOST_CHANGES = 60
 

@@ -52,10 +52,11 @@ def log_likelihood(
 
     Args:
         model: a `models.VAE`, a `models.HierarchicalVAE`, or another `models.ElboModel`.
-        x: `[N, ...]`, an array, a tensor, a list or a DataFrame; a tuple (x, condition) of those, for a conditional model; or a
-            finite, batched `tf.data.Dataset` with elements x, (x,) or ((x, condition),).
+        x: what the model's `fit` takes, without weights and with an end: `[N, ...]`, an array, a tensor, a list or a DataFrame;
+            a tuple (x, condition) of those, for a conditional model; a batched `tf.data.Dataset`, a generator or a
+            `keras.utils.PyDataset` with elements x, (x,) or ((x, condition),).
         num_samples: S, the number of posterior samples per example.
-        batch_size: examples at a time. A dataset is batched anew.
+        batch_size: examples at a time. Batches of datasets and generators are cut to this size.
         max_rows: samples times examples at a time.
         seed: an integer, or an int32 pair; equal seeds (and equal sizes above) give equal estimates.
         verbose: whether to show a progress bar in a terminal or notebook. Nothing is written to files and pipes.
@@ -69,7 +70,7 @@ def log_likelihood(
 
     Raises:
         TypeError: if the model is no `models.ElboModel`.
-        ValueError: for an empty x, data that the model's likelihood cannot score, an unbatched or infinite dataset, a
+        ValueError: for an empty x, data that the model's likelihood cannot score, an unbatched or infinite dataset, weights, a
             condition that is missing or not asked for, or sizes below 1.
 
     Source: Burda et al. 2016, equation 8; Rezende et al. 2014, appendix E. Effective sample size: Kong 1992.
@@ -183,11 +184,13 @@ def _reduce_log_weights(reduce, model, x, *, num_samples, batch_size, max_rows, 
     for name, value in (("num_samples", num_samples), ("batch_size", batch_size), ("max_rows", max_rows)):
         integer(name, value)
     seed = noise.seed_pair(seed)
-    batches, num_batches = _batches(model, x, min(batch_size, max_rows))
+    batches, num_batches = model.batches(x, min(batch_size, max_rows))
     results, progress = [], None
     for i, batch in enumerate(batches):
         num_rows = len(batch[0])
         if not i:
+            with _BUILDING:
+                model.build_for(batch if len(batch) > 1 else batch[0])
             # The first batch is the largest.
             size = num_rows
             num_chunks = math.ceil(num_samples / (max_rows // size))
@@ -225,44 +228,3 @@ def _log_weights(model, num_samples, jit_compile):
         # Of two threads that come at once, both take the function of the first.
         functions.setdefault(key, log_weights)
     return functions[key]
-
-
-def _batches(model, x, batch_size):
-    """(an iterator of checked batches, tuples of arrays x or x and condition; their number, None if unknown)."""
-    is_dataset = isinstance(x, tf.data.Dataset)
-    if is_dataset:
-        _check_dataset(x)
-    with _BUILDING:
-        model.build_for(x)
-    if is_dataset:
-        dataset = x.rebatch(batch_size)
-        num_batches = int(dataset.cardinality())
-        batches = (_tuple(model.check_data(_data_of(element))) for element in dataset.as_numpy_iterator())
-        return batches, num_batches if num_batches >= 0 else None
-    arrays = _tuple(model.check_data(x))
-    starts = range(0, len(arrays[0]), batch_size)
-    return (tuple(array[start : start + batch_size] for array in arrays) for start in starts), len(starts)
-
-
-def _check_dataset(dataset):
-    spec = _data_of(dataset.element_spec)
-    if not all(isinstance(part, tf.TensorSpec) and part.shape.rank for part in _tuple(spec)):
-        raise ValueError(f"The dataset must give batches, dense tensors x or ((x, condition),): call .batch(...); got {spec}.")
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("The dataset repeats without end: evaluate it before .repeat(), or .take() a number of batches.")
-
-
-def _data_of(element):
-    """x or (x, condition) of a dataset's element x, (x,) or ((x, condition),)."""
-    if not isinstance(element, tuple):
-        return element
-    if len(element) > 1:
-        raise ValueError(
-            f"The dataset's elements are tuples of {len(element)}, which Keras takes for x and targets: give x alone, or "
-            "((x, condition),), such as by .map(lambda x, condition: ((x, condition),))."
-        )
-    return element[0]
-
-
-def _tuple(x):
-    return x if isinstance(x, tuple) else (x,)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests import properties
+from tests import cases, properties
 from tests.bijectors.constructors import BIJECTORS, DISTINCT, FLOWS, NoInverse, OwnNetwork, flow_on
 from tfp_iaf import _compat
 from tfp_iaf._compat import bijector_memory
@@ -17,8 +17,8 @@ from tfp_iaf.networks import RecurrentAutoregressiveNetwork
 tfb = tfp.bijectors
 tfd = tfp.distributions
 
-every_bijector = pytest.mark.parametrize("make", BIJECTORS.values(), ids=BIJECTORS)
-every_flow = pytest.mark.parametrize("make", FLOWS.values(), ids=FLOWS)
+every_bijector = cases.parametrize("make", BIJECTORS)
+every_flow = cases.parametrize("make", FLOWS)
 DISTINCT_FLOWS = {name: make for name, make in FLOWS.items() if not make.is_variant}
 different_bijectors = pytest.mark.parametrize("make", DISTINCT.values(), ids=DISTINCT)
 different_flows = pytest.mark.parametrize("make", DISTINCT_FLOWS.values(), ids=DISTINCT_FLOWS)
@@ -115,6 +115,7 @@ class CountingNetwork(OwnNetwork):
         return super().call(y, context=context)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("wrap", [lambda flow: flow, lambda flow: tfb.Chain([tfb.Shift(tf.ones([], tf.float64)), flow])])
 @pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
 def test_a_sample_and_its_density_take_one_evaluation(mode, wrap):
@@ -139,6 +140,7 @@ def test_a_sample_and_its_density_take_one_evaluation(mode, wrap):
         check_equal(distribution.log_prob(properties.fresh(z)), log_prob)
 
 
+@pytest.mark.compiled
 def test_forward_takes_one_evaluation_and_an_inverse_at_most_one_more_than_entries():
     network = CountingNetwork(5, 3, dtype="float64")
     for inverse, allowed in {"fixed_point": range(2, 7), "sequential": [6]}.items():
@@ -191,6 +193,7 @@ def test_a_bad_row_spoils_no_other(make, direction):
 # Fresh values
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["affine", "recurrent", "images"])
 @pytest.mark.parametrize(
     "wrap",
@@ -219,6 +222,7 @@ def test_values_after_a_weight_update_are_fresh(name, wrap):
     assert hash(flow) == before
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("method", ["forward", "inverse", "forward_log_det_jacobian", "inverse_log_det_jacobian"])
 def test_the_weights_are_looked_at_once_per_call(method, monkeypatch):
     looks, original = [], bijector_memory._fingerprint
@@ -252,6 +256,7 @@ def test_equal_flows_do_not_share_what_they_remember():
 # Memory
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["affine", "recurrent", "images"])
 def test_nothing_grows_over_traced_and_deleted_flows(name):
     """Of each kind of network: flows through TFP's distributions too, and the compiled functions behind eager calls."""

@@ -20,7 +20,6 @@ tfd = tfp.distributions
 
 # How TFP composes and TensorFlow traces an object does not depend on its map or order.
 every_kind = pytest.mark.parametrize("make", DISTINCT.values(), ids=DISTINCT)
-every_flow = pytest.mark.parametrize("make", FLOWS.values(), ids=FLOWS)
 DISTINCT_FLOWS = {name: make for name, make in FLOWS.items() if not make.is_variant}
 every_kind_of_flow = pytest.mark.parametrize("make", DISTINCT_FLOWS.values(), ids=DISTINCT_FLOWS)
 

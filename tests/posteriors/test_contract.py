@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests import properties
+from tests import cases, properties
 from tests.posteriors.constructors import CASES
 
 tfd = tfp.distributions
 
-every_posterior = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+every_posterior = cases.parametrize("case", CASES)
 # One of each way to compute: what the others differ in, maps and orders, does not matter to most tests.
 FEW = ["full covariance", "IAF", "recurrent IAF", "NICE, odd", "Sylvester, odd", "conv IAF", "conv IAF, series"]
 few_posteriors = pytest.mark.parametrize("case", [CASES[name] for name in FEW], ids=FEW)

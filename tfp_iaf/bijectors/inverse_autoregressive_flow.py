@@ -147,7 +147,7 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
 
     def forward_and_score(self, y, score):
         method = self._inverse_or_best()
-        if not isinstance(method, inverses.ImplicitInverse):
+        if not method.has_adjoint:
             return super().forward_and_score(y, score)
         y, context, values = self._inputs(y)
         equation = inverses.Equation(self._network, self._map, None, context, values)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfp_iaf import likelihoods
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.models._data import TARGETS, CheckedData, as_array, unpacked
+from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, unpacked
 from tfp_iaf.models._parts import first_line
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
@@ -248,6 +248,19 @@ class CheckedModel(keras.Model):
             shapes = x.shapes if isinstance(x, CheckedData) else CheckedData(x, None, self).shapes
             with self.distribute_strategy.scope():
                 self.build(shapes)
+
+    def batches(self, x, batch_size):
+        """Data that `fit` takes, without weights, in batches of one size.
+
+        Args:
+            x: arrays, tensors, DataFrames, lists, or a tuple (x, condition) of those; a `tf.data.Dataset` of batches, a
+                generator or a `keras.utils.PyDataset`.
+            batch_size: rows of a batch; the last may have fewer.
+
+        Returns:
+            An iterator of checked batches, tuples of arrays (x,) or (x, condition); and their number, None if it is not known.
+        """
+        return checked_batches(self, x, batch_size)
 
     def check_decoder(self):
         """Warns, before training, if the decoder cannot give what the likelihood needs."""

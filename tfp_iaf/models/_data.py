@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["CheckedData", "as_array", "unpacked"]
+__all__ = ["CheckedData", "as_array", "checked_batches", "unpacked"]
 
 TARGETS = (
     "The model takes no targets y: give x alone, or (x, condition) to a conditional model (inside a dataset or generator "
@@ -60,6 +60,47 @@ def unpacked(element):
     if not 1 <= len(element) <= 3 or not all(y is None or isinstance(y, tf.NoneTensorSpec) for y in element[1:2]):
         raise ValueError(TARGETS)
     return element[0], element[2] if len(element) == 3 else None
+
+
+def checked_batches(model, x, batch_size):
+    """See `CheckedModel.batches`."""
+
+    def checked(element):
+        data, weights = unpacked(element)
+        if weights is not None:
+            raise ValueError("The data have weights, and each example gets a value of its own: leave the weights out.")
+        data = model.check_data(data)
+        return data if isinstance(data, tuple) else (data,)
+
+    if isinstance(x, tf.data.Dataset):
+        for spec in tf.nest.flatten(unpacked(x.element_spec)[0]):
+            _check_spec(spec)
+        if x.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError("The dataset repeats without end: evaluate it before .repeat(), or .take() a number of batches.")
+        dataset = x.rebatch(batch_size)
+        count = int(dataset.cardinality())
+        return map(checked, dataset.as_numpy_iterator()), count if count >= 0 else None
+    if isinstance(x, keras.utils.PyDataset) or hasattr(x, "__next__"):
+        if isinstance(x, keras.utils.PyDataset):
+            if x.num_batches is None:
+                raise ValueError("The PyDataset has no end (its num_batches is None): give its length.")
+            x = map(x.__getitem__, range(x.num_batches))
+        return _of_one_size(map(checked, x), batch_size), None
+    arrays = checked((x,))
+    starts = range(0, len(arrays[0]), batch_size)
+    return (tuple(array[start : start + batch_size] for array in arrays) for start in starts), len(starts)
+
+
+def _of_one_size(batches, batch_size):
+    """The same rows in batches of this size."""
+    held = None
+    for batch in batches:
+        held = batch if held is None else tuple(map(np.concatenate, zip(held, batch)))
+        while len(held[0]) >= batch_size:
+            yield tuple(array[:batch_size] for array in held)
+            held = tuple(array[batch_size:] for array in held)
+    if held is not None and len(held[0]):
+        yield held
 
 
 class CheckedData:
@@ -218,6 +259,7 @@ class _CheckedPyDataset(keras.utils.PyDataset):
 
 
 def _check_spec(spec):
+    """Raises a ValueError unless a dataset's elements are batches of dense numbers of a known rank."""
     if not isinstance(spec, tf.TensorSpec):
         raise ValueError(
             f"A dataset's elements must be dense tensors, x or ((x, condition),), got {type(spec).__name__} inside them."

@@ -27,7 +27,7 @@ def naive(layers, close, close_sides, num_groups):
 @pytest.mark.parametrize(
     ("num_groups", "widths"), [(1, (23,)), (2, ()), (16, (40,)), (17, (23, 90)), (40, (23, 90)), (40, ()), (130, (140,))]
 )
-@pytest.mark.parametrize("order", ["random", "rising", "falling"])
+@pytest.mark.parametrize("order", ["random", *(pytest.param(order, marks=pytest.mark.long) for order in ("rising", "falling"))])
 def test_equals_the_naive_loop(order, num_groups, widths):
     rng = np.random.default_rng(0)
     order = {"random": rng.permutation(num_groups), "rising": np.arange(num_groups), "falling": np.arange(num_groups)[::-1]}[

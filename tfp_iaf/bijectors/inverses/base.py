@@ -53,7 +53,13 @@ class Inverse(abc.ABC):
     """Finds the y with f(y; network(y, context)) = z: what a user writes to bring an inverse of their own.
 
     A subclass defines `__call__`. Gradients are those of what it computes; see `ImplicitInverse` for searches.
+
+    Attributes:
+        has_adjoint: whether it solves for the score at z of a given y, with a method `forward_and_score`; otherwise that is the
+            gradient of the inverse.
     """
+
+    has_adjoint = False
 
     @classmethod
     def serves(cls, network):
@@ -74,6 +80,8 @@ class ImplicitInverse(Inverse):
     solves that as `solve` solves the equation, and ordinary differentiation does the rest. So gradients do not depend on how
     the solution was found, nothing of the way there is kept, and no loop is differentiated.
     """
+
+    has_adjoint = True
 
     @abc.abstractmethod
     def solve(self, equation):
