@@ -25,16 +25,16 @@ NUM_FLOWS = {
     "radial": (2, 8, 32),
     "nice": (2, 8, 32),
     "sylvester": (2, 8, 32),
-    "iaf_affine": (2, 4, 8),
-    "iaf_monotone": (2, 4, 8),
+    "iaf_affine": (1, 2, 4),
+    "iaf_monotone": (1, 2, 4),
 }
 ENERGY_NAMES = ("U1", "U2", "U3", "U4")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("energies", list(ENERGY_NAMES), f"Targets; any of {', '.join(ENERGY_NAMES)}.")
 flags.DEFINE_list("flows", list(NUM_FLOWS), f"Flows to fit; any of {', '.join(NUM_FLOWS)}.")
-flags.DEFINE_integer("steps", 3000, "Optimizer steps of each fit.", lower_bound=1)
-flags.DEFINE_integer("annealing_steps", 1000, "Steps over which the weight of the target rises to 1; 0 for none.", lower_bound=0)
+flags.DEFINE_integer("steps", 2000, "Optimizer steps of each fit.", lower_bound=1)
+flags.DEFINE_integer("annealing_steps", 500, "Steps over which the weight of the target rises to 1; 0 for none.", lower_bound=0)
 flags.DEFINE_float("learning_rate", 1e-2, "Learning rate of Adam at the start; it falls to zero.", lower_bound=0.0)
 flags.DEFINE_integer("restarts", 1, "Fits of each chain from other weights, of which the best counts.", lower_bound=1)
 flags.DEFINE_integer("draws", 100_000, "Draws that the KL is estimated from.", lower_bound=2)
@@ -43,11 +43,7 @@ flags.DEFINE_string("workdir", "runs/energies", "Folder of the finished fits.")
 flags.DEFINE_string("out", "runs/energies.png", "Picture to write; the figures go beside it as .json.")
 flags.DEFINE_bool("smoke", False, "A run of seconds.")
 for _name, _known in (("energies", ENERGY_NAMES), ("flows", NUM_FLOWS)):
-    flags.register_validator(
-        _name,
-        lambda values, known=_known: bool(values) and set(values) <= set(known),
-        message=f"expected a comma-separated list of {', '.join(_known)}",
-    )
+    flags.register_validator(_name, command_line.is_list_of(_known), message=command_line.expected_list_of(_known))
 
 if __name__ == "__main__":
     command_line.parse()  # The imports below take seconds.
@@ -218,16 +214,14 @@ def draw(panels, chains, path):
     for k, energy in enumerate(FLAGS.energies):
         target = np.exp(log_target(energy)(tf.constant(grid())).numpy() - log_normalizer(log_target(energy)))
 
-        def show(axis, density, highest=target.max()):
-            axis.imshow(density, origin="lower", vmin=0.0, vmax=highest, cmap="viridis")
-
-        show(axes[0, k * sizes], target)
+        show = {"origin": "lower", "vmin": 0.0, "vmax": target.max(), "cmap": "viridis"}
+        axes[0, k * sizes].imshow(target, **show)
         axes[0, k * sizes].set_title(energy, fontsize=9)
         for row, (flow, numbers) in enumerate(chains.items(), start=1):
             axes[row, 0].set_ylabel(TITLES[flow], fontsize=8)
             for column, number in enumerate(numbers):
                 figures, density = panels[energy, flow, number]
-                show(axes[row, k * sizes + column], density)
+                axes[row, k * sizes + column].imshow(density, **show)
                 axes[row, k * sizes + column].set_title(f"{number}: {figures['kl']:.2f}", fontsize=7)
     axes[0, 0].set_ylabel("target", fontsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
