@@ -4,7 +4,7 @@ Each target is p(z) = exp(-U(z)) / Z on the plane; a smooth wall outside [-4, 4]
 the package, with a few flows and with many, is trained on the reverse KL, the gap that a VAE leaves between its bound and
 log p(x). The table and the picture show KL(q to p) = E_q[log q(z) + U(z)] + log Z in nats.
 
-    python examples/energies.py --energies=U1,U2 --flows=planar,iaf_monotone
+    python examples/energies.py --energies=U1,U2 --flows=planar,iaf_spline
 
 A run that was stopped goes on with the fits that it lacks when the same command is given again.
 """
@@ -12,7 +12,6 @@ A run that was stopped goes on with the fits that it lacks when the same command
 # ruff: noqa: E402
 
 import json
-import math
 import pathlib
 import sys
 
@@ -26,7 +25,7 @@ NUM_FLOWS = {
     "nice": (2, 8, 32),
     "sylvester": (2, 8, 32),
     "iaf_affine": (1, 2, 4),
-    "iaf_monotone": (1, 2, 4),
+    "iaf_spline": (1, 2, 4),
 }
 ENERGY_NAMES = ("U1", "U2", "U3", "U4")
 
@@ -57,75 +56,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 import training
+from energy_targets import HALF_WIDTH, log_normalizer, log_target
 from provenance import provenance
 
 import tfp_iaf
 from tfp_iaf import vi
 
-HALF_WIDTH = 4.0
-WALL_WIDTH = 0.25
 TITLES = {
     "planar": "planar",
     "radial": "radial",
     "nice": "NICE",
     "sylvester": "Sylvester",
     "iaf_affine": "IAF, affine",
-    "iaf_monotone": "IAF, monotone",
+    "iaf_spline": "IAF, spline",
 }
 PANEL_PIXELS = 96
-
-
-def _mixture(*deviations):
-    """-log of the sum of exp(-d^2 / 2)."""
-    return -tf.reduce_logsumexp([-0.5 * tf.square(deviation) for deviation in deviations], axis=0)
-
-
-def _sine(z):
-    return tf.sin(0.5 * math.pi * z[..., 0])
-
-
-def _ring(z):
-    radius = tf.norm(z, axis=-1)
-    return 0.5 * tf.square((radius - 2.0) / 0.4) + _mixture((z[..., 0] - 2.0) / 0.6, (z[..., 0] + 2.0) / 0.6)
-
-
-def _wave(z):
-    return 0.5 * tf.square((z[..., 1] - _sine(z)) / 0.4)
-
-
-def _wave_with_a_bump(z):
-    bump = 3.0 * tf.exp(-0.5 * tf.square((z[..., 0] - 1.0) / 0.6))
-    above = z[..., 1] - _sine(z)
-    return _mixture(above / 0.35, (above + bump) / 0.35)
-
-
-def _wave_with_a_branch(z):
-    branch = 3.0 * tf.sigmoid((z[..., 0] - 1.0) / 0.3)
-    above = z[..., 1] - _sine(z)
-    return _mixture(above / 0.4, (above + branch) / 0.35)
-
-
-ENERGIES = dict(zip(ENERGY_NAMES, (_ring, _wave, _wave_with_a_bump, _wave_with_a_branch)))
-
-
-def wall(z):
-    """0 within [-4, 4]^2, and quadratic in the distance outside."""
-    outside = tf.nn.relu(tf.abs(z) - HALF_WIDTH)
-    return 0.5 * tf.reduce_sum(tf.square(outside / WALL_WIDTH), axis=-1)
-
-
-def log_target(energy):
-    """The function -U(z), `[..., 2]` -> `[...]`, with the wall."""
-    return lambda z: -ENERGIES[energy](z) - wall(z)
-
-
-def log_normalizer(log_density, half_width=HALF_WIDTH + 10.0 * WALL_WIDTH, num_points=1301):
-    """log Z of an unnormalized log-density on [-half_width, half_width]^2, by the trapezoidal rule in float64."""
-    axis = tf.linspace(tf.constant(-half_width, tf.float64), half_width, num_points)
-    weights = np.full(num_points, 2.0 * half_width / (num_points - 1))
-    weights[[0, -1]] *= 0.5
-    grid = tf.stack(tf.meshgrid(axis, axis), axis=-1)
-    return float(tf.reduce_logsumexp(log_density(grid) + np.log(np.outer(weights, weights))))
 
 
 def make_posterior(flow, num_flows):
