@@ -1,4 +1,4 @@
-"""The model of `hamiltonian_vae.py`: a VAE whose posterior follows the gradient of log p(x, z). It uses public contracts alone."""
+"""A VAE whose posterior follows the gradient of log p(x, z), written on public contracts alone; see `hamiltonian_vae.py`."""
 
 import keras
 import numpy as np
