@@ -68,7 +68,7 @@ smoke-hamiltonian:
 	$(RUN) examples/hamiltonian_vae.py --smoke --logdir=runs/smoke/hamiltonian
 
 smoke-priors:
-	$(RUN) examples/train_vae.py --smoke --posterior=diagonal --prior=autoregressive_flow,vamp --logdir=runs/smoke/priors
+	$(RUN) examples/train_vae.py --smoke --posterior=diagonal --prior=autoregressive_flow --logdir=runs/smoke/priors
 
 # Against other packages, which get an environment of their own (PyTorch's CPU build, JAX). Half an hour on two cores.
 .venv-peers/installed: benchmarks/peers.txt

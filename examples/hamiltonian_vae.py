@@ -122,7 +122,7 @@ def main(_):
         splits = datasets.load("digits" if FLAGS.smoke else FLAGS.data)
         if FLAGS.smoke:
             splits = {name: x[:200] for name, x in splits.items()}
-            FLAGS.epochs, FLAGS.importance_samples, FLAGS.leapfrog_steps = 2, 8, ["2"]
+            FLAGS.epochs, FLAGS.importance_samples, FLAGS.leapfrog_steps, FLAGS.jit_compile = 2, 8, ["1"], False
             FLAGS.hidden_units, FLAGS.momentum_hidden_units, FLAGS.latent_size = ["16"], ["8"], 4
         logdir = pathlib.Path(FLAGS.logdir)
         results = [run(int(steps), splits, logdir / steps) for steps in FLAGS.leapfrog_steps]

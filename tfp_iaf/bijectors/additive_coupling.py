@@ -120,9 +120,12 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
 
     def forward_and_score(self, y, score):
         # dz/dy = I + N with N N = 0, so that its inverse is 2 I - dz/dy.
+        if self._context is not None:
+            y += tf.zeros_like(tf.convert_to_tensor(self._context)[..., :1])
         with tf.GradientTape() as tape:
             tape.watch(y)
             z, log_det = self.forward_and_log_det(y)
+        score = tf.broadcast_to(score, tf.shape(z))
         return z, log_det, 2.0 * score - tape.gradient(z, y, score)
 
     def _shifted(self, y, sign):
