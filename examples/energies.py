@@ -32,6 +32,7 @@ ENERGY_NAMES = ("U1", "U2", "U3", "U4")
 FLAGS = flags.FLAGS
 flags.DEFINE_list("energies", list(ENERGY_NAMES), f"Targets; any of {', '.join(ENERGY_NAMES)}.")
 flags.DEFINE_list("flows", list(NUM_FLOWS), f"Flows to fit; any of {', '.join(NUM_FLOWS)}.")
+flags.DEFINE_list("num_flows", None, "Numbers of flows of every chain; by default 2, 8 and 32, or 1, 2 and 4 of an IAF.")
 flags.DEFINE_integer("steps", 2000, "Optimizer steps of each fit.", lower_bound=1)
 flags.DEFINE_integer("annealing_steps", 500, "Steps over which the weight of the target rises to 1; 0 for none.", lower_bound=0)
 flags.DEFINE_float("learning_rate", 1e-2, "Learning rate of Adam at the start; it falls to zero.", lower_bound=0.0)
@@ -43,6 +44,8 @@ flags.DEFINE_string("out", "runs/energies.png", "Picture to write; the figures g
 flags.DEFINE_bool("smoke", False, "A run of seconds.")
 for _name, _known in (("energies", ENERGY_NAMES), ("flows", NUM_FLOWS)):
     flags.register_validator(_name, command_line.is_list_of(_known), message=command_line.expected_list_of(_known))
+
+flags.register_validator("num_flows", command_line.is_widths, message="expected positive integers, like 2,8")
 
 if __name__ == "__main__":
     command_line.parse()  # The imports below take seconds.
@@ -175,11 +178,12 @@ def draw(panels, chains, path):
 
 def main(_):
     logging.set_verbosity(logging.ERROR)  # TensorFlow takes several fits for retracing.
-    chains = {flow: NUM_FLOWS[flow] for flow in FLAGS.flows}
+    chosen = None if FLAGS.num_flows is None else [int(number) for number in FLAGS.num_flows]
+    chains = {flow: chosen or NUM_FLOWS[flow] for flow in FLAGS.flows}
     if FLAGS.smoke:
         FLAGS.steps, FLAGS.annealing_steps, FLAGS.draws = 10, 5, 500
         FLAGS.energies = FLAGS.energies[:1]
-        chains = {flow: NUM_FLOWS[flow][:1] for flow in FLAGS.flows[:2]}
+        chains = {flow: chains[flow][:1] for flow in FLAGS.flows[:2]}
     out, workdir = pathlib.Path(FLAGS.out), pathlib.Path(FLAGS.workdir)
     out.parent.mkdir(parents=True, exist_ok=True)
     workdir.mkdir(parents=True, exist_ok=True)
