@@ -7,8 +7,8 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
 .PHONY: setup demo test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
-.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-density smoke-images
-.PHONY: bench before-after static-mnist published-mlp study report
+.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-density smoke-images smoke-energies smoke-hamiltonian smoke-priors
+.PHONY: bench energies priors before-after static-mnist published-mlp study report
 
 setup: .venv/installed
 
@@ -44,7 +44,7 @@ doctest: setup
 
 # Two at a time: most of each is importing and compiling. The conditional examples' --smoke is in tests/examples.
 smoke: setup
-	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-banana smoke-density
+	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-hamiltonian smoke-priors smoke-banana smoke-density smoke-energies
 
 smoke-train:
 	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
@@ -60,6 +60,15 @@ smoke-density:
 
 smoke-images:
 	$(RUN) examples/train_image_vae.py --smoke --logdir=runs/smoke/images
+
+smoke-energies:
+	$(RUN) examples/energies.py --smoke --workdir=runs/smoke/energies --out=runs/smoke/energies.png
+
+smoke-hamiltonian:
+	$(RUN) examples/hamiltonian_vae.py --smoke --logdir=runs/smoke/hamiltonian
+
+smoke-priors:
+	$(RUN) examples/train_vae.py --smoke --posterior=diagonal --prior=autoregressive_flow --logdir=runs/smoke/priors
 
 # Against other packages, which get an environment of their own (PyTorch's CPU build, JAX). Half an hour on two cores.
 .venv-peers/installed: benchmarks/peers.txt
@@ -107,6 +116,15 @@ STUDY ?= small-mlp-ours
 VARIANT ?= iaf
 study: setup
 	$(RUN) -m benchmarks.study $(STUDY) --variant=$(VARIANT) --seed=$(SEED) --data=$(MNIST)
+
+# Flows on four energies. Half an hour on one core.
+energies: setup
+	$(RUN) examples/energies.py --out=benchmarks/results/energies.png
+
+# A flow in the posterior, in the prior, or in both, on digits: docs/results.md. Ten minutes on two cores.
+priors: setup
+	$(RUN) examples/train_vae.py --posterior=diagonal,iaf --prior=standard_normal,autoregressive_flow --latent_size=16 \
+	  --hidden_units=64 --flow_hidden_units=128,128 --epochs=300 --kl_warm_up_steps=300 --keep_best --logdir=runs/priors
 
 # Tables and figures, from the result files.
 report: setup

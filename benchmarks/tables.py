@@ -14,6 +14,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "results.md"]
 NAMES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
+FLOWS = {
+    "planar": "planar",
+    "radial": "radial",
+    "nice": "NICE",
+    "sylvester": "Sylvester",
+    "iaf_affine": "IAF, affine",
+    "iaf_spline": "IAF, spline",
+}
 # Validation bounds of the published runs of the same small MLP after 10,000 steps.
 PUBLISHED = {"diagonal": -108.49, "iaf": -110.12}
 
@@ -64,6 +72,20 @@ def banana():
     (run,) = load("banana.json")
     lines = ["| posterior | KL(q to target) in nats |", "|---|---|"]
     lines += [f"| {name} | {row['kl']:.3f} ± {row['standard_error']:.3f} |" for name, row in run["kl"].items()]
+    return "\n".join(lines)
+
+
+def energies():
+    """One row per chain of flows, one column per energy."""
+    (run,) = load("energies.json")
+    names = list(run["log_z"])
+    lines = [f"| flow | flows | parameters | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
+    chains = {}
+    for fit in run["fits"]:
+        chains.setdefault((fit["flow"], fit["num_flows"]), {})[fit["energy"]] = fit
+    for (flow, num_flows), fits in chains.items():
+        cells = [f"{fits[name]['kl']:.3f} ± {fits[name]['standard_error']:.3f}" for name in names]
+        lines.append(f"| {FLOWS[flow]} | {num_flows} | {fits[names[0]]['parameters']:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -229,6 +251,7 @@ TABLES = {
         published_mlp,
         digits,
         banana,
+        energies,
         step_cost,
         mnist_resnet,
         cifar_small,

@@ -80,11 +80,7 @@ flags.DEFINE_integer(
     "importance_images", None, "Test images for log p(x), spread over all; by default all of MNIST.", lower_bound=2
 )
 flags.DEFINE_integer("evaluation_rows", None, "Images times samples at a time in the evaluation; bounds memory.", lower_bound=1)
-flags.register_validator(
-    "posterior",
-    lambda values: values is None or (bool(values) and set(values) <= set(POSTERIORS)),
-    message=f"expected a comma-separated list of {', '.join(POSTERIORS)}",
-)
+flags.register_validator("posterior", command_line.is_list_of(POSTERIORS), message=command_line.expected_list_of(POSTERIORS))
 flags.register_validator("steps", command_line.is_steps, message="expected up to 1000, or a multiple of 1000")
 for _name in ("flow_hidden_units", "num_layers", "flow_filters"):
     flags.register_validator(_name, command_line.is_widths, message="expected positive integers, like 64,64")

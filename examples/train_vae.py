@@ -1,9 +1,13 @@
-"""Trains VAEs on binary images with the posteriors asked for, compares, saves and exports them.
+"""Trains VAEs on binary images with the posteriors and priors asked for, compares, saves and exports them.
 
     python examples/train_vae.py --data=digits --posterior=diagonal,full_covariance,iaf
 
 Each posterior gets a folder below --logdir: metrics.json, curves.png, samples.png, reconstructions.png, model.keras, and
 saved_model/ (see serve_vae.py). A run that was stopped goes on where it was when the same command is given again.
+
+A flow may stand in the posterior, in the prior, or in both. This trains each posterior with each prior:
+
+    python examples/train_vae.py --posterior=diagonal,iaf --prior=standard_normal,autoregressive_flow,vamp
 """
 
 # ruff: noqa: E402
@@ -20,15 +24,22 @@ POSTERIORS = {
     "full_covariance": "full covariance",
     "iaf": "IAF",
 }
+PRIORS = {
+    "standard_normal": "standard normal prior",
+    "autoregressive_flow": "flow prior",
+    "vamp": "VampPrior",
+}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "digits", "digits (embedded), mnist (downloaded), or the path of an .npz file of binary images.")
 flags.DEFINE_list("posterior", ["iaf"], f"Posteriors to train, in turn; any of {', '.join(POSTERIORS)}.")
+flags.DEFINE_list("prior", ["standard_normal"], f"Priors for each of them, in turn; any of {', '.join(PRIORS)}.")
 flags.DEFINE_integer("latent_size", 32, "Size of z.", lower_bound=2)
 flags.DEFINE_list("hidden_units", ["256", "256"], "Widths of the encoder's hidden layers; the decoder mirrors them.")
 flags.DEFINE_string("activation", "elu", "Activation of all hidden layers, a Keras name.")
-flags.DEFINE_integer("num_flows", 2, "Flows of the IAF posterior.", lower_bound=1)
-flags.DEFINE_list("flow_hidden_units", ["256", "256"], "Widths of each IAF network's hidden layers.")
+flags.DEFINE_integer("num_flows", 2, "Flows of the IAF posterior, and of the flow prior.", lower_bound=1)
+flags.DEFINE_list("flow_hidden_units", ["256", "256"], "Widths of the hidden layers of each flow's network.")
+flags.DEFINE_integer("pseudo_inputs", 50, "Components of the VampPrior.", lower_bound=1)
 flags.DEFINE_enum("bijector_fn", "affine", ["affine", "gated", "location"], "Elementwise map of the IAF's flows.")
 flags.DEFINE_enum("optimizer", "adamax", ["adam", "adamax", "rmsprop"], "rmsprop is centered, with rho 0.99.")
 flags.DEFINE_float("learning_rate", 2e-3, "Learning rate.", lower_bound=0.0)
@@ -51,16 +62,9 @@ flags.DEFINE_integer("seed", 0, "Seed of weights, noise and data order.", lower_
 flags.DEFINE_string("logdir", "runs/vae", "Folder of the results.")
 flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs on a few digits.")
 
-flags.register_validator(
-    "data",
-    lambda source: source in ("digits", "mnist") or pathlib.Path(source).is_file(),
-    message="expected digits, mnist, or the path of an .npz file",
-)
-flags.register_validator(
-    "posterior",
-    lambda values: bool(values) and set(values) <= set(POSTERIORS),
-    message=f"expected a comma-separated list of {', '.join(POSTERIORS)}",
-)
+flags.register_validator("data", command_line.is_data, message=command_line.EXPECTED_DATA)
+for _name, _known in (("posterior", POSTERIORS), ("prior", PRIORS)):
+    flags.register_validator(_name, command_line.is_list_of(_known), message=command_line.expected_list_of(_known))
 flags.register_validator("steps", command_line.is_steps, message="expected up to 1000, or a multiple of 1000")
 for _name in ("hidden_units", "flow_hidden_units"):
     flags.register_validator(_name, command_line.is_widths, message="expected positive integers, like 256,256")
@@ -81,6 +85,7 @@ import tfp_iaf
 # What may change when a run is continued.
 NOT_OF_THE_CHECKPOINT = (
     "posterior",
+    "prior",
     "epochs",
     "steps",
     "patience",
@@ -95,7 +100,22 @@ def mlp(widths, name):
     return [keras.layers.Dense(width, FLAGS.activation, name=f"{name}_{i}") for i, width in enumerate(widths)]
 
 
-def make_model(posterior, data_shape, steps):
+def title(posterior, prior):
+    """What tables, curves and pictures call a model."""
+    return POSTERIORS[posterior] + ("" if prior == "standard_normal" else f", {PRIORS[prior]}")
+
+
+def make_prior(prior):
+    if prior == "standard_normal":
+        return tfp_iaf.priors.StandardNormal()
+    if prior == "vamp":
+        return tfp_iaf.priors.VampPrior(FLAGS.pseudo_inputs, seed=FLAGS.seed)
+    return tfp_iaf.priors.AutoregressiveFlow(
+        FLAGS.num_flows, [int(width) for width in FLAGS.flow_hidden_units], activation=FLAGS.activation
+    )
+
+
+def make_model(posterior, prior, data_shape, steps):
     """The VAE that the flags describe, to be trained for so many steps."""
     widths = [int(width) for width in FLAGS.hidden_units]
     if posterior == "iaf":
@@ -115,6 +135,7 @@ def make_model(posterior, data_shape, steps):
         encoder=keras.Sequential([keras.layers.Flatten(), *mlp(widths, "encoder")]),
         posterior=posterior,
         decoder=keras.Sequential([*mlp(widths[::-1], "decoder"), *output]),
+        prior=make_prior(prior),
         free_bits=FLAGS.free_bits,
     )
     model.build((None, *data_shape))
@@ -125,8 +146,7 @@ def make_model(posterior, data_shape, steps):
 
 def kept_settings(splits):
     """What must be the same when a run is continued: every flag of this file but those that may change, and the data."""
-    named = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
-    kept = {name: value for name, value in named.items() if name not in NOT_OF_THE_CHECKPOINT}
+    kept = command_line.values_of(sys.modules[__name__], NOT_OF_THE_CHECKPOINT)
     return {**kept, "training_images": len(splits["x_train"]), **training.schedule(FLAGS.decay_to, num_steps(splits))}
 
 
@@ -134,13 +154,14 @@ def num_steps(splits):
     return training.num_steps(len(splits["x_train"]), FLAGS.batch_size, FLAGS.epochs, FLAGS.steps)
 
 
-def run(name, splits, folder):
-    """Trains and evaluates one posterior, and writes what came out of it; returns its metrics and history."""
-    print(f"\n{POSTERIORS[name]} posterior -> {folder}")
+def run(posterior, prior, splits, folder):
+    """Trains and evaluates one model, and writes what came out of it; returns its metrics and history."""
+    name = title(posterior, prior)
+    print(f"\nPosterior: {name} -> {folder}")
     origin = provenance()
     keras.utils.set_random_seed(FLAGS.seed)
     data_shape = splits["x_train"].shape[1:]
-    model = make_model(name, data_shape, num_steps(splits))
+    model = make_model(posterior, prior, data_shape, num_steps(splits))
     history = training.fit(
         model,
         splits,
@@ -157,7 +178,8 @@ def run(name, splits, folder):
     seconds = training.median_seconds_per_step(history)
     metrics = {
         "data": FLAGS.data,
-        "posterior": name,
+        "posterior": posterior,
+        "prior": prior,
         "seed": FLAGS.seed,
         "steps": history[-1]["step"],
         "parameters": training.num_parameters(model),
@@ -166,15 +188,13 @@ def run(name, splits, folder):
         "test": training.evaluate(model, splits["x_test"], importance_samples=FLAGS.importance_samples),
         **origin,
     }
-    vae_plots.plot_curves({POSTERIORS[name]: history}, folder / "curves.png")
+    vae_plots.plot_curves({name: history}, folder / "curves.png")
     if len(data_shape) == 2:
-        vae_plots.plot_images(
-            [model.sample(64, seed=[FLAGS.seed, 1])], [f"samples, {POSTERIORS[name]}"], folder / "samples.png"
-        )
+        vae_plots.plot_images([model.sample(64, seed=[FLAGS.seed, 1])], [f"samples, {name}"], folder / "samples.png")
         originals = splits["x_test"][:64]
         vae_plots.plot_images(
             [originals, model.reconstruct(originals, seed=[FLAGS.seed, 2])],
-            ["test images", f"reconstructions, {POSTERIORS[name]}"],
+            ["test images", f"reconstructions, {name}"],
             folder / "reconstructions.png",
         )
     training.export(model, folder)
@@ -188,7 +208,7 @@ def table(results):
     for metrics in results:
         test, seconds = metrics["test"], metrics["seconds_per_1000_steps"]
         figures = [training.with_error(test[key]) for key in ("elbo", "log_likelihood")]
-        rows.append([POSTERIORS[metrics["posterior"]], *figures, "" if seconds is None else f"{seconds:.1f}"])
+        rows.append([title(metrics["posterior"], metrics["prior"]), *figures, "" if seconds is None else f"{seconds:.1f}"])
     headers = ["posterior", "test bound [nats]", "test log p(x) [nats]", "s per 1,000 steps"]
     return training.markdown_table(headers, rows)
 
@@ -203,15 +223,19 @@ def main(_):
         if FLAGS.smoke:
             splits = {name: x[:200] for name, x in splits.items()}
             FLAGS.epochs, FLAGS.importance_samples = 2, 8
-            FLAGS.hidden_units, FLAGS.flow_hidden_units, FLAGS.latent_size = ["32"], ["32"], 4
+            FLAGS.hidden_units, FLAGS.flow_hidden_units, FLAGS.latent_size, FLAGS.pseudo_inputs = ["32"], ["32"], 4, 5
         logdir = pathlib.Path(FLAGS.logdir)
-        runs = {name: run(name, splits, logdir / name) for name in FLAGS.posterior}
+        runs = {}
+        for posterior in FLAGS.posterior:
+            for prior in FLAGS.prior:
+                folder = logdir / (posterior if prior == "standard_normal" else f"{posterior}-{prior}")
+                runs[title(posterior, prior)] = run(posterior, prior, splits, folder)
     except ValueError as error:
         sys.exit(f"train_vae: {error}")
     summary = table([metrics for metrics, _ in runs.values()])
     if len(runs) > 1:
         (logdir / "comparison.md").write_text(summary + "\n")
-        vae_plots.plot_curves({POSTERIORS[name]: history for name, (_, history) in runs.items()}, logdir / "curves.png")
+        vae_plots.plot_curves({name: history for name, (_, history) in runs.items()}, logdir / "curves.png")
     print(f"\nTest set, {FLAGS.importance_samples} importance samples, standard errors over the examples:\n\n{summary}\n")
     print(f"Results are in {logdir}.")
 

@@ -250,3 +250,18 @@ def test_bad_arguments_raise_one_line():
         with pytest.raises(ValueError, match=message) as error:
             function()
         assert "\n" not in str(error.value)
+
+
+@every_flow
+def test_the_score_moves_along(make):
+    """J^-T (score - d log|det J| / dy), with the Jacobian from autodiff."""
+    rows = 5
+    flow, y, score = make((rows,)), normals(rows, make.event_size), normals(rows, make.event_size, seed=4)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(y)
+        z, log_det = flow.forward_and_log_det(y)
+    by_log_det = tape.gradient(log_det, y, unconnected_gradients="zero")
+    transposed = tf.linalg.matrix_transpose(tape.batch_jacobian(z, y))
+    expected = tf.linalg.solve(transposed, (score - by_log_det)[..., tf.newaxis])[..., 0]
+    for found, value in zip(flow.forward_and_score(y, score), (z, log_det, expected)):
+        np.testing.assert_allclose(found, value, atol=1e-8)

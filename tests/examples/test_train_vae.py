@@ -109,6 +109,7 @@ def test_batches_go_on_where_they_were(monkeypatch):
     [
         (["--data=nowhere.npz"], "expected digits, mnist, or the path"),
         (["--posterior=diagonal,flow"], "expected a comma-separated list of diagonal, full_covariance, iaf"),
+        (["--prior=normal"], "expected a comma-separated list of standard_normal, autoregressive_flow, vamp"),
         (["--no_such_flag"], "Unknown command line flag 'no_such_flag'"),
     ],
 )
@@ -135,6 +136,8 @@ def test_a_wrong_flag_is_refused_before_tensorflow_is_imported():
         "fit_banana",
         "fit_density",
         "fit_conditional_density",
+        "energies",
+        "hamiltonian_vae",
     ):
         script = f"""
 import runpy, sys

@@ -83,6 +83,37 @@ def test_the_mean_of_path_gradients_is_that_of_total_ones():
         np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
+def test_an_annealed_target():
+    """The gradient of E[log q - log p / 2] is that of the target p^(1/2); the estimate is that of p."""
+    q, seed = surrogate(), tf.constant([0, 1])
+
+    def gradients(target, beta):
+        with tf.GradientTape() as tape:
+            loss, value = fitting._path_loss(target, q, 16, seed, beta)
+        return tape.gradient(loss, q.trainable_variables, unconnected_gradients="zero"), value
+
+    (halved, value), (of_root, _) = gradients(gaussian(), 0.5), gradients(lambda z: 0.5 * gaussian()(z), 1.0)
+    for ours, theirs in zip(halved, of_root):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert value == gradients(gaussian(), 1.0)[1]
+
+
+def test_the_weight_of_the_target_rises_from_a_hundredth():
+    """Where it does not rise, N(0, 0.1^2) is fitted by N(0, 1)."""
+    scale = tfp.util.TransformedVariable(0.7, tfb.Softplus())
+    q = tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Scale(scale))
+    for annealing_steps, expected in ((10**9, 1.0), (100, 0.1)):
+        vi.fit(
+            tfd.Normal(0.0, 0.1).log_prob,
+            q,
+            num_steps=300,
+            sample_size=64,
+            learning_rates=[0.1],
+            annealing_steps=annealing_steps,
+        )
+        np.testing.assert_allclose(scale.numpy(), expected, rtol=1e-3)
+
+
 def test_equal_seeds_give_equal_fits():
     elbos = []
     for seed in (3, 3, 4):
@@ -114,6 +145,7 @@ def test_a_target_that_is_never_finite_leaves_the_surrogate_as_it_was():
         ({"learning_rates": 0.1}, "must be a sequence"),
         ({"learning_rates": [0.0]}, "must be a positive number"),
         ({"num_steps": 0}, "num_steps must be a positive integer"),
+        ({"annealing_steps": -1}, "annealing_steps must be"),
         ({"surrogate_posterior": tfd.Normal(0.0, 1.0)}, "must be a tfd.TransformedDistribution"),
     ],
 )

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfp_iaf._eager import compiled_when_eager
 
-__all__ = ["log_slope", "search_tanh_root", "sech_squared", "tanh_root"]
+__all__ = ["log_slope", "log_slope_gradient", "search_tanh_root", "sech_squared", "tanh_root"]
 
 # Quadratic convergence takes 4 to 10; only slopes near 0 at the origin need more.
 _MAX_ITERATIONS = 60
@@ -27,6 +27,16 @@ def log_slope(a, slope):
     0.0
     """
     return tf.math.log(tf.square(tf.tanh(a)) + slope * sech_squared(a))
+
+
+def log_slope_gradient(a, slope):
+    """The derivative of `log_slope` with respect to a.
+
+    >>> log_slope_gradient(tf.constant([0.0, 1.0]), tf.constant(1.0)).numpy().tolist()
+    [0.0, 0.0]
+    """
+    tanh, sech = tf.tanh(a), sech_squared(a)
+    return 2.0 * (1.0 - slope) * tanh * sech / (tf.square(tanh) + slope * sech)
 
 
 def tanh_root(t, slope):

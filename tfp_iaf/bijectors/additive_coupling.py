@@ -118,6 +118,16 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
     def forward_and_log_derivatives(self, y):
         return self._shifted(y, 1.0)
 
+    def forward_and_score(self, y, score):
+        # dz/dy = I + N with N N = 0, so that its inverse is 2 I - dz/dy.
+        if self._context is not None:
+            y += tf.zeros_like(tf.convert_to_tensor(self._context)[..., :1])
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            z, log_det = self.forward_and_log_det(y)
+        score = tf.broadcast_to(score, tf.shape(z))
+        return z, log_det, 2.0 * score - tape.gradient(z, y, score)
+
     def _shifted(self, y, sign):
         y = vector_event(self, y, len(self._places))
         kept, others = tf.gather(y, self._kept_entries, axis=-1), tf.gather(y, self._other_entries, axis=-1)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf.bijectors._tanh_root import log_slope, tanh_root
+from tfp_iaf.bijectors._tanh_root import log_slope, log_slope_gradient, sech_squared, tanh_root
 from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
 
@@ -94,6 +94,16 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         w, b, v, slope = self._constrained()
         a = tanh_root(tf.reduce_sum(w * z, axis=-1) + b, slope)
         return z - v * tf.tanh(a)[..., tf.newaxis], log_slope(a, slope)
+
+    def forward_and_score(self, y, score):
+        # By the formula of Sherman and Morrison for the inverse of dz/dy = I + v w' sech^2 a: no root is searched.
+        y = vector_event(self, y, self._event_size)
+        w, b, v, slope = self._constrained()
+        a = tf.reduce_sum(w * y, axis=-1) + b
+        log_det = log_slope(a, slope)
+        given = tf.stop_gradient(score) - log_slope_gradient(a, slope)[..., tf.newaxis] * w
+        along = tf.reduce_sum(v * given, axis=-1) * sech_squared(a) * tf.exp(-log_det)
+        return y + v * tf.tanh(a)[..., tf.newaxis], log_det, given - along[..., tf.newaxis] * w
 
     def _constrained(self):
         """(w, b, v, 1 + w'v)."""

@@ -97,6 +97,22 @@ class Radial(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         r = tf.where(b > 0.0, 0.5 * (root + b), 2.0 * a * image / (root + tf.abs(b)))
         return center + offset * ((a + r) / (s + r))[..., tf.newaxis], self._log_det(r, a, s)
 
+    def forward_and_score(self, y, score):
+        # dz/dy has the offset as an eigenvector, and one eigenvalue for all that is orthogonal to it.
+        center, a, s = self._constrained()
+        offset = vector_event(self, y, self._event_size) - center
+        r = _norm(offset)
+        with tf.GradientTape() as tape:
+            tape.watch(r)
+            log_det = self._log_det(r, a, s)
+        across = (s + r) / (a + r)
+        along = tf.exp(log_det - (self._event_size - 1.0) * tf.math.log(across))
+        unit = tf.math.divide_no_nan(offset, r[..., tf.newaxis])
+        given = score - tape.gradient(log_det, r)[..., tf.newaxis] * unit
+        part = tf.reduce_sum(given * unit, axis=-1)
+        z = center + offset * across[..., tf.newaxis]
+        return z, log_det, given / across[..., tf.newaxis] + (part * (1.0 / along - 1.0 / across))[..., tf.newaxis] * unit
+
     def _constrained(self):
         width, slope = (scales.softplus_scale(tf.convert_to_tensor(value)) for value in (self._width, self._slope))
         return tf.convert_to_tensor(self._center), width, slope

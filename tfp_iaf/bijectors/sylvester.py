@@ -4,7 +4,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._eager import compiled_when_eager
-from tfp_iaf.bijectors._tanh_root import log_slope, search_tanh_root, sech_squared
+from tfp_iaf.bijectors._tanh_root import log_slope, log_slope_gradient, search_tanh_root, sech_squared
 from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
 
@@ -131,6 +131,19 @@ class Sylvester(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         q, (r, s), b = self.basis(), self.triangles(), tf.convert_to_tensor(self._b)
         a = tf.linalg.matvec(s, _root(_onto(q, z), r, s, b)) + b
         return z - _from(q, tf.linalg.matvec(r, tf.tanh(a))), _log_det(r, s, a)
+
+    def forward_and_score(self, y, score):
+        # (dz/dy)' = I + Q K Q' with K = S' diag(sech^2 a) R', lower triangular: one triangular solve, and no root is searched.
+        y = vector_event(self, y, self._event_size)
+        q, (r, s) = self.basis(), self.triangles()
+        a = tf.linalg.matvec(s, _onto(q, y)) + tf.convert_to_tensor(self._b)
+        of_log_det = log_slope_gradient(a, 1.0 + tf.linalg.diag_part(r) * tf.linalg.diag_part(s))
+        given = tf.stop_gradient(score) - _from(q, tf.linalg.matvec(s, of_log_det, transpose_a=True))
+        k = tf.linalg.matmul(s, tf.linalg.matrix_transpose(r) * sech_squared(a)[..., tf.newaxis], transpose_a=True)
+        moved = tf.linalg.matvec(k, _onto(q, given))
+        k = tf.linalg.set_diag(k, 1.0 + tf.linalg.diag_part(k))
+        along = tf.linalg.triangular_solve(k, moved[..., tf.newaxis])[..., 0]
+        return y + _from(q, tf.linalg.matvec(r, tf.tanh(a))), _log_det(r, s, a), given - _from(q, along)
 
 
 def _bounded_triangle(matrix):

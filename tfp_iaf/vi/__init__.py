@@ -3,5 +3,13 @@
 from tfp_iaf.vi.diagnostics import diagnose, pareto_k
 from tfp_iaf.vi.fitting import fit
 from tfp_iaf.vi.surrogate import AmortizedSurrogatePosterior, build_iaf_surrogate_posterior
+from tfp_iaf.vi.without_features import without_features
 
-__all__ = ["AmortizedSurrogatePosterior", "build_iaf_surrogate_posterior", "diagnose", "fit", "pareto_k"]
+__all__ = [
+    "AmortizedSurrogatePosterior",
+    "build_iaf_surrogate_posterior",
+    "diagnose",
+    "fit",
+    "pareto_k",
+    "without_features",
+]

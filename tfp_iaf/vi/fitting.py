@@ -1,5 +1,6 @@
 """Fits a surrogate posterior with settings that work for most targets."""
 
+import functools
 import sys
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ __all__ = ["Fit", "fit"]
 
 # Optimizer steps that run in one call of a compiled function.
 _CHUNK = 100
+# The first weight of an annealed target.
+_FIRST_BETA = 0.01
 
 
 class Fit(NamedTuple):
@@ -40,6 +43,7 @@ def fit(
     num_steps=2000,
     sample_size=256,
     learning_rates=(1e-2, 3e-3),
+    annealing_steps=0,
     seed=0,
     verbose=True,
     jit_compile=None,
@@ -55,14 +59,18 @@ def fit(
     rest there. Adam's learning rate falls to zero along a cosine. For every rate training begins with the surrogate's variables
     as they were, and the best ones are assigned at the end.
 
+    With `annealing_steps` the weight of log p(z) rises linearly from 0.01 to 1 over the first steps of each run. The surrogate
+    then begins wide, and finds modes that it would miss otherwise.
+
     Args:
         joint_distribution: a `tfd.JointDistribution`, pinned or not, or a function from the surrogate's samples to an
             unnormalized log-density.
         surrogate_posterior: a `tfd.TransformedDistribution` with trainable variables, such as one of
-            `build_iaf_surrogate_posterior`, whose base has reparameterized samples.
+            `build_iaf_surrogate_posterior` or `without_features`, whose base has reparameterized samples.
         num_steps: optimizer steps per learning rate.
         sample_size: draws per step.
         learning_rates: at the start of each run.
+        annealing_steps: optimizer steps over which the weight of the target rises; 0 for none.
         seed: an integer or a pair; equal seeds give equal fits on one machine.
         verbose: whether to show progress in a terminal or notebook. Nothing is written to files and pipes.
         jit_compile: whether to compile with XLA.
@@ -74,7 +82,8 @@ def fit(
         ValueError: for arguments out of range, a surrogate of another kind or without trainable variables, or if the bound is
             not finite for any learning rate; the surrogate is then left as it was.
 
-    Source: Roeder et al. 2017, "Sticking the landing"; Vaitl et al. 2024 for flows.
+    Source: Roeder et al. 2017, "Sticking the landing"; Vaitl et al. 2024 for flows. Annealing: Rezende and Mohamed 2015,
+    equation 20.
 
     >>> import tensorflow_probability as tfp
     >>> from tfp_iaf import vi
@@ -89,6 +98,7 @@ def fit(
     num_steps, sample_size = integer("num_steps", num_steps), integer("sample_size", sample_size)
     if not np.iterable(learning_rates) or not len(learning_rates):
         raise ValueError(f"learning_rates must be a sequence of positive numbers, got {learning_rates!r}.")
+    annealing_steps = integer("annealing_steps", annealing_steps, at_least=0)
     rates = [positive("A learning rate", rate) for rate in learning_rates]
     variables = list(surrogate_posterior.trainable_variables)
     if not variables or not hasattr(surrogate_posterior, "bijector"):
@@ -102,7 +112,8 @@ def fit(
     progress = keras.utils.Progbar(num_steps * len(rates), unit_name="step") if verbose and _is_interactive() else None
     for k, rate in enumerate(rates):
         _assign(variables, start)
-        losses = _train(target, surrogate_posterior, variables, rate, num_steps, sample_size, seed, jit_compile, progress, k)
+        loss_of = functools.partial(_path_loss, target, surrogate_posterior, sample_size)
+        losses = _train(loss_of, variables, rate, num_steps, annealing_steps, seed, jit_compile, progress, k)
         z, log_q = surrogate_posterior.experimental_sample_and_log_prob(4096, seed=_folded(seed, -1))
         elbo = float(tf.reduce_mean(target(z) - log_q))
         runs.append((elbo, rate, losses, [variable.numpy() for variable in variables]))
@@ -118,14 +129,19 @@ def fit(
     return Fit(elbo, rate, {run[1]: run[0] for run in runs}, losses)
 
 
-def _train(target, surrogate, variables, rate, num_steps, sample_size, seed, jit_compile, progress, k):
+def _train(loss_of, variables, rate, num_steps, annealing_steps, seed, jit_compile, progress, k):
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, num_steps))
     optimizer.build(variables)
+
+    def beta_at(index):
+        if not annealing_steps:
+            return 1.0
+        return tf.minimum(1.0, _FIRST_BETA + tf.cast(index, variables[0].dtype) / annealing_steps)
 
     def step(index, losses):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            loss, value = _path_loss(target, surrogate, sample_size, _folded(seed, index))
+            loss, value = loss_of(_folded(seed, index), beta_at(index))
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         # A draw without a finite gradient would end the run: such a step goes on with Adam's momentum alone.
         is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
@@ -147,8 +163,8 @@ def _train(target, surrogate, variables, rate, num_steps, sample_size, seed, jit
     return np.concatenate(found)
 
 
-def _path_loss(target, surrogate, sample_size, seed):
-    """(a loss whose gradient is the path gradient of E[log q - log p], the estimate of that expectation)."""
+def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
+    """(a loss whose gradient is the path gradient of E[log q - beta log p], the estimate of E[log q - log p])."""
     base = surrogate.distribution
     y = base.sample(sample_size, seed=seed)
     given = tf.stop_gradient(y)
@@ -168,7 +184,7 @@ def _path_loss(target, surrogate, sample_size, seed):
     target_score = tape.gradient(log_p, tf.nest.flatten(z), unconnected_gradients="zero")
     loss = 0.0
     for part, ours, theirs in zip(tf.nest.flatten(y), tf.nest.flatten(score), target_score):
-        loss += tf.reduce_sum(tf.stop_gradient(ours - theirs) * part) / sample_size
+        loss += tf.reduce_sum(tf.stop_gradient(ours - beta * theirs) * part) / sample_size
     return loss, tf.reduce_mean(log_q - log_p)
 
 
