@@ -9,7 +9,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_it_is_short():
-    assert len(README.splitlines()) <= 150
+    assert len(README.splitlines()) <= 120
 
 
 def test_it_shows_installation_a_ten_line_example_and_both_commands():
