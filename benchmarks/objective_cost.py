@@ -7,9 +7,7 @@ The set-ups are those of `benchmarks.step_cost`. A step of "sticking_the_landing
 """
 
 import json
-import math
 import pathlib
-import statistics
 
 import keras
 import numpy as np
@@ -25,7 +23,12 @@ flags.DEFINE_integer("num_samples", 5, "Samples of the importance-weighted bound
 flags.DEFINE_integer("batch_size", 128, "Batch size.", lower_bound=1)
 
 # Which objective each is compared with.
-BASELINES = {"sticking_the_landing": "elbo", "doubly_reparameterized": "importance_weighted"}
+BASELINES = {
+    "elbo": "elbo",
+    "sticking_the_landing": "elbo",
+    "importance_weighted": "importance_weighted",
+    "doubly_reparameterized": "importance_weighted",
+}
 CASES = ("small_mlp", "mnist_resnet")
 
 
@@ -42,21 +45,7 @@ def trainer(case, objective, jit_compile):
 
 def measure(case):
     """Mode -> objective -> figures."""
-    results = {}
-    for mode, jit_compile in {"graph": False, "xla": True}.items():
-        names = [*BASELINES.values(), *BASELINES]
-        trainers = {name: trainer(case, name, jit_compile) for name in names}
-        steps = math.ceil(1000.0 * FLAGS.seconds / trainers["elbo"](3))
-        rounds = [{name: train(steps) for name, train in trainers.items()} for _ in range(FLAGS.rounds)]
-        results[mode] = {
-            name: {
-                "ms_per_step": statistics.median(row[name] for row in rounds),
-                "ratio": statistics.median(row[name] / row[BASELINES.get(name, name)] for row in rounds),
-            }
-            for name in names
-        }
-        print(case, mode, f"{steps} steps per round", json.dumps(results[mode], indent=1), flush=True)
-    return results
+    return step_cost.interleaved(case, lambda name, jit_compile: trainer(case, name, jit_compile), BASELINES, "ratio")
 
 
 def main(argv):

@@ -114,23 +114,35 @@ def trainer_of(model, data):
     return train
 
 
-def measure(case):
-    """Mode -> posterior -> figures."""
-    posteriors = CASES[case][1]
+def interleaved(case, make_trainer, baselines, ratio):
+    """Mode -> name -> figures of trainers that take turns.
+
+    Args:
+        case: how the output calls the case.
+        make_trainer: a function (name, jit_compile) -> trainer.
+        baselines: for each name, the one that it is compared with.
+        ratio: what the figure is called that compares them.
+    """
     results = {}
     for mode, jit_compile in {"graph": False, "xla": True}.items():
-        trainers = {name: trainer(case, name, jit_compile) for name in posteriors}
-        steps = math.ceil(1000.0 * FLAGS.seconds / trainers["diagonal"](10))
+        trainers = {name: make_trainer(name, jit_compile) for name in baselines}
+        steps = math.ceil(1000.0 * FLAGS.seconds / next(iter(trainers.values()))(10))
         rounds = [{name: train(steps) for name, train in trainers.items()} for _ in range(FLAGS.rounds)]
         results[mode] = {
             name: {
                 "ms_per_step": statistics.median(row[name] for row in rounds),
-                "ratio_to_diagonal": statistics.median(row[name] / row["diagonal"] for row in rounds),
+                ratio: statistics.median(row[name] / row[baseline] for row in rounds),
             }
-            for name in posteriors
+            for name, baseline in baselines.items()
         }
         print(case, mode, f"{steps} steps per round", json.dumps(results[mode], indent=1), flush=True)
     return results
+
+
+def measure(case):
+    """Mode -> posterior -> figures."""
+    baselines = dict.fromkeys(CASES[case][1], "diagonal")
+    return interleaved(case, lambda name, jit_compile: trainer(case, name, jit_compile), baselines, "ratio_to_diagonal")
 
 
 def main(argv):

@@ -3,15 +3,14 @@
 import keras
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
 from tfp_iaf.bijectors import Planar
-from tfp_iaf.posteriors.base import Posterior
+from tfp_iaf.posteriors._amortized_chain import AmortizedChain
 
 __all__ = ["PlanarFlow"]
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
-class PlanarFlow(Posterior):
+class PlanarFlow(AmortizedChain):
     """q(z|x) of a chain of K planar flows on a diagonal Gaussian sample; the features give all of their parameters.
 
     ```none
@@ -38,17 +37,12 @@ class PlanarFlow(Posterior):
     """
 
     def __init__(self, latent_size, num_flows=10, **kwargs):
-        super().__init__(latent_size, **kwargs)
-        self.num_flows = integer("num_flows", num_flows)
+        super().__init__(latent_size, num_flows, **kwargs)
 
     @property
-    def flow_size(self):
-        return self.num_flows * (2 * self.latent_size + 1)
+    def num_parameters(self):
+        return 2 * self.latent_size + 1
 
-    def flows(self, flow_inputs):
-        sizes = [self.latent_size, self.latent_size, 1]
-        parts = (tf.split(part, sizes, axis=-1) for part in tf.split(flow_inputs, self.num_flows, axis=-1))
-        return [Planar(u, w, b[..., 0]) for u, w, b in parts]
-
-    def get_config(self):
-        return {**super().get_config(), "num_flows": self.num_flows}
+    def flow(self, parameters):
+        u, w, b = tf.split(parameters, [self.latent_size, self.latent_size, 1], axis=-1)
+        return Planar(u, w, b[..., 0])

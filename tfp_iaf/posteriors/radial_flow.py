@@ -1,17 +1,15 @@
 """The radial flow posterior."""
 
 import keras
-import tensorflow as tf
 
-from tfp_iaf._arguments import integer
 from tfp_iaf.bijectors import Radial
-from tfp_iaf.posteriors.base import Posterior
+from tfp_iaf.posteriors._amortized_chain import AmortizedChain
 
 __all__ = ["RadialFlow"]
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
-class RadialFlow(Posterior):
+class RadialFlow(AmortizedChain):
     """q(z|x) of a chain of K radial flows on a diagonal Gaussian sample; the features give all of their parameters.
 
     ```none
@@ -38,16 +36,11 @@ class RadialFlow(Posterior):
     """
 
     def __init__(self, latent_size, num_flows=10, **kwargs):
-        super().__init__(latent_size, **kwargs)
-        self.num_flows = integer("num_flows", num_flows)
+        super().__init__(latent_size, num_flows, **kwargs)
 
     @property
-    def flow_size(self):
-        return self.num_flows * (self.latent_size + 2)
+    def num_parameters(self):
+        return self.latent_size + 2
 
-    def flows(self, flow_inputs):
-        parts = tf.split(flow_inputs, self.num_flows, axis=-1)
-        return [Radial(part[..., :-2], width=part[..., -2], slope=part[..., -1]) for part in parts]
-
-    def get_config(self):
-        return {**super().get_config(), "num_flows": self.num_flows}
+    def flow(self, parameters):
+        return Radial(parameters[..., :-2], width=parameters[..., -2], slope=parameters[..., -1])

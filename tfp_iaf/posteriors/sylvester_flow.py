@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import integer, positive
 from tfp_iaf.bijectors import ReverseOrder, Sylvester
-from tfp_iaf.posteriors.base import Posterior
+from tfp_iaf.posteriors._amortized_chain import AmortizedChain
 
 __all__ = ["SylvesterFlow"]
 
@@ -14,7 +14,7 @@ _VARIANTS = ("orthogonal", "householder", "triangular")
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
-class SylvesterFlow(Posterior):
+class SylvesterFlow(AmortizedChain):
     """q(z|x) of a chain of K Sylvester flows on a diagonal Gaussian sample; the features give all of their parameters.
 
     ```none
@@ -60,8 +60,7 @@ class SylvesterFlow(Posterior):
         row_norm=1.5,
         **kwargs,
     ):
-        super().__init__(latent_size, **kwargs)
-        self.num_flows = integer("num_flows", num_flows)
+        super().__init__(latent_size, num_flows, **kwargs)
         if variant not in _VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(_VARIANTS)}, got {variant!r}.")
         self.variant = variant
@@ -72,8 +71,8 @@ class SylvesterFlow(Posterior):
         self.row_norm = positive("row_norm", row_norm)
 
     @property
-    def flow_size(self):
-        return self.num_flows * sum(self._sizes)
+    def num_parameters(self):
+        return sum(self._sizes)
 
     @property
     def _sizes(self):
@@ -83,15 +82,14 @@ class SylvesterFlow(Posterior):
         of_q = {"orthogonal": size * columns, "householder": self.num_reflections * size, "triangular": 0}[self.variant]
         return columns * (columns + 1) // 2, columns * (columns + 1) // 2, columns, of_q
 
+    def flow(self, parameters):
+        r, s, b, of_q = tf.split(parameters, self._sizes, axis=-1)
+        return Sylvester(self._triangle(r), self._triangle(s), b, **self._q(of_q))
+
     def flows(self, flow_inputs):
-        found = []
-        for part in tf.split(flow_inputs, self.num_flows, axis=-1):
-            r, s, b, of_q = tf.split(part, self._sizes, axis=-1)
-            r, s = self._triangle(r), self._triangle(s)
-            if self.variant == "triangular" and found:
-                found.append(ReverseOrder())
-            found.append(Sylvester(r, s, b, **self._q(of_q)))
-        return found
+        first, *others = super().flows(flow_inputs)
+        reversal = [ReverseOrder()] if self.variant == "triangular" else []
+        return [first, *(flow for other in others for flow in (*reversal, other))]
 
     def _triangle(self, entries):
         rows = tfp.math.fill_triangular(entries, upper=True)
@@ -111,7 +109,6 @@ class SylvesterFlow(Posterior):
     def get_config(self):
         return {
             **super().get_config(),
-            "num_flows": self.num_flows,
             "variant": self.variant,
             "num_columns": self.num_columns,
             "num_reflections": self.num_reflections,

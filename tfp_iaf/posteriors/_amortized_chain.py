@@ -1,0 +1,43 @@
+"""The chain of flows whose parameters all come from the features: what planar, radial and Sylvester posteriors share."""
+
+import abc
+
+import tensorflow as tf
+
+from tfp_iaf._arguments import integer
+from tfp_iaf.posteriors.base import Posterior
+
+__all__ = ["AmortizedChain"]
+
+
+class AmortizedChain(Posterior):
+    """A posterior of K flows of one kind; a subclass says how many parameters a flow has, and makes one of them.
+
+    Args:
+        latent_size: D.
+        num_flows: K.
+        **kwargs: `seed`, `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(self, latent_size, num_flows, **kwargs):
+        super().__init__(latent_size, **kwargs)
+        self.num_flows = integer("num_flows", num_flows)
+
+    @property
+    @abc.abstractmethod
+    def num_parameters(self):
+        """Of one flow."""
+
+    @abc.abstractmethod
+    def flow(self, parameters):
+        """The flow of parameters `[..., num_parameters]`."""
+
+    @property
+    def flow_size(self):
+        return self.num_flows * self.num_parameters
+
+    def flows(self, flow_inputs):
+        return [self.flow(parameters) for parameters in tf.split(flow_inputs, self.num_flows, axis=-1)]
+
+    def get_config(self):
+        return {**super().get_config(), "num_flows": self.num_flows}
