@@ -1,5 +1,6 @@
 """The documentation site: `make docs` writes it to build/docs."""
 
+import inspect
 import os
 import pathlib
 import re
@@ -76,7 +77,8 @@ def _prose(paragraph):
     parts = re.split(r"(`[^`]+`)", paragraph)
     for k, part in enumerate(parts):
         if k % 2:
-            parts[k] = "``" + re.sub(r"\s*\n\s*", " ", part[1:-1]) + "``"
+            follows = parts[k + 1][:1]  # reStructuredText ends code before a separator only.
+            parts[k] = "``" + re.sub(r"\s*\n\s*", " ", part[1:-1]) + ("``\\ " if follows.isalnum() else "``")
         else:
             parts[k] = re.sub(r"(?<![\w*])(\*+)(?=\w+\b(?!\*))|(\|)|(?<= )(\*)(?= )", r"\\\g<0>", part)
     return "".join(parts)
@@ -99,6 +101,14 @@ def _list_table(table):
     return "\n".join(lines)
 
 
+def constructor_arguments(app, what, name, obj, options, signature, return_annotation):
+    """Keras hides them behind `__new__`."""
+    if what != "class" or obj.__init__ is object.__init__:
+        return None
+    _, *parameters = inspect.signature(obj.__init__).parameters.values()
+    return str(inspect.Signature(parameters)), None
+
+
 def without_machinery(app, what, name, obj, skip, options):
     return True if name in MACHINERY else None
 
@@ -106,4 +116,5 @@ def without_machinery(app, what, name, obj, skip, options):
 def setup(app):
     # Before napoleon, which takes the sections of a docstring apart.
     app.connect("autodoc-process-docstring", restructured, priority=100)
+    app.connect("autodoc-process-signature", constructor_arguments)
     app.connect("autodoc-skip-member", without_machinery)

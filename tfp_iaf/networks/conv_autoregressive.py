@@ -43,7 +43,7 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         output_layer: the last layer.
 
     Input shape: y `[..., H, W, C]` or `[..., T, C]`, context likewise with `context_channels`; their leading dimensions
-        broadcast.
+    broadcast.
     Output shape: `[..., H, W, C, P]` or `[..., T, C, P]`.
 
     Raises:
