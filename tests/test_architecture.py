@@ -17,6 +17,7 @@ ROOMS = [
     "_backend",
     "_arguments",
     "_registered",
+    "_folders",
     "_compat",
     "_eager",
     "masks",
@@ -37,7 +38,7 @@ ROOMS = [
     "distributed",
 ]
 # Machinery that every room may import.
-SHARED = {"_backend", "_arguments", "_registered", "_compat", "_eager"}
+SHARED = {"_backend", "_arguments", "_registered", "_folders", "_compat", "_eager"}
 PRIVATE_API = re.compile(
     r"tensorflow\.python|tf\.__internal__|keras\.src|\._value\b|gradient_registry|\._cache\b"
     r"|_get_parameterization|_convert_variables_to_tensors"

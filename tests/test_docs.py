@@ -32,7 +32,7 @@ def with_blocks():
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("page", with_blocks())
+@pytest.mark.parametrize("page", [*with_blocks()])
 def test_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": page.stem}

@@ -298,19 +298,6 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     assert mode == (tmp_path / "plain").stat().st_mode & 0o777
     (tmp_path / "plain").rmdir()
     serving.export(model, tmp_path / "saved", overwrite=True)
-    replace = serving.os.replace
-
-    def failing_replace(source, target):
-        if str(source).endswith("new"):
-            raise OSError("disk full")
-        replace(source, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(serving.os, "replace", failing_replace)
-        with pytest.raises(OSError, match="disk full"):
-            serving.export(model, tmp_path / "saved", overwrite=True)
-    kept = tf.saved_model.load(str(tmp_path / "saved"))
-    assert kept.encode(x, tf.constant([0, 1]))["z"].shape == (7, 3)
     monkeypatch.setattr(tf.saved_model, "save", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         serving.export(model, tmp_path / "saved", overwrite=True)

@@ -2,15 +2,13 @@
 
 import inspect
 import math
-import os
 import pathlib
-import shutil
-import tempfile
 
 import keras
 import tensorflow as tf
 
 from tfp_iaf import objectives
+from tfp_iaf._folders import written_beside
 from tfp_iaf.models import ConditionalDensity, ElboModel
 
 __all__ = ["export"]
@@ -53,7 +51,8 @@ def export(model, path, overwrite=False):
 
     Args:
         model: a built `models.VAE`, `models.HierarchicalVAE`, `models.ConditionalDensity`, or another `models.ElboModel`.
-        path: the folder to write; it appears when it is complete.
+        path: the folder to write; it appears when it is complete, and a kill at any moment leaves the whole old folder, if
+            there was one, or the whole new one.
         overwrite: whether to replace what is at `path`.
 
     Raises:
@@ -63,9 +62,10 @@ def export(model, path, overwrite=False):
     >>> from tfp_iaf import models, posteriors
     >>> model = models.VAE(keras.layers.Dense(8), posteriors.IAF(2, hidden_units=(8,)), keras.layers.Dense(6))
     >>> model.build((None, 6))
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     export(model, os.path.join(folder, "saved_model"))
-    ...     loaded = tf.saved_model.load(os.path.join(folder, "saved_model"))
+    ...     export(model, f"{folder}/saved_model")
+    ...     loaded = tf.saved_model.load(f"{folder}/saved_model")
     ...     loaded.sample(3, [0, 1])["mean"].shape
     TensorShape([3, 6])
     """
@@ -80,24 +80,8 @@ def export(model, path, overwrite=False):
     archive.track(model)
     for name, function in _signatures(model).items():
         archive.add_endpoint(name, function)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside the target and moved there when whole, so that a reader never finds half an export.
-    staging = tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        complete = pathlib.Path(staging, "new")
+    with written_beside(path) as complete:
         archive.write_out(complete, verbose=False)
-        old = pathlib.Path(staging, "old")
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(complete, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            raise
-    finally:
-        if path.exists():  # Otherwise the folder holds the only copy of the old export.
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _signatures(model):

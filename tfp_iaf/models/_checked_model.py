@@ -1,6 +1,8 @@
 """What every model does with data: checks them, on each way that leads into the model."""
 
 import inspect
+import os
+import pathlib
 import random
 import warnings
 import weakref
@@ -10,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import likelihoods
+from tfp_iaf._folders import written_beside
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, unpacked
 from tfp_iaf.models._parts import first_line
@@ -265,11 +268,14 @@ class CheckedModel(keras.Model):
     def check_decoder(self):
         """Warns, before training, if the decoder cannot give what the likelihood needs."""
 
-    def save(self, filepath, *args, **kwargs):
+    def save(self, filepath, overwrite=True, **kwargs):
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
         self._check_that_it_can_be_loaded()
-        super().save(filepath, *args, **kwargs)
+        _write(super().save, filepath, overwrite, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, **kwargs):
+        _write(super().save_weights, filepath, overwrite, **kwargs)
 
     def _check_that_it_can_be_loaded(self):
         """Makes the model's twin from its config, once, so that what no file could hold is found before a file is begun."""
@@ -284,6 +290,15 @@ class CheckedModel(keras.Model):
         finally:
             random.setstate(state)
         self._memory.can_be_loaded = True
+
+
+def _write(save, filepath, overwrite, **kwargs):
+    """One of Keras's methods that write a file: a kill leaves what was there before, or the whole file."""
+    if "://" in str(filepath) or (not overwrite and os.path.exists(filepath)):
+        save(filepath, overwrite=overwrite, **kwargs)  # Elsewhere than on a disk; or Keras asks the user.
+    else:
+        with written_beside(pathlib.Path(filepath)) as complete:
+            save(complete, overwrite=True, **kwargs)
 
 
 def shapes_of(input_shape):

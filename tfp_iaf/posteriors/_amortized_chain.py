@@ -11,7 +11,7 @@ __all__ = ["AmortizedChain"]
 
 
 class AmortizedChain(Posterior):
-    """A posterior of K flows of one kind; a subclass says how many parameters a flow has, and makes one of them.
+    """A posterior of K flows of one kind; a subclass says how many parameters one flow has, and makes it.
 
     Args:
         latent_size: D.

@@ -1,0 +1,94 @@
+"""A file or folder that is written beside its target, and takes its place when it is complete."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import pathlib
+import re
+import shutil
+import socket
+import tempfile
+
+__all__ = ["written_beside"]
+
+# Of renameat2(2): relative paths begin at the working directory; both paths change places.
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+# What was at the path, in the folder of a process that had to move it away first.
+_OLD = ".old"
+
+
+@contextlib.contextmanager
+def written_beside(path):
+    """Yields a path of the same name at which to write; at the end of the block, unless by an error, that replaces `path`.
+
+    Whoever reads `path` meanwhile finds the whole old file or folder or the whole new one, and so does whoever comes after a
+    kill at any moment. (Where the file system cannot exchange two folders, there is a moment between two renames.) What a
+    killed process left behind, `.NAME-writing-*`, goes with the next call.
+
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     for content in ("old", "new"):
+    ...         with written_beside(pathlib.Path(parent, "model")) as folder:
+    ...             folder.mkdir()
+    ...             _ = (folder / "content").write_text(content)
+    ...     pathlib.Path(parent, "model", "content").read_text(), os.listdir(parent)
+    ('new', ['model'])
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_what_the_dead_left(path)
+    prefix = f".{path.name}-writing-{_writer(os.getpid())}-"
+    staging = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    try:
+        complete = staging / path.name
+        yield complete
+        if path.exists() and (path.is_dir() or complete.is_dir()):
+            _exchange(complete, path)
+        else:
+            os.replace(complete, path)
+    finally:
+        if path.exists():  # Otherwise this folder holds the only copy of the old one.
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _exchange(new, path):
+    """Lets two paths change places, in one moment where the system can."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is not None:
+        if renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE) == 0:
+            return
+        error = ctypes.get_errno()
+        if error not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise OSError(error, os.strerror(error), str(path))
+    old = new.with_name(_OLD)
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+
+
+def _writer(process):
+    """What tells the folders of this machine's process from those of others, which may share the file system."""
+    return f"{re.sub('[^A-Za-z0-9.]', '_', socket.gethostname())}-{process}"
+
+
+def _remove_what_the_dead_left(path):
+    pattern = re.compile(rf"\.{re.escape(path.name)}-writing-{re.escape(_writer(''))}(\d+)-\w+")
+    for other in path.parent.iterdir():
+        match = pattern.fullmatch(other.name)
+        # A folder that holds the only copy of what was at the path stays.
+        if match and not _is_alive(int(match[1])) and (path.exists() or not (other / _OLD).exists()):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
