@@ -9,6 +9,7 @@ import re
 import statistics
 
 from benchmarks import study_tables
+from benchmarks.flow_cases import QUANTITIES
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -132,6 +133,24 @@ def image_step_cost():
     return "\n".join(lines)
 
 
+def before_after():
+    """Times and first calls of this version's flows, divided by those of the first edition."""
+    lines = [
+        "| case | | XLA | graph | eager | first call, XLA | graph | eager |",
+        "|---" * 8 + "|",
+    ]
+    for case in ("D64", "D256"):
+        (run,) = load(f"before_after/{case}.json")
+        for quantity in QUANTITIES:
+            cells = [
+                f"{run['results'][mode][quantity][key]:.2f}"
+                for key in ("ratio", "first_call_ratio")
+                for mode in ("XLA", "graph", "eager")
+            ]
+            lines.append(f"| {case} | {quantity} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def step_cost():
     (run,) = load("step_cost/small_mlp.json")
     lines = [
@@ -252,6 +271,7 @@ TABLES = {
         digits,
         banana,
         energies,
+        before_after,
         step_cost,
         mnist_resnet,
         cifar_small,
