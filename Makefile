@@ -12,7 +12,7 @@ PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
 setup: .venv/installed
 
-.venv/installed: setup.py pyproject.toml
+.venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
@@ -28,7 +28,7 @@ test: lint unit smoke
 	@echo 'All checks passed.'
 
 # The documentation site, in build/docs. Runs every code block, the tutorials while it builds.
-.venv/docs_installed: setup.py pyproject.toml | setup
+.venv/docs_installed: pyproject.toml | setup
 	.venv/bin/python -m pip install --quiet --editable '.[docs,test]'
 	touch $@
 
@@ -97,9 +97,9 @@ before-after: setup
 test-long: setup
 	$(PYTEST) -q -m long
 
-# The fast tests on the oldest versions that setup.py allows, in an environment of their own.
+# The fast tests on the oldest versions that pyproject.toml allows, in an environment of their own.
 OLDEST := tensorflow==2.18.* tensorflow-probability[tf]==0.25.* tf-keras==2.18.* keras==3.8.*
-.venv-oldest/installed: setup.py pyproject.toml
+.venv-oldest/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --editable '.[test]' $(OLDEST)
 	touch $@

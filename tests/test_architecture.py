@@ -18,6 +18,7 @@ ROOMS = [
     "_arguments",
     "_registered",
     "_folders",
+    "versions",
     "_compat",
     "_eager",
     "masks",

@@ -25,8 +25,8 @@ def test_it_names_every_posterior_and_prior():
         assert f"`priors.{name}(" in README, name
 
 
-def test_the_keras_version_is_the_one_that_setup_asks_for():
-    setup = (ROOT / "setup.py").read_text()
-    floor = re.search(r'"keras>=([\d.]+)"', setup)[1]
+def test_the_versions_are_those_that_the_metadata_ask_for():
+    metadata = (ROOT / "pyproject.toml").read_text()
+    floor = re.search(r'"keras>=([\d.]+)"', metadata)[1]
     assert f"Keras {floor} or later" in README
-    assert re.search(r'"tensorflow>=([\d.]+)"', setup)[1] in README
+    assert re.search(r'"tensorflow>=([\d.]+)"', metadata)[1] in README

@@ -20,6 +20,7 @@ from tfp_iaf import (
     serving,
     vi,
 )
+from tfp_iaf.versions import show_versions
 from tfp_iaf.bijectors import (
     AdditiveCoupling,
     ConvInverseAutoregressiveFlow,
@@ -89,5 +90,6 @@ __all__ = [
     "posteriors",
     "priors",
     "serving",
+    "show_versions",
     "vi",
 ]
