@@ -44,7 +44,7 @@ lint: setup
 unit: setup
 	$(PYTEST) -q -n 2 -m 'not long' --durations=5 --doctest-modules tests tfp_iaf
 
-# Under two minutes: the tests that tests/fast_set.py does not leave out.
+# About two minutes: the tests that tests/fast_set.py does not leave out.
 test-fast: setup
 	$(PYTEST) -q -n 2 -m 'not long' -p tests.fast_set
 
