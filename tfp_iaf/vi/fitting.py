@@ -15,6 +15,10 @@ from tfp_iaf.vi._target import log_density
 
 __all__ = ["Fit", "fit"]
 
+tfb = tfp.bijectors
+
+# A chain whose parts are not all composite tensors is of the first class, which TFP does not export.
+_CHAINS = (tfb.Chain.__bases__[0], tfb.Chain)
 # Optimizer steps that run in one call of a compiled function.
 _CHUNK = 100
 # The first weight of an annealed target.
@@ -108,12 +112,13 @@ def fit(
         )
     target, seed = log_density(joint_distribution), tf.constant(seed_pair(seed))
     start = [variable.numpy() for variable in variables]
+    loss_of = functools.partial(_path_loss, target, surrogate_posterior, sample_size)
+    train = _compiled(loss_of, variables, num_steps, annealing_steps, seed, jit_compile)
     runs = []
     progress = keras.utils.Progbar(num_steps * len(rates), unit_name="step") if verbose and _is_interactive() else None
     for k, rate in enumerate(rates):
         _assign(variables, start)
-        loss_of = functools.partial(_path_loss, target, surrogate_posterior, sample_size)
-        losses = _train(loss_of, variables, rate, num_steps, annealing_steps, seed, jit_compile, progress, k)
+        losses = train(rate, lambda step, elbo, k=k: progress and progress.update(k * num_steps + step, [("elbo", elbo)]))
         z, log_q = surrogate_posterior.experimental_sample_and_log_prob(4096, seed=_folded(seed, -1))
         elbo = float(tf.reduce_mean(target(z) - log_q))
         runs.append((elbo, rate, losses, [variable.numpy() for variable in variables]))
@@ -129,14 +134,19 @@ def fit(
     return Fit(elbo, rate, {run[1]: run[0] for run in runs}, losses)
 
 
-def _train(loss_of, variables, rate, num_steps, annealing_steps, seed, jit_compile, progress, k):
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, num_steps))
+def _compiled(loss_of, variables, num_steps, annealing_steps, seed, jit_compile):
+    """A function from a learning rate to the losses of a run, that reports its progress; all runs share one graph."""
+    dtype = variables[0].dtype
+    first_rate = tf.Variable(0.0, trainable=False)
+    schedule = keras.optimizers.schedules.CosineDecay(1.0, num_steps)
+    optimizer = keras.optimizers.Adam(lambda: first_rate * schedule(optimizer.iterations))
     optimizer.build(variables)
+    untrained = [tf.convert_to_tensor(state) for state in optimizer.variables]
 
     def beta_at(index):
         if not annealing_steps:
             return 1.0
-        return tf.minimum(1.0, _FIRST_BETA + tf.cast(index, variables[0].dtype) / annealing_steps)
+        return tf.minimum(1.0, _FIRST_BETA + tf.cast(index, dtype) / annealing_steps)
 
     def step(index, losses):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -150,17 +160,21 @@ def _train(loss_of, variables, rate, num_steps, annealing_steps, seed, jit_compi
 
     @tf.function(jit_compile=jit_compile, autograph=False)
     def chunk(first, last):
-        losses = tf.TensorArray(variables[0].dtype, _CHUNK)
+        losses = tf.TensorArray(dtype, _CHUNK)
         _, losses = tf.while_loop(lambda index, _: index < last, step, (first, losses), maximum_iterations=_CHUNK)
         return losses.stack()
 
-    found = []
-    for first in range(0, num_steps, _CHUNK):
-        last = min(first + _CHUNK, num_steps)
-        found.append(chunk(tf.constant(first), tf.constant(last)).numpy()[: last - first])
-        if progress is not None:
-            progress.update(k * num_steps + last, [("elbo", -found[-1].mean())])
-    return np.concatenate(found)
+    def train(rate, report):
+        first_rate.assign(rate)
+        _assign(optimizer.variables, untrained)
+        found = []
+        for first in range(0, num_steps, _CHUNK):
+            last = min(first + _CHUNK, num_steps)
+            found.append(chunk(tf.constant(first), tf.constant(last)).numpy()[: last - first])
+            report(last, -found[-1].mean())
+        return np.concatenate(found)
+
+    return train
 
 
 def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
@@ -173,14 +187,16 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
         log_q = base.log_prob(given)
     score = tape.gradient(log_q, given)
     event_ndims = len(base.event_shape)
-    for bijector in _in_order(surrogate.bijector):
+    trained, fixed = _trained_and_fixed(surrogate.bijector)
+    for bijector in trained:
         y, log_det, score = _forward_and_score(bijector, y, score, event_ndims)
         log_q -= log_det
         event_ndims = bijector.forward_event_ndims(event_ndims)
     z = tf.nest.map_structure(tf.stop_gradient, y)
     with tf.GradientTape() as tape:
         tape.watch(tf.nest.flatten(z))
-        log_p = target(z)
+        # The density at the input of the bijectors that stay as they are: the gap, and its gradient, are the same there.
+        log_p = target(fixed.forward(z)) + fixed.forward_log_det_jacobian(z, event_ndims)
     target_score = tape.gradient(log_p, tf.nest.flatten(z), unconnected_gradients="zero")
     loss = 0.0
     for part, ours, theirs in zip(tf.nest.flatten(y), tf.nest.flatten(score), target_score):
@@ -188,9 +204,16 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
     return loss, tf.reduce_mean(log_q - log_p)
 
 
+def _trained_and_fixed(bijector):
+    """(the parts of a chain up to the last with trainable variables, in the order in which they act; a chain of the rest)."""
+    parts = _in_order(bijector)
+    count = max((k + 1 for k, part in enumerate(parts) if part.trainable_variables), default=0)
+    return parts[:count], tfb.Chain(parts[count:][::-1])
+
+
 def _in_order(bijector):
     """The parts of a chain in the order in which they act."""
-    if not isinstance(bijector, tfp.bijectors.Chain):
+    if not isinstance(bijector, _CHAINS):
         return [bijector]
     return [each for part in reversed(bijector.bijectors) for each in _in_order(part)]
 
