@@ -26,7 +26,7 @@ print(example.table({{"NUTS": figures, "IAF": {{**figures, "pareto_k": 0.25}}}},
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stdout.splitlines() == [
-        "|  | a: mean / sd | c: mean / sd | effective sample size per draw | Pareto k | seconds |",
+        "|  | a: mean / sd | c: mean / sd | effective sample size per draw | Pareto k | processor seconds |",
         "|---|---|---|---|---|---|",
         "| NUTS | 1.00 / 4.00 | 3.00 / 6.00 | 50.0% |  | 7.0 |",
         "| IAF | 1.00 / 4.00 | 3.00 / 6.00 | 50.0% | 0.25 | 7.0 |",
