@@ -29,7 +29,15 @@ setup(
     extras_require={
         "examples": EXAMPLES,
         "docs": [*EXAMPLES, "furo", "myst-nb", "sphinx", "sphinx-copybutton"],
-        "test": [*EXAMPLES, "pytest", "pytest-xdist", "ruff"],
+        "test": [
+            *EXAMPLES,
+            # ArviZ without xarray and pandas.
+            'arviz-stats>=0.8; python_version >= "3.11"',
+            "inference_gym==0.0.5",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+        ],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
     },
 )
