@@ -15,10 +15,6 @@ from tfp_iaf.vi._target import log_density
 
 __all__ = ["Fit", "fit"]
 
-tfb = tfp.bijectors
-
-# A chain whose parts are not all composite tensors is of the first class, which TFP does not export.
-_CHAINS = (tfb.Chain.__bases__[0], tfb.Chain)
 # Optimizer steps that run in one call of a compiled function.
 _CHUNK = 100
 # Draws that the bound is estimated from.
