@@ -7,8 +7,8 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
 .PHONY: setup demo docs test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
-.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-density smoke-images smoke-energies smoke-hamiltonian smoke-priors
-.PHONY: bench energies priors before-after static-mnist published-mlp study report
+.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-joint smoke-density smoke-images smoke-energies smoke-hamiltonian smoke-priors
+.PHONY: bench energies joint priors before-after static-mnist published-mlp study report
 
 setup: .venv/installed
 
@@ -53,7 +53,7 @@ doctest: setup
 
 # Two at a time: most of each is importing and compiling. The conditional examples' --smoke is in tests/examples.
 smoke: setup
-	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-hamiltonian smoke-priors smoke-banana smoke-density smoke-energies
+	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-hamiltonian smoke-priors smoke-banana smoke-joint smoke-density smoke-energies
 
 smoke-train:
 	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
@@ -63,6 +63,9 @@ smoke-serve: smoke-train
 
 smoke-banana:
 	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png
+
+smoke-joint:
+	$(RUN) examples/fit_joint_distribution.py --smoke --out=runs/smoke/joint.png
 
 smoke-density:
 	$(RUN) examples/fit_density.py --smoke --out=runs/smoke/density.png
@@ -129,6 +132,10 @@ study: setup
 # Flows on four energies. Half an hour on one core.
 energies: setup
 	$(RUN) examples/energies.py --out=benchmarks/results/energies.png
+
+# The posterior of eight schools, four ways: docs/variational_inference.md. Five minutes on one core.
+joint: setup
+	$(RUN) examples/fit_joint_distribution.py --target=eight_schools --out=benchmarks/results/eight_schools.png
 
 # A flow in the posterior, in the prior, or in both, on digits: docs/results.md. Ten minutes on two cores.
 priors: setup

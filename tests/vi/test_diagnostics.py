@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,6 +33,26 @@ def test_pareto_k_recovers_the_shape_of_a_generalized_pareto_distribution():
     assert vi.pareto_k(np.zeros(1000)) == -np.inf
     with pytest.raises(ValueError, match="at least 25 weights"):
         vi.pareto_k(np.zeros(20))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the versions of arviz-stats for Python 3.10 have no psislw")
+@pytest.mark.parametrize("size", [25, 900, 10000])
+def test_pareto_k_is_that_of_arviz(size):
+    from arviz_stats.base import array_stats
+
+    # Of sizes whose tail is a whole number: elsewhere ArviZ rounds down, and the R package loo, as we do, up.
+    rng = np.random.default_rng(size)
+    # Light, heavy and bounded tails, and weights that underflow beside the largest.
+    for log_weights in (
+        0.3 * rng.exponential(size=size),
+        1.2 * rng.exponential(size=size),
+        -0.5 * rng.exponential(size=size),
+        30.0 * rng.normal(size=size),
+        rng.normal(size=size).astype(np.float32),
+    ):
+        # ArviZ takes the log-likelihoods that leave-one-out weights are the reciprocals of.
+        _, expected = array_stats.psislw(-log_weights.astype(np.float64))
+        assert vi.pareto_k(log_weights) == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_effective_sample_size_and_evidence():

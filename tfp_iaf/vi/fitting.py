@@ -1,6 +1,5 @@
 """Fits a surrogate posterior with settings that work for most targets."""
 
-import functools
 import sys
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf import _compat
 from tfp_iaf._arguments import integer, positive
 from tfp_iaf.noise import seed_pair
 from tfp_iaf.vi._target import log_density
@@ -17,6 +17,8 @@ __all__ = ["Fit", "fit"]
 
 # Optimizer steps that run in one call of a compiled function.
 _CHUNK = 100
+# Draws that the bound is estimated from.
+_BOUND_DRAWS = 4096
 # The first weight of an annealed target.
 _FIRST_BETA = 0.01
 
@@ -108,15 +110,15 @@ def fit(
         )
     target, seed = log_density(joint_distribution), tf.constant(seed_pair(seed))
     start = [variable.numpy() for variable in variables]
-    runs = []
+    trainer = _Trainer(target, surrogate_posterior, variables, num_steps, sample_size, annealing_steps, seed, jit_compile)
     progress = keras.utils.Progbar(num_steps * len(rates), unit_name="step") if verbose and _is_interactive() else None
+    runs = []
     for k, rate in enumerate(rates):
         _assign(variables, start)
-        loss_of = functools.partial(_path_loss, target, surrogate_posterior, sample_size)
-        losses = _train(loss_of, variables, rate, num_steps, annealing_steps, seed, jit_compile, progress, k)
-        z, log_q = surrogate_posterior.experimental_sample_and_log_prob(4096, seed=_folded(seed, -1))
-        elbo = float(tf.reduce_mean(target(z) - log_q))
-        runs.append((elbo, rate, losses, [variable.numpy() for variable in variables]))
+        losses = trainer.train(
+            rate, lambda done, elbo, k=k: progress and progress.update(k * num_steps + done, [("elbo", elbo)])
+        )
+        runs.append((trainer.bound(), rate, losses, [variable.numpy() for variable in variables]))
     finite = [run for run in runs if np.isfinite(run[0])]
     if not finite:
         _assign(variables, start)
@@ -129,38 +131,55 @@ def fit(
     return Fit(elbo, rate, {run[1]: run[0] for run in runs}, losses)
 
 
-def _train(loss_of, variables, rate, num_steps, annealing_steps, seed, jit_compile, progress, k):
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, num_steps))
-    optimizer.build(variables)
+class _Trainer:
+    """Adam on the path gradient, traced and compiled once for all learning rates."""
 
-    def beta_at(index):
-        if not annealing_steps:
-            return 1.0
-        return tf.minimum(1.0, _FIRST_BETA + tf.cast(index, variables[0].dtype) / annealing_steps)
+    def __init__(self, target, surrogate, variables, num_steps, sample_size, annealing_steps, seed, jit_compile):
+        self._num_steps, self._seed = num_steps, seed
+        self._rate = tf.Variable(0.0, trainable=False)
+        optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(self._rate, num_steps))
+        optimizer.build(variables)
+        self._state = [(variable, variable.numpy()) for variable in optimizer.variables]
+        dtype = variables[0].dtype
 
-    def step(index, losses):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(variables)
-            loss, value = loss_of(_folded(seed, index), beta_at(index))
-        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
-        # A draw without a finite gradient would end the run: such a step goes on with Adam's momentum alone.
-        is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
-        optimizer.apply([tf.where(is_finite, gradient, tf.zeros_like(gradient)) for gradient in gradients], variables)
-        return index + 1, losses.write(index % _CHUNK, value)
+        def step(index, losses):
+            beta = tf.minimum(1.0, _FIRST_BETA + tf.cast(index, dtype) / annealing_steps) if annealing_steps else 1.0
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(variables)
+                loss, value = _path_loss(target, surrogate, sample_size, _folded(seed, index), beta)
+            gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+            # A draw without a finite gradient would end the run: such a step goes on with Adam's momentum alone.
+            is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+            optimizer.apply([tf.where(is_finite, gradient, tf.zeros_like(gradient)) for gradient in gradients], variables)
+            return index + 1, losses.write(index % _CHUNK, value)
 
-    @tf.function(jit_compile=jit_compile, autograph=False)
-    def chunk(first, last):
-        losses = tf.TensorArray(variables[0].dtype, _CHUNK)
-        _, losses = tf.while_loop(lambda index, _: index < last, step, (first, losses), maximum_iterations=_CHUNK)
-        return losses.stack()
+        @tf.function(jit_compile=jit_compile, autograph=False)
+        def chunk(first, last):
+            losses = tf.TensorArray(dtype, _CHUNK)
+            _, losses = tf.while_loop(lambda index, _: index < last, step, (first, losses), maximum_iterations=_CHUNK)
+            return losses.stack()
 
-    found = []
-    for first in range(0, num_steps, _CHUNK):
-        last = min(first + _CHUNK, num_steps)
-        found.append(chunk(tf.constant(first), tf.constant(last)).numpy()[: last - first])
-        if progress is not None:
-            progress.update(k * num_steps + last, [("elbo", -found[-1].mean())])
-    return np.concatenate(found)
+        @tf.function(jit_compile=jit_compile, autograph=False)
+        def bound():
+            z, log_q = surrogate.experimental_sample_and_log_prob(_BOUND_DRAWS, seed=_folded(seed, -1))
+            return tf.reduce_mean(target(z) - log_q)
+
+        self._chunk, self._bound = chunk, bound
+
+    def train(self, rate, report):
+        """Trains the variables from where they are; returns the losses."""
+        self._rate.assign(rate)
+        for variable, value in self._state:
+            variable.assign(value)
+        found = []
+        for first in range(0, self._num_steps, _CHUNK):
+            last = min(first + _CHUNK, self._num_steps)
+            found.append(self._chunk(tf.constant(first), tf.constant(last)).numpy()[: last - first])
+            report(last, -found[-1].mean())
+        return np.concatenate(found)
+
+    def bound(self):
+        return float(self._bound())
 
 
 def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
@@ -173,14 +192,16 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
         log_q = base.log_prob(given)
     score = tape.gradient(log_q, given)
     event_ndims = len(base.event_shape)
-    for bijector in _in_order(surrogate.bijector):
+    trained, fixed = _trained_and_fixed(surrogate.bijector)
+    for bijector in trained:
         y, log_det, score = _forward_and_score(bijector, y, score, event_ndims)
         log_q -= log_det
         event_ndims = bijector.forward_event_ndims(event_ndims)
     z = tf.nest.map_structure(tf.stop_gradient, y)
     with tf.GradientTape() as tape:
         tape.watch(tf.nest.flatten(z))
-        log_p = target(z)
+        # Seen from before the fixed part, whose derivatives the target's gradient then holds.
+        log_p = target(fixed.forward(z)) + fixed.forward_log_det_jacobian(z, event_ndims)
     target_score = tape.gradient(log_p, tf.nest.flatten(z), unconnected_gradients="zero")
     loss = 0.0
     for part, ours, theirs in zip(tf.nest.flatten(y), tf.nest.flatten(score), target_score):
@@ -188,9 +209,15 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
     return loss, tf.reduce_mean(log_q - log_p)
 
 
+def _trained_and_fixed(bijector):
+    """(the parts of a chain up to the last that has variables, in the order in which they act; a chain of the others)."""
+    parts = _in_order(bijector)
+    count = max((k for k, part in enumerate(parts, 1) if part.trainable_variables), default=0)
+    return parts[:count], tfp.bijectors.Chain(parts[count:][::-1])
+
+
 def _in_order(bijector):
-    """The parts of a chain in the order in which they act."""
-    if not isinstance(bijector, tfp.bijectors.Chain):
+    if not isinstance(bijector, _compat.Chain):
         return [bijector]
     return [each for part in reversed(bijector.bijectors) for each in _in_order(part)]
 

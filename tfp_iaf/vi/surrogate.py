@@ -17,7 +17,7 @@ _BASES = ("normal", "student_t")
 
 def build_iaf_surrogate_posterior(
     joint_distribution,
-    num_flows=2,
+    num_flows=3,
     hidden_units=(64, 64),
     base="normal",
     bijector_fn="affine",
