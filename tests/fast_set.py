@@ -19,6 +19,7 @@ SLOW = (
     "tests/test_serving.py",
     "tests/test_study.py::test_a_killed_run",
     "tests/vi/test_fitting.py",
+    "tests/vi/test_recipe.py",
 )
 
 
