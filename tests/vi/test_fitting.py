@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import vi
+from tfp_iaf.bijectors import InverseAutoregressiveFlow
 from tfp_iaf.vi import fitting
 
 tfd = tfp.distributions
@@ -62,6 +63,33 @@ def test_path_gradients_vanish_where_q_is_the_target(base):
     path = gradients(lambda: fitting._path_loss(frozen.log_prob, q, 16, tf.constant([0, 1]))[0])
     assert path < 1e-4
     assert gradients(total) > 100.0 * path
+
+
+def test_flows_are_not_inverted(monkeypatch):
+    """The score goes forward with the noise, through the chain of whatever class that TFP makes."""
+
+    def fails(*_):
+        raise AssertionError("a flow was inverted")
+
+    monkeypatch.setattr(InverseAutoregressiveFlow, "inverse_and_log_det", fails)
+    q = surrogate()
+    loss, _ = fitting._path_loss(gaussian(), q, 4, tf.constant([0, 1]))
+    assert np.isfinite(loss)
+
+
+def test_all_learning_rates_share_one_graph():
+    calls = []
+
+    def target(z):
+        calls.append(None)
+        return gaussian()(z)
+
+    counts = []
+    for rates in ([1e-2], [1e-2, 3e-3, 1e-3]):
+        calls.clear()
+        vi.fit(target, surrogate(), num_steps=3, sample_size=4, learning_rates=rates)
+        counts.append(len(calls))
+    assert counts[0] == counts[1]
 
 
 def test_the_mean_of_path_gradients_is_that_of_total_ones():

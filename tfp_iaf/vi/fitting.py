@@ -200,13 +200,14 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
     z = tf.nest.map_structure(tf.stop_gradient, y)
     with tf.GradientTape() as tape:
         tape.watch(tf.nest.flatten(z))
-        # Seen from before the fixed part, whose derivatives the target's gradient then holds.
-        log_p = target(fixed.forward(z)) + fixed.forward_log_det_jacobian(z, event_ndims)
-    target_score = tape.gradient(log_p, tf.nest.flatten(z), unconnected_gradients="zero")
+        # Seen from before the fixed part, whose own score is not needed then.
+        log_p, log_det = target(fixed.forward(z)), fixed.forward_log_det_jacobian(z, event_ndims)
+        weighted = beta * log_p + log_det
+    target_score = tape.gradient(weighted, tf.nest.flatten(z), unconnected_gradients="zero")
     loss = 0.0
     for part, ours, theirs in zip(tf.nest.flatten(y), tf.nest.flatten(score), target_score):
-        loss += tf.reduce_sum(tf.stop_gradient(ours - beta * theirs) * part) / sample_size
-    return loss, tf.reduce_mean(log_q - log_p)
+        loss += tf.reduce_sum(tf.stop_gradient(ours - theirs) * part) / sample_size
+    return loss, tf.reduce_mean(log_q - log_det - log_p)
 
 
 def _trained_and_fixed(bijector):
