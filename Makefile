@@ -6,7 +6,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
+.PHONY: setup demo docs test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
 .PHONY: smoke smoke-train smoke-serve smoke-banana smoke-density smoke-images smoke-energies smoke-hamiltonian smoke-priors
 .PHONY: bench energies priors before-after static-mnist published-mlp study report
 
@@ -26,6 +26,15 @@ demo: setup
 
 test: lint unit smoke
 	@echo 'All checks passed.'
+
+# The documentation site, in build/docs. Runs every code block, the tutorials while it builds.
+.venv/docs_installed: setup.py pyproject.toml | setup
+	.venv/bin/python -m pip install --quiet --editable '.[docs,test]'
+	touch $@
+
+docs: .venv/docs_installed
+	$(PYTEST) -q tests/test_docs.py
+	$(RUN) -m sphinx -W --keep-going -b html docs build/docs
 
 lint: setup
 	.venv/bin/ruff check .

@@ -28,6 +28,7 @@ setup(
     ],
     extras_require={
         "examples": EXAMPLES,
+        "docs": [*EXAMPLES, "furo", "myst-nb", "sphinx", "sphinx-copybutton"],
         "test": [*EXAMPLES, "pytest", "pytest-xdist", "ruff"],
         "gpu": ["tensorflow[and-cuda]>=2.18"],
     },

@@ -58,26 +58,45 @@ MACHINERY = {
 def restructured(app, what, name, obj, options, lines):
     """Docstrings are Markdown: their fences, tables and code in backticks as reStructuredText."""
     text = "\n".join(lines)
-    text = re.sub(r"^( *)```(\w+)\n(.*?)^\1```$", _literal_block, text, flags=re.S | re.M)
-    text = re.sub(r"^( *)\|.*\|\n\1\|[-|]+\|\n(?:\1\|.*\|\n?)+", _list_table, text, flags=re.M)
-    text = re.sub(r"(?<!`)`([^`\n]+)`(?!`)(?!_)", r"``\1``", text)
-    lines[:] = text.split("\n")
+    # Names of several arguments in two lines.
+    text = re.sub(r"^( {4}\w[\w, ]*,)\n {8}(\w+: )", r"\1 \2", text, flags=re.M)
+    # Every fence, between stretches of other text.
+    parts = re.split(r"(^ *```\w+\n.*?^ *```$)", text, flags=re.S | re.M)
+    parts[1::2] = map(_literal_block, parts[1::2])
+    for k, part in enumerate(parts[::2]):
+        paragraphs = part.split("\n\n")
+        parts[2 * k] = "\n\n".join(each if each.lstrip().startswith(">>>") else _prose(each) for each in paragraphs)
+    lines[:] = "".join(parts).split("\n")
 
 
-def _literal_block(match):
-    margin, content = match[1], match[3]
-    return f"{margin}.. code-block:: {match[2]}\n\n" + re.sub(r"^(?=.)", "   ", content, flags=re.M)
+def _prose(paragraph):
+    if re.match(r" *\|.*\|\n *\|[-|]+\|", paragraph):
+        return _list_table(paragraph)
+    # Code between backticks, perhaps over the end of a line; outside of it, characters that mean something else.
+    parts = re.split(r"(`[^`]+`)", paragraph)
+    for k, part in enumerate(parts):
+        if k % 2:
+            parts[k] = "``" + re.sub(r"\s*\n\s*", " ", part[1:-1]) + "``"
+        else:
+            parts[k] = re.sub(r"(?<![\w*])(\*+)(?=\w+\b(?!\*))|(\|)|(?<= )(\*)(?= )", r"\\\g<0>", part)
+    return "".join(parts)
 
 
-def _list_table(match):
-    margin = match[1]
-    rows = [line.strip().strip("|").split(" | ") for line in match[0].strip().split("\n")]
+def _literal_block(fence):
+    first, *content, _ = fence.split("\n")
+    margin, language = first.split("```")
+    return "\n".join([f"{margin}.. code-block:: {language}", "", *(line and f"   {line}" for line in content)])
+
+
+def _list_table(table):
+    margin = " " * (len(table) - len(table.lstrip()))
+    rows = [line.strip().strip("|").split(" | ") for line in table.strip().split("\n")]
     del rows[1]
     lines = [f"{margin}.. list-table::", f"{margin}   :header-rows: 1", ""]
     for row in rows:
         for k, cell in enumerate(row):
-            lines.append(f"{margin}   {'* -' if k == 0 else '  -'} {cell.strip()}")
-    return "\n".join([*lines, "", ""])
+            lines.append(f"{margin}   {'* -' if k == 0 else '  -'} {_prose(cell.strip())}")
+    return "\n".join(lines)
 
 
 def without_machinery(app, what, name, obj, skip, options):

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from benchmarks import before_after
 from benchmarks.flow_cases import QUANTITIES
 from tests.imports import ROOT
@@ -16,6 +18,7 @@ def test_a_benchmark_starts_as_a_file(tmp_path):
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
 
 
+@pytest.mark.long
 def test_a_worker_times_the_flows_of_another_checkout():
     request = json.dumps({"quantity": "inverse", "seconds": 0.0}) + "\n"
     worker = subprocess.run(

@@ -7,11 +7,11 @@ import pytest
 from benchmarks import tables
 from tests.imports import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.S | re.M)
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([\w-]+))?\)")
-# Pages have no other languages than these.
-LANGUAGES = {"python", "none", ""}
+# Pages have no other languages than these. Code cells are those of tutorials, which run when the site is built.
+LANGUAGES = {"python", "none", "", "{code-cell}", "{toctree}", "{eval-rst}"}
 
 
 def name_of(page):
@@ -24,8 +24,15 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def with_blocks():
+    """The pages with Python blocks; `make docs` runs all of them, `make test` those of the README."""
+    for page in PAGES:
+        if BLOCK.search(page.read_text()):
+            yield pytest.param(page, marks=[] if page.name == "README.md" else pytest.mark.long, id=name_of(page))
+
+
 @pytest.mark.compiled
-@pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(page.read_text())], ids=name_of)
+@pytest.mark.parametrize("page", with_blocks())
 def test_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": page.stem}
@@ -38,7 +45,7 @@ def test_blocks_run(page, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_fences_are_of_known_languages(page):
-    fences = re.findall(r"^```(\w*)$", page.read_text(), flags=re.M)
+    fences = re.findall(r"^```([\w{}-]*)$", page.read_text(), flags=re.M)
     assert len(fences) % 2 == 0
     assert set(fences) <= LANGUAGES
 

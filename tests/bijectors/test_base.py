@@ -257,7 +257,7 @@ def test_equal_flows_do_not_share_what_they_remember():
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", ["affine", "recurrent", "images"])
+@cases.parametrize("name", {name: name for name in ("affine", "recurrent", "images")}, ["recurrent", "images"])
 def test_nothing_grows_over_traced_and_deleted_flows(name):
     """Of each kind of network: flows through TFP's distributions too, and the compiled functions behind eager calls."""
 

@@ -73,6 +73,7 @@ def test_first_and_second_derivatives_of_the_inverse():
     np.testing.assert_allclose(tape.gradient(y, parameters), by_parameters, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inverse", ["fixed_point", "recurrent"])
 def test_gradients_of_the_other_inverses(inverse):
     """Of that in blocks: `inverses/test_inverses.py`."""

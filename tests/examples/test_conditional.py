@@ -59,6 +59,7 @@ def test_fit_conditional_density(tmp_path):
     assert set(figures["coverage_of_80_percent_intervals"]) == {"y1", "y2"}
 
 
+@pytest.mark.long
 def test_the_true_conditional_density_integrates_to_one_and_is_that_of_its_draws():
     script = f"""
 import sys

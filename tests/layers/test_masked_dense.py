@@ -204,6 +204,7 @@ def test_unsorted_degrees_are_multiplied_whole():
     assert len([op for op in graph.get_operations() if op.type == "MatMul"]) == 1
 
 
+@pytest.mark.long
 def test_two_threads_build_trace_and_differentiate_at_once():
     """Without a custom gradient there is nothing that one thread could take from the other."""
     size = BLOCK_THRESHOLD

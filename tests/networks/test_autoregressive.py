@@ -171,6 +171,7 @@ def test_files_of_large_networks_have_one_kernel_per_layer(tmp_path):
     assert len(contents[255]) == 6
 
 
+@pytest.mark.long
 def test_two_threads_build_trace_and_differentiate_large_networks_at_once():
     """The graphs of one are freed while the other differentiates."""
     y = tf.constant(np.random.default_rng(0).normal(size=[2, 256]), tf.float32)

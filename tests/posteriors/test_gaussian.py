@@ -86,6 +86,7 @@ def test_the_bounds_are_those_of_the_arguments():
     assert (twin.row_norm, twin.relative_scale) == (0.5, 0.1)
 
 
+@pytest.mark.long
 def test_strong_correlations_are_within_reach():
     """A posterior whose entries all have correlation 0.95, fitted by maximum likelihood."""
     rng = np.random.default_rng(0)
