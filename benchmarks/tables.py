@@ -77,7 +77,10 @@ def banana():
 
 def energies():
     """One row per chain of flows, one column per energy."""
-    (run,) = load("energies.json")
+    runs = load("energies.json")
+    if not runs:
+        return study_tables.NO_RUNS
+    (run,) = runs
     names = list(run["log_z"])
     lines = [f"| flow | flows | parameters | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
     chains = {}

@@ -24,8 +24,8 @@ NUM_FLOWS = {
     "radial": (2, 8, 32),
     "nice": (2, 8),
     "sylvester": (2, 8),
-    "iaf_affine": (1, 2, 4),
-    "iaf_monotone": (1, 2, 4),
+    "iaf_affine": (2, 4),
+    "iaf_monotone": (2, 4),
 }
 ENERGY_NAMES = ("U1", "U2", "U3", "U4")
 
@@ -33,7 +33,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("energies", list(ENERGY_NAMES), f"Targets; any of {', '.join(ENERGY_NAMES)}.")
 flags.DEFINE_list("flows", list(NUM_FLOWS), f"Flows to fit; any of {', '.join(NUM_FLOWS)}.")
 flags.DEFINE_list("num_flows", None, "Numbers of flows of every chain; by default 2, 8 and 32, fewer of richer flows.")
-flags.DEFINE_integer("steps", 4000, "Optimizer steps of each fit.", lower_bound=1)
+flags.DEFINE_integer("steps", 10_000, "Optimizer steps of each fit.", lower_bound=1)
 flags.DEFINE_integer(
     "annealing_steps", 1000, "Steps over which the weight of the target rises to 1; 0 for none.", lower_bound=0
 )
