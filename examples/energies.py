@@ -24,7 +24,7 @@ NUM_FLOWS = {
     "radial": (2, 8, 32),
     "nice": (2, 8),
     "sylvester": (2, 8),
-    "iaf_affine": (1, 2, 4),
+    "iaf_affine": (1, 4),
     "iaf_monotone": (1, 2, 4),
 }
 ENERGY_NAMES = ("U1", "U2", "U3", "U4")
