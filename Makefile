@@ -126,7 +126,7 @@ VARIANT ?= iaf
 study: setup
 	$(RUN) -m benchmarks.study $(STUDY) --variant=$(VARIANT) --seed=$(SEED) --data=$(MNIST)
 
-# Flows on four energies. An hour on one core.
+# Flows on four energies. Half an hour on one core.
 energies: setup
 	$(RUN) examples/energies.py --out=benchmarks/results/energies.png
 
