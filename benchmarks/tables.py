@@ -21,7 +21,7 @@ FLOWS = {
     "nice": "NICE",
     "sylvester": "Sylvester",
     "iaf_affine": "IAF, affine",
-    "iaf_spline": "IAF, spline",
+    "iaf_monotone": "IAF, monotone",
 }
 # Validation bounds of the published runs of the same small MLP after 10,000 steps.
 PUBLISHED = {"diagonal": -108.49, "iaf": -110.12}
@@ -78,7 +78,10 @@ def banana():
 
 def energies():
     """One row per chain of flows, one column per energy."""
-    (run,) = load("energies.json")
+    runs = load("energies.json")
+    if not runs:
+        return study_tables.NO_RUNS
+    (run,) = runs
     names = list(run["log_z"])
     lines = [f"| flow | flows | parameters | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
     chains = {}
