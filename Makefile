@@ -42,11 +42,11 @@ lint: setup
 
 # With the docstring examples.
 unit: setup
-	$(PYTEST) -q -n 2 -m 'not long' --durations=5 --doctest-modules tests tfp_iaf
+	$(PYTEST) -q -n 2 --dist worksteal -m 'not long' --durations=5 --doctest-modules tests tfp_iaf
 
 # About two minutes: the tests that tests/fast_set.py does not leave out.
 test-fast: setup
-	$(PYTEST) -q -n 2 -m 'not long' -p tests.fast_set
+	$(PYTEST) -q -n 2 --dist worksteal -m 'not long' -p tests.fast_set
 
 doctest: setup
 	$(PYTEST) -q --doctest-modules tfp_iaf
