@@ -30,7 +30,7 @@ nb_execution_cache_path = str(ROOT / "build" / "docs_cache")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
-nb_merge_streams = True
+nb_output_stderr = "remove"  # What TensorFlow says when it starts.
 os.environ["PYTHONPATH"] = str(ROOT)
 
 autodoc_member_order = "bysource"
