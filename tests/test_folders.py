@@ -32,6 +32,24 @@ def test_an_error_leaves_the_old_folder_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["model"]
 
 
+def test_a_first_write_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(OSError, match="disk full"), written_beside(tmp_path / "model") as folder:
+        folder.mkdir()
+        raise OSError("disk full")
+    assert not os.listdir(tmp_path)
+
+
+def test_the_exchange_is_no_two_renames(tmp_path, monkeypatch):
+    write(tmp_path / "model", "old")
+    renames = []
+    replace = os.replace
+    monkeypatch.setattr(_folders.os, "replace", lambda *paths: (renames.append(paths), replace(*paths)))
+    write(tmp_path / "model", "new")
+    if renames:
+        pytest.skip("this file system cannot exchange folders")
+    assert contents(tmp_path / "model") == {"new"}
+
+
 def test_without_an_exchange_of_the_file_system(tmp_path, monkeypatch):
     monkeypatch.setattr(_folders.ctypes, "CDLL", lambda *args, **kwargs: object())
     for content in ("old", "new"):

@@ -48,7 +48,7 @@ def written_beside(path):
         else:
             os.replace(complete, path)
     finally:
-        if path.exists():  # Otherwise this folder holds the only copy of the old one.
+        if not _holds_the_only_copy(staging, path):
             shutil.rmtree(staging, ignore_errors=True)
 
 
@@ -59,7 +59,7 @@ def _exchange(new, path):
         if renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE) == 0:
             return
         error = ctypes.get_errno()
-        if error not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        if error not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV):
             raise OSError(error, os.strerror(error), str(path))
     old = new.with_name(_OLD)
     os.replace(path, old)
@@ -79,9 +79,13 @@ def _remove_what_the_dead_left(path):
     pattern = re.compile(rf"\.{re.escape(path.name)}-writing-{re.escape(_writer(''))}(\d+)-\w+")
     for other in path.parent.iterdir():
         match = pattern.fullmatch(other.name)
-        # A folder that holds the only copy of what was at the path stays.
-        if match and not _is_alive(int(match[1])) and (path.exists() or not (other / _OLD).exists()):
+        if match and not _is_alive(int(match[1])) and not _holds_the_only_copy(other, path):
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _holds_the_only_copy(staging, path):
+    """Whether what was at the path is in this folder, and nothing at the path."""
+    return (staging / _OLD).exists() and not path.exists()
 
 
 def _is_alive(process):
