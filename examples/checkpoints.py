@@ -12,8 +12,8 @@ from averaging import averaged
 class Checkpoints(keras.callbacks.Callback):
     """Saves weights, optimizer and noise state at the end of every epoch, and keeps the run's history beside them.
 
-    Each file is written under another name and then moved into place. Progress is counted in optimizer steps, which the
-    weights file holds, so the two files need not be of the same epoch.
+    Each file is written under another name and then moved into place; `save_weights` of the models does so itself. Progress is
+    counted in optimizer steps, which the weights file holds, so the two files need not be of the same epoch.
 
     Args:
         folder: where `latest.weights.h5`, `best.weights.h5` (by `val_elbo`; averaged, where the optimizer keeps an average),
@@ -82,15 +82,10 @@ class Checkpoints(keras.callbacks.Callback):
         self.history.append(row)
         if row["val_elbo"] > best:
             with averaged(self.model):
-                self._save_weights("best.weights.h5")
+                self.model.save_weights(self.folder / "best.weights.h5")
         # The history first: a row too many is dropped on resuming, a row too few would be lost.
         self._write("history.json", json.dumps(self.history, indent=1))
-        self._save_weights("latest.weights.h5")
-
-    def _save_weights(self, name):
-        temporary = self.folder / f"writing-{name}"
-        self.model.save_weights(temporary, overwrite=True)
-        os.replace(temporary, self.folder / name)
+        self.model.save_weights(self.folder / "latest.weights.h5")
 
     def _write(self, name, text):
         temporary = self.folder / f"writing-{name}"
