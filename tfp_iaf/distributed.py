@@ -1,0 +1,360 @@
+"""Training on several devices and machines, under any strategy of `tf.distribute`."""
+
+import hashlib
+import json
+import math
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_iaf._arguments import integer
+from tfp_iaf._folders import written_beside
+from tfp_iaf.models import ElboModel
+
+__all__ = ["evaluate", "fit", "save"]
+
+# Of a checkpoint.
+_WEIGHTS, _PROGRESS = "model.weights.h5", "progress.json"
+
+
+def fit(
+    model,
+    x,
+    batch_size=32,
+    epochs=1,
+    verbose="auto",
+    callbacks=None,
+    validation_data=None,
+    shuffle=True,
+    seed=0,
+    checkpoint=None,
+):
+    """Trains a model that was made under a strategy of `tf.distribute`; every worker makes this call, with the same arguments.
+
+    ```none
+    gradient = sum over replicas of the gradient of (1/B) sum over the replica's rows of loss(row),   B = rows of the global batch
+    ```
+
+    Keras's own `fit` serves `MirroredStrategy`, several devices of one process, and fails under
+    `MultiWorkerMirroredStrategy`. This one runs `model.train_step` on every replica, each with noise of its own. B need not be
+    a multiple of the number of replicas. Free bits count the nats of each replica's rows apart.
+
+    Callbacks run on every worker. All see the same logs, which are reduced over the replicas, and so decide alike. Once one
+    worker has set `model.stop_training`, all end after that epoch. Only the chief, the worker of the first replica, prints.
+
+    With `checkpoint`, the chief writes weights, optimizer, moving averages and the state of the noise there after each epoch.
+    A run that finds a checkpoint goes on from it; the other workers get all of it from the chief, and need not see its files.
+    If a worker dies, TensorFlow raises an error in the others: start all again.
+
+    Args:
+        model: a compiled `models.ElboModel`, made and compiled under `strategy.scope()`.
+        x: what `evaluation.elbo` takes, except generators, which end after one epoch. Every worker reads all of x, in the same
+            order, and uses its own replicas' rows of each batch. Give `Dataset.shuffle` a seed.
+        batch_size: B, the rows of a batch over all replicas. Batches of datasets are cut to this size.
+        epochs: passes over x, those before the checkpoint included.
+        verbose: as in `keras.Model.fit`.
+        callbacks: Keras callbacks.
+        validation_data: other data, like x, which `evaluate` measures after each epoch.
+        shuffle: whether arrays get a new order of rows in each epoch; datasets keep theirs.
+        seed: of that order.
+        checkpoint: a folder; None keeps nothing.
+
+    Returns:
+        A `keras.callbacks.History` of the epochs that this call trained.
+
+    Raises:
+        TypeError: if the model is no `models.ElboModel`.
+        ValueError: for a model that is not compiled, or asks for `jit_compile` or `steps_per_execution`; for data as in
+            `evaluation.elbo`; for a checkpoint that is damaged or of another model.
+
+    >>> from tfp_iaf import models, posteriors
+    >>> strategy = tf.distribute.get_strategy()  # Or tf.distribute.MultiWorkerMirroredStrategy().
+    >>> with strategy.scope():
+    ...     model = models.VAE(keras.layers.Dense(8), posteriors.IAF(2, hidden_units=(8,)), keras.layers.Dense(6))
+    ...     model.compile(keras.optimizers.Adamax(2e-3))
+    >>> sorted(fit(model, np.ones([50, 6]), epochs=2, verbose=0).history)
+    ['elbo', 'kl', 'loss', 'reconstruction']
+    """
+    data = _Data(model, x, batch_size)
+    epochs = integer("epochs", epochs)
+    if getattr(model, "optimizer", None) is None:
+        raise ValueError("The model is not compiled: call model.compile(optimizer) under the strategy's scope.")
+    if model.jit_compile or model.steps_per_execution > 1:
+        raise ValueError("jit_compile and steps_per_execution do not run on replicas: compile the model without them.")
+    validation = None if validation_data is None else _Data(model, validation_data, batch_size)
+    replicas = _Replicas(model)
+    try:
+        with replicas.strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+    except RuntimeError as error:
+        raise ValueError("The optimizer was made outside of the strategy's scope: make it inside, as the model.") from error
+    done = 0 if checkpoint is None else _restore(replicas, pathlib.Path(checkpoint))
+    if data.arrays is not None:
+        model.give_hints(data.arrays if len(data.arrays) > 1 else data.arrays[0])
+    model.check_decoder()
+    train = replicas.function(model.train_step, tf.distribute.ReduceOp.MEAN)
+    callbacks = keras.callbacks.CallbackList(
+        callbacks,
+        add_history=True,
+        add_progbar=replicas.is_chief and verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=data.num_batches,
+        model=model,
+    )
+    model.stop_training = False
+    model.end_annealing()
+    try:
+        callbacks.on_train_begin()
+        logs = {}
+        for epoch in range(done, epochs):
+            model.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            for index, batch in enumerate(data.batches((seed, epoch) if shuffle else None)):
+                callbacks.on_train_batch_begin(index)
+                inputs, mask, share = replicas.split(batch)
+                # So that the mean over the rows of all replicas is that over the rows of the batch.
+                logs = _floats(train((inputs, None, replicas.values(lambda r, mask=mask, share=share: mask(r) / share))))
+                callbacks.on_train_batch_end(index, logs)
+            logs = _floats(model.get_metrics_result())
+            if validation is not None:
+                logs.update((f"val_{name}", value) for name, value in _evaluate(replicas, validation).items())
+            callbacks.on_epoch_end(epoch, logs)
+            if checkpoint is not None:
+                _write_checkpoint(replicas, pathlib.Path(checkpoint), epoch + 1)
+            if replicas.sum(lambda _: model.stop_training):
+                break
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+        callbacks.on_train_end(logs)
+    finally:
+        model.end_annealing()
+    return model.history
+
+
+def evaluate(model, x, batch_size=32):
+    """The loss and the metrics of the model's `evaluate`, as a dict, measured on all replicas; every worker makes this call.
+
+    The means are over all rows of x, however they are divided among the replicas.
+
+    Args:
+        model: a `models.ElboModel`, made under `strategy.scope()`.
+        x, batch_size: as in `fit`.
+
+    Raises:
+        TypeError: if the model is no `models.ElboModel`.
+        ValueError: for data as in `evaluation.elbo`.
+
+    >>> from tfp_iaf import models, posteriors
+    >>> model = models.VAE(keras.layers.Dense(8), posteriors.DiagonalGaussian(2), keras.layers.Dense(6))
+    >>> sorted(evaluate(model, np.ones([50, 6])))
+    ['elbo', 'kl', 'loss', 'reconstruction']
+    """
+    data = _Data(model, x, batch_size)
+    return _evaluate(_Replicas(model), data)
+
+
+def save(model, path):
+    """`model.save(path)`, written by the chief alone; every worker makes this call.
+
+    Every worker must take part, since a metric's value is its sum over the replicas.
+
+    >>> from tfp_iaf import models, posteriors
+    >>> model = models.VAE(keras.layers.Dense(8), posteriors.DiagonalGaussian(2), keras.layers.Dense(6))
+    >>> model.build((None, 6))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(model, f"{folder}/model.keras")
+    ...     keras.saving.load_model(f"{folder}/model.keras").data_shape
+    (6,)
+    """
+    _Replicas(model).write(model.save, pathlib.Path(path))
+
+
+class _Data:
+    """Data that every worker reads in the same order, checked; builds the model for them if it is not built.
+
+    Attributes:
+        arrays: a tuple (x,) or (x, condition), where the data are in memory; else None.
+        num_batches: None if it is not known.
+    """
+
+    def __init__(self, model, x, batch_size):
+        if not isinstance(model, ElboModel):
+            raise TypeError(f"Only a models.ElboModel, such as a VAE, can be trained here, got {type(model).__name__}.")
+        if hasattr(x, "__next__"):
+            raise ValueError("A generator ends after one epoch: give arrays, a tf.data.Dataset or a keras.utils.PyDataset.")
+        self._model, self._x = model, x
+        self._batch_size = integer("batch_size", batch_size)
+        model.build_for(x)
+        self.arrays = None
+        if isinstance(x, tf.data.Dataset | keras.utils.PyDataset):
+            _, self.num_batches = model.batches(x, self._batch_size)
+            return
+        checked = model.check_data(x)
+        self.arrays = checked if isinstance(checked, tuple) else (checked,)
+        self.num_batches = math.ceil(len(self.arrays[0]) / self._batch_size)
+        if not self.num_batches:
+            raise ValueError("x must hold at least one example, got none.")
+
+    def batches(self, order=None):
+        """The batches of one epoch, tuples of arrays; `order` seeds the order of rows, None keeps theirs."""
+        if self.arrays is None:
+            yield from self._model.batches(self._x, self._batch_size)[0]
+            if isinstance(self._x, keras.utils.PyDataset):
+                self._x.on_epoch_end()
+            return
+        rows = np.arange(len(self.arrays[0]))
+        if order is not None:
+            np.random.default_rng(order).shuffle(rows)
+        for start in range(0, len(rows), self._batch_size):
+            yield tuple(array[rows[start : start + self._batch_size]] for array in self.arrays)
+
+
+class _Replicas:
+    """The replicas of a model's strategy, as one worker sees them.
+
+    Attributes:
+        is_chief: whether the first replica is this worker's.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.strategy = model.distribute_strategy
+        self.count = self.strategy.num_replicas_in_sync
+        own = []
+        self.values(lambda replica: np.float32(own.append(replica) is None))
+        self.is_chief = 0 in own
+
+    def values(self, function):
+        """`function(number of the replica)` for each replica of this worker, as `strategy.run` takes it."""
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(function(context.replica_id_in_sync_group))
+        )
+
+    def split(self, batch):
+        """The parts of a batch, a tuple of arrays, that the replicas get: as many rows for each.
+
+        Returns:
+            The model's input, x or (x, condition), as values of the replicas; a function from a replica's number to the mask of
+            its rows, which is 0 for rows that only fill it up; and the share of rows that are not such.
+        """
+        count = len(batch[0])
+        size = math.ceil(count / self.count)
+
+        def rows(replica):
+            return np.arange(replica * size, (replica + 1) * size)
+
+        parts = tuple(
+            self.values(lambda replica, array=array: array[np.minimum(rows(replica), count - 1)]) for array in batch
+        )
+        share = count / (size * self.count)
+        return parts if len(parts) > 1 else parts[0], lambda replica: (rows(replica) < count).astype(np.float32), share
+
+    def function(self, step, reduce_op):
+        """`step` on every replica, its results, a dict of scalars, reduced over all of them; compiled unless the model is not."""
+
+        def run(data):
+            results = self.strategy.run(reduced, args=(data,))
+            return {name: self.strategy.experimental_local_results(value)[0] for name, value in results.items()}
+
+        def reduced(data):
+            return tf.distribute.get_replica_context().all_reduce(reduce_op, step(data))
+
+        return run if self.model.run_eagerly else tf.function(run, autograph=False, reduce_retracing=True)
+
+    def sum(self, function):
+        """The sum over all replicas of `function(number of the replica)`, an integer."""
+        return int(self.strategy.reduce("SUM", self.values(lambda replica: np.int64(function(replica))), axis=None))
+
+    def take_from_chief(self, variables):
+        """Assigns the variables the values that they have on the chief."""
+
+        def chosen():
+            context = tf.distribute.get_replica_context()
+            is_first = tf.equal(context.replica_id_in_sync_group, 0)
+            values = [tf.convert_to_tensor(variable) for variable in variables]
+            # Integers of any kind, seeds among them: not all can be summed as they are.
+            values = [value if value.dtype.is_floating else tf.cast(value, tf.int64) for value in values]
+            return context.all_reduce("SUM", [tf.where(is_first, value, tf.zeros_like(value)) for value in values])
+
+        for variable, value in zip(variables, self.strategy.run(tf.function(chosen, autograph=False))):
+            variable.assign(tf.cast(self.strategy.experimental_local_results(value)[0], variable.dtype))
+
+    def write(self, write, path):
+        """Calls `write(path)` on all workers, whose metrics take part in it, and keeps what the chief writes."""
+        if self.is_chief:
+            with written_beside(path) as complete:
+                write(complete)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                write(pathlib.Path(folder, path.name))
+
+
+def _evaluate(replicas, data):
+    """See `evaluate`."""
+    model = replicas.model
+
+    def score(inputs):
+        x, mask = inputs
+        loss = model.compute_loss(x=x, y_pred=model(x, training=False), sample_weight=mask, training=False)
+        penalty = sum(tf.cast(penalty, loss.dtype) for penalty in model.losses) / tf.cast(replicas.count, loss.dtype)
+        rows = tf.cast(tf.size(mask) * replicas.count, loss.dtype)
+        return {"sum": (loss - penalty) * rows, "rows": tf.cast(tf.reduce_sum(mask), loss.dtype), "penalty": penalty}
+
+    # Traced once for each model, and kept in its `__dict__`: Keras, which would save an attribute, does not see it there.
+    functions = vars(model).setdefault("_distributed_score", {})
+    key = bool(model.run_eagerly)
+    if key not in functions:
+        functions[key] = replicas.function(score, tf.distribute.ReduceOp.SUM)
+    model.reset_metrics()
+    total = rows = penalty = 0.0
+    for batch in data.batches():
+        inputs, mask, _ = replicas.split(batch)
+        results = _floats(functions[key]((inputs, replicas.values(mask))))
+        total, rows, penalty = total + results["sum"], rows + results["rows"], results["penalty"]
+    if not rows:
+        raise ValueError("x must hold at least one example, got none.")
+    metrics = {name: value for name, value in _floats(model.get_metrics_result()).items() if name in model.metric_names}
+    return {"loss": total / rows + penalty, **metrics}
+
+
+def _floats(logs):
+    return {name: float(value) for name, value in logs.items()}
+
+
+def _write_checkpoint(replicas, path, epochs):
+    """Writes the model's state after so many epochs, as a folder that is there whole or not at all."""
+
+    def write(folder):
+        folder.mkdir()
+        replicas.model.save_weights(folder / _WEIGHTS)
+        (folder / _PROGRESS).write_text(json.dumps({"epochs": epochs, "sha256": _checksum(folder / _WEIGHTS)}))
+
+    replicas.write(write, path)
+
+
+def _restore(replicas, path):
+    """Puts the chief's checkpoint, if it has one, into the model of every worker; returns the number of its epochs."""
+    model, epochs = replicas.model, 0
+    if replicas.is_chief and path.exists():
+        try:
+            progress = json.loads((path / _PROGRESS).read_text())
+            if progress["sha256"] != _checksum(path / _WEIGHTS):
+                raise ValueError("its checksum is another")
+            model.load_weights(path / _WEIGHTS)
+            epochs = int(progress["epochs"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"The checkpoint {path} is damaged or of another model ({reason}): choose another path.") from error
+    epochs = replicas.sum(lambda replica: epochs if replica == 0 else 0)
+    if epochs:
+        of_metrics = {id(variable) for variable in model.metrics_variables}
+        variables = [*model.variables, *model.optimizer.variables]
+        replicas.take_from_chief([variable for variable in variables if id(variable) not in of_metrics])
+    return epochs
+
+
+def _checksum(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
