@@ -1,23 +1,18 @@
-"""Training on several devices and machines, under any strategy of `tf.distribute`."""
+"""`fit`, `evaluate` and `save` of a model whose replicas share the work."""
 
-import hashlib
-import json
 import math
 import pathlib
-import tempfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
-from tfp_iaf._folders import written_beside
+from tfp_iaf.distributed._checkpoint import restore, write_checkpoint
+from tfp_iaf.distributed._replicas import Replicas
 from tfp_iaf.models import ElboModel
 
 __all__ = ["evaluate", "fit", "save"]
-
-# Of a checkpoint.
-_WEIGHTS, _PROGRESS = "model.weights.h5", "progress.json"
 
 
 def fit(
@@ -35,7 +30,7 @@ def fit(
     """Trains a model that was made under a strategy of `tf.distribute`; every worker makes this call, with the same arguments.
 
     ```none
-    gradient = sum over replicas of the gradient of (1/B) sum over the replica's rows of loss(row),   B = rows of the global batch
+    gradient = sum over the replicas of the gradient of (1/B) sum over their rows of loss(row),   B = rows of the global batch
     ```
 
     Keras's own `fit` serves `MirroredStrategy`, several devices of one process, and fails under
@@ -47,7 +42,7 @@ def fit(
 
     With `checkpoint`, the chief writes weights, optimizer, moving averages and the state of the noise there after each epoch.
     A run that finds a checkpoint goes on from it; the other workers get all of it from the chief, and need not see its files.
-    If a worker dies, TensorFlow raises an error in the others: start all again.
+    If a worker dies, the others raise a ConnectionError: start all of them again.
 
     Args:
         model: a compiled `models.ElboModel`, made and compiled under `strategy.scope()`.
@@ -69,6 +64,7 @@ def fit(
         TypeError: if the model is no `models.ElboModel`.
         ValueError: for a model that is not compiled, or asks for `jit_compile` or `steps_per_execution`; for data as in
             `evaluation.elbo`; for a checkpoint that is damaged or of another model.
+        ConnectionError: if another worker ends, or cannot be reached any more.
 
     >>> from tfp_iaf import models, posteriors
     >>> strategy = tf.distribute.get_strategy()  # Or tf.distribute.MultiWorkerMirroredStrategy().
@@ -85,13 +81,13 @@ def fit(
     if model.jit_compile or model.steps_per_execution > 1:
         raise ValueError("jit_compile and steps_per_execution do not run on replicas: compile the model without them.")
     validation = None if validation_data is None else _Data(model, validation_data, batch_size)
-    replicas = _Replicas(model)
+    replicas = Replicas(model)
     try:
         with replicas.strategy.scope():
             model.optimizer.build(model.trainable_variables)
     except RuntimeError as error:
         raise ValueError("The optimizer was made outside of the strategy's scope: make it inside, as the model.") from error
-    done = 0 if checkpoint is None else _restore(replicas, pathlib.Path(checkpoint))
+    done = 0 if checkpoint is None else restore(replicas, pathlib.Path(checkpoint))
     if data.arrays is not None:
         model.give_hints(data.arrays if len(data.arrays) > 1 else data.arrays[0])
     model.check_decoder()
@@ -124,11 +120,16 @@ def fit(
                 logs.update((f"val_{name}", value) for name, value in _evaluate(replicas, validation).items())
             callbacks.on_epoch_end(epoch, logs)
             if checkpoint is not None:
-                _write_checkpoint(replicas, pathlib.Path(checkpoint), epoch + 1)
+                write_checkpoint(replicas, pathlib.Path(checkpoint), epoch + 1)
             if replicas.sum(lambda _: model.stop_training):
                 break
         model.optimizer.finalize_variable_values(model.trainable_variables)
         callbacks.on_train_end(logs)
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if replicas.count == 1:
+            raise
+        again = "start all workers again" + ("" if checkpoint is None else f"; they go on from {checkpoint}")
+        raise ConnectionError(f"Another worker has ended, or cannot be reached: {again}.") from error
     finally:
         model.end_annealing()
     return model.history
@@ -153,7 +154,7 @@ def evaluate(model, x, batch_size=32):
     ['elbo', 'kl', 'loss', 'reconstruction']
     """
     data = _Data(model, x, batch_size)
-    return _evaluate(_Replicas(model), data)
+    return _evaluate(Replicas(model), data)
 
 
 def save(model, path):
@@ -164,12 +165,13 @@ def save(model, path):
     >>> from tfp_iaf import models, posteriors
     >>> model = models.VAE(keras.layers.Dense(8), posteriors.DiagonalGaussian(2), keras.layers.Dense(6))
     >>> model.build((None, 6))
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(model, f"{folder}/model.keras")
     ...     keras.saving.load_model(f"{folder}/model.keras").data_shape
     (6,)
     """
-    _Replicas(model).write(model.save, pathlib.Path(path))
+    Replicas(model).write(model.save, pathlib.Path(path))
 
 
 class _Data:
@@ -212,86 +214,6 @@ class _Data:
             yield tuple(array[rows[start : start + self._batch_size]] for array in self.arrays)
 
 
-class _Replicas:
-    """The replicas of a model's strategy, as one worker sees them.
-
-    Attributes:
-        is_chief: whether the first replica is this worker's.
-    """
-
-    def __init__(self, model):
-        self.model = model
-        self.strategy = model.distribute_strategy
-        self.count = self.strategy.num_replicas_in_sync
-        own = []
-        self.values(lambda replica: np.float32(own.append(replica) is None))
-        self.is_chief = 0 in own
-
-    def values(self, function):
-        """`function(number of the replica)` for each replica of this worker, as `strategy.run` takes it."""
-        return self.strategy.experimental_distribute_values_from_function(
-            lambda context: tf.constant(function(context.replica_id_in_sync_group))
-        )
-
-    def split(self, batch):
-        """The parts of a batch, a tuple of arrays, that the replicas get: as many rows for each.
-
-        Returns:
-            The model's input, x or (x, condition), as values of the replicas; a function from a replica's number to the mask of
-            its rows, which is 0 for rows that only fill it up; and the share of rows that are not such.
-        """
-        count = len(batch[0])
-        size = math.ceil(count / self.count)
-
-        def rows(replica):
-            return np.arange(replica * size, (replica + 1) * size)
-
-        parts = tuple(
-            self.values(lambda replica, array=array: array[np.minimum(rows(replica), count - 1)]) for array in batch
-        )
-        share = count / (size * self.count)
-        return parts if len(parts) > 1 else parts[0], lambda replica: (rows(replica) < count).astype(np.float32), share
-
-    def function(self, step, reduce_op):
-        """`step` on every replica, its results, a dict of scalars, reduced over all of them; compiled unless the model is not."""
-
-        def run(data):
-            results = self.strategy.run(reduced, args=(data,))
-            return {name: self.strategy.experimental_local_results(value)[0] for name, value in results.items()}
-
-        def reduced(data):
-            return tf.distribute.get_replica_context().all_reduce(reduce_op, step(data))
-
-        return run if self.model.run_eagerly else tf.function(run, autograph=False, reduce_retracing=True)
-
-    def sum(self, function):
-        """The sum over all replicas of `function(number of the replica)`, an integer."""
-        return int(self.strategy.reduce("SUM", self.values(lambda replica: np.int64(function(replica))), axis=None))
-
-    def take_from_chief(self, variables):
-        """Assigns the variables the values that they have on the chief."""
-
-        def chosen():
-            context = tf.distribute.get_replica_context()
-            is_first = tf.equal(context.replica_id_in_sync_group, 0)
-            values = [tf.convert_to_tensor(variable) for variable in variables]
-            # Integers of any kind, seeds among them: not all can be summed as they are.
-            values = [value if value.dtype.is_floating else tf.cast(value, tf.int64) for value in values]
-            return context.all_reduce("SUM", [tf.where(is_first, value, tf.zeros_like(value)) for value in values])
-
-        for variable, value in zip(variables, self.strategy.run(tf.function(chosen, autograph=False))):
-            variable.assign(tf.cast(self.strategy.experimental_local_results(value)[0], variable.dtype))
-
-    def write(self, write, path):
-        """Calls `write(path)` on all workers, whose metrics take part in it, and keeps what the chief writes."""
-        if self.is_chief:
-            with written_beside(path) as complete:
-                write(complete)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                write(pathlib.Path(folder, path.name))
-
-
 def _evaluate(replicas, data):
     """See `evaluate`."""
     model = replicas.model
@@ -322,39 +244,3 @@ def _evaluate(replicas, data):
 
 def _floats(logs):
     return {name: float(value) for name, value in logs.items()}
-
-
-def _write_checkpoint(replicas, path, epochs):
-    """Writes the model's state after so many epochs, as a folder that is there whole or not at all."""
-
-    def write(folder):
-        folder.mkdir()
-        replicas.model.save_weights(folder / _WEIGHTS)
-        (folder / _PROGRESS).write_text(json.dumps({"epochs": epochs, "sha256": _checksum(folder / _WEIGHTS)}))
-
-    replicas.write(write, path)
-
-
-def _restore(replicas, path):
-    """Puts the chief's checkpoint, if it has one, into the model of every worker; returns the number of its epochs."""
-    model, epochs = replicas.model, 0
-    if replicas.is_chief and path.exists():
-        try:
-            progress = json.loads((path / _PROGRESS).read_text())
-            if progress["sha256"] != _checksum(path / _WEIGHTS):
-                raise ValueError("its checksum is another")
-            model.load_weights(path / _WEIGHTS)
-            epochs = int(progress["epochs"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"The checkpoint {path} is damaged or of another model ({reason}): choose another path.") from error
-    epochs = replicas.sum(lambda replica: epochs if replica == 0 else 0)
-    if epochs:
-        of_metrics = {id(variable) for variable in model.metrics_variables}
-        variables = [*model.variables, *model.optimizer.variables]
-        replicas.take_from_chief([variable for variable in variables if id(variable) not in of_metrics])
-    return epochs
-
-
-def _checksum(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
