@@ -39,6 +39,7 @@ docs: .venv/docs_installed
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 # With the docstring examples.
 unit: setup
