@@ -12,16 +12,19 @@ from tfp_iaf._folders import written_beside
 __all__ = ["Replicas", "is_chief"]
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process has the first replica of the strategy: the one that writes files and prints.
 
     >>> is_chief(tf.distribute.get_strategy())
     True
     """
-    own = []
-    strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(own.append(context.replica_id_in_sync_group) is None)
-    )
+    own = set()
+
+    def note(context):
+        own.add(context.replica_id_in_sync_group)
+        return tf.constant(0)
+
+    strategy.experimental_distribute_values_from_function(note)
     return 0 in own
 
 

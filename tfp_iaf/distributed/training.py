@@ -1,13 +1,19 @@
 """`fit`, `evaluate` and `save` of a model whose replicas share the work."""
 
+from __future__ import annotations
+
 import math
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Data
 from tfp_iaf.distributed._checkpoint import restore, write_checkpoint
 from tfp_iaf.distributed._replicas import Replicas
 from tfp_iaf.models import ElboModel
@@ -16,17 +22,17 @@ __all__ = ["evaluate", "fit", "save"]
 
 
 def fit(
-    model,
-    x,
-    batch_size=32,
-    epochs=1,
-    verbose="auto",
-    callbacks=None,
-    validation_data=None,
-    shuffle=True,
-    seed=0,
-    checkpoint=None,
-):
+    model: ElboModel,
+    x: Data,
+    batch_size: int = 32,
+    epochs: int = 1,
+    verbose: Literal["auto", 0, 1, 2] = "auto",
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    validation_data: Data | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+    checkpoint: str | os.PathLike | None = None,
+) -> keras.callbacks.History:
     """Trains a model that was made under a strategy of `tf.distribute`; every worker makes this call, with the same arguments.
 
     ```none
@@ -92,7 +98,7 @@ def fit(
         model.give_hints(data.arrays if len(data.arrays) > 1 else data.arrays[0])
     model.check_decoder()
     train = replicas.function(model.train_step, tf.distribute.ReduceOp.MEAN)
-    callbacks = keras.callbacks.CallbackList(
+    callback_list = keras.callbacks.CallbackList(
         callbacks,
         add_history=True,
         add_progbar=replicas.is_chief and verbose != 0,
@@ -104,27 +110,29 @@ def fit(
     model.stop_training = False
     model.end_annealing()
     try:
-        callbacks.on_train_begin()
+        callback_list.on_train_begin()
         logs = {}
         for epoch in range(done, epochs):
             model.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
+            callback_list.on_epoch_begin(epoch)
             for index, batch in enumerate(data.batches((seed, epoch) if shuffle else None)):
-                callbacks.on_train_batch_begin(index)
+                callback_list.on_train_batch_begin(index)
                 inputs, mask, share = replicas.split(batch)
                 # So that the mean over the rows of all replicas is that over the rows of the batch.
                 logs = _floats(train((inputs, None, replicas.values(lambda r, mask=mask, share=share: mask(r) / share))))
-                callbacks.on_train_batch_end(index, logs)
+                callback_list.on_train_batch_end(index, logs)
+            if not logs:
+                raise ValueError("x must hold at least one example, got none.")
             logs = _floats(model.get_metrics_result())
             if validation is not None:
                 logs.update((f"val_{name}", value) for name, value in _evaluate(replicas, validation).items())
-            callbacks.on_epoch_end(epoch, logs)
+            callback_list.on_epoch_end(epoch, logs)
             if checkpoint is not None:
                 write_checkpoint(replicas, pathlib.Path(checkpoint), epoch + 1)
             if replicas.sum(lambda _: model.stop_training):
                 break
         model.optimizer.finalize_variable_values(model.trainable_variables)
-        callbacks.on_train_end(logs)
+        callback_list.on_train_end(logs)
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         if replicas.count == 1:
             raise
@@ -135,7 +143,7 @@ def fit(
     return model.history
 
 
-def evaluate(model, x, batch_size=32):
+def evaluate(model: ElboModel, x: Data, batch_size: int = 32) -> dict[str, float]:
     """The loss and the metrics of the model's `evaluate`, as a dict, measured on all replicas; every worker makes this call.
 
     The means are over all rows of x, however they are divided among the replicas.
@@ -157,7 +165,7 @@ def evaluate(model, x, batch_size=32):
     return _evaluate(Replicas(model), data)
 
 
-def save(model, path):
+def save(model: ElboModel, path: str | os.PathLike) -> None:
     """`model.save(path)`, written by the chief alone; every worker makes this call.
 
     Every worker must take part, since a metric's value is its sum over the replicas.

@@ -1,5 +1,9 @@
 """Short forms of likelihoods: names, callables, and what files say."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 
 from tfp_iaf._registered import deserialize
@@ -13,7 +17,7 @@ __all__ = ["get", "serialize"]
 NAMES = {"bernoulli": Bernoulli, "discretized_logistic": DiscretizedLogistic, "normal": Normal}
 
 
-def get(identifier):
+def get(identifier: Any) -> Likelihood:
     """The likelihood of a short form.
 
     Args:
@@ -39,7 +43,7 @@ def get(identifier):
     )
 
 
-def serialize(likelihood):
+def serialize(likelihood: Likelihood) -> str | dict[str, Any]:
     """What `get` turns back into the same likelihood.
 
     Raises:
@@ -52,8 +56,8 @@ def serialize(likelihood):
         if type(likelihood) is kind and likelihood.get_config() == kind().get_config():
             return name
     part = likelihood.function if isinstance(likelihood, FromFunction) else likelihood
-    kind = part if hasattr(part, "__name__") else type(part)
-    if keras.saving.get_registered_object(keras.saving.get_registered_name(kind)) is not kind:
+    definition = part if hasattr(part, "__name__") else type(part)
+    if keras.saving.get_registered_object(keras.saving.get_registered_name(definition)) is not definition:
         raise ValueError(
             f"The likelihood {likelihood.name} cannot be written into a file: decorate it with "
             "@keras.saving.register_keras_serializable(), or save the weights alone."
