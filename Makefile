@@ -61,6 +61,7 @@ smoke-train:
 
 smoke-serve: smoke-train
 	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --out=runs/smoke/served_samples.png --num_samples=4
+	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --latency --seconds=0.05
 
 smoke-banana:
 	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png
