@@ -33,7 +33,7 @@ flags.DEFINE_integer("seed", 0, "Seed of the first fit, and of the chains.", low
 flags.DEFINE_bool("smoke", False, "A run of seconds.")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import keras
 import matplotlib
