@@ -15,13 +15,14 @@ EXPECTED_DATA = "expected digits, mnist, or the path of an .npz file"
 START_UP = re.compile(r"WARNING: All log messages before absl::|[IW]\d{4} |To enable the following instructions")
 
 
-def parse(check=None):
+def parse(check=None, tensorflow=True):
     """Parses the flags defined so far, and imports TensorFlow.
 
     Ends the program with the help that the flags ask for, or in one line if they are wrong.
 
     Args:
         check: a function that raises a ValueError for flags that do not go together.
+        tensorflow: False for a program that does not need it in every process.
     """
     if {"-h", "-help", "--help"} & set(sys.argv[1:]):
         app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)
@@ -34,7 +35,8 @@ def parse(check=None):
             check()
         except ValueError as error:
             sys.exit(f"{pathlib.Path(sys.argv[0]).stem}: {error}")
-    import_tensorflow()
+    if tensorflow:
+        import_tensorflow()
 
 
 def import_tensorflow():

@@ -51,7 +51,7 @@ class KLWarmUp(keras.callbacks.Callback):
             )
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self.model.kl_weight.assign(self.weight_at(int(self.model.optimizer.iterations)))
+        self.model.kl_weight.assign(self.weight_at(int(self.model.optimizer.iterations.numpy())))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.model.kl_weight.assign(1.0)
@@ -95,9 +95,9 @@ class FreeEnergyAnnealing(keras.callbacks.Callback):
             )
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if float(self.model.kl_weight) != 1.0:
+        if float(self.model.kl_weight.numpy()) != 1.0:
             raise ValueError("KLWarmUp and FreeEnergyAnnealing anneal the same term: use one of them.")
-        self.model.inverse_temperature.assign(self.beta_at(int(self.model.optimizer.iterations)))
+        self.model.inverse_temperature.assign(self.beta_at(int(self.model.optimizer.iterations.numpy())))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.model.inverse_temperature.assign(1.0)

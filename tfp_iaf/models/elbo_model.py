@@ -190,6 +190,8 @@ class ElboModel(CheckedModel):
         for name, tracker in self.trackers.items():
             tracker.update_state(y_pred[name], sample_weight=weight)
         bound = self.weighted_bound(y_pred, weight, training)
+        # Keras leaves replicas without rows where the last batch is small: their mean is no number.
+        bound = tf.where(tf.size(example) > 0, bound, tf.zeros_like(bound))
         loss = -bound + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
         # tf.distribute adds up the replicas' gradients.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
@@ -210,13 +212,14 @@ class ElboModel(CheckedModel):
 
     def fit(self, x: Data = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         # A weight that an interrupted warm-up left behind would stay for ever.
-        self._end_annealing()
+        self.end_annealing()
         try:
             return super().fit(x, y, *args, **kwargs)
         finally:
-            self._end_annealing()
+            self.end_annealing()
 
-    def _end_annealing(self):
+    def end_annealing(self) -> None:
+        """Gives the terms of the loss that a callback anneals the weight 1, which they have outside of its training."""
         self.kl_weight.assign(1.0)
         self.inverse_temperature.assign(1.0)
 
