@@ -3,8 +3,8 @@
     python -m benchmarks.synthesis --out=benchmarks/results/synthesis.json
 
 The VAE is that of `examples/train_image_vae.py --preset=mnist-resnet`: one pass of its decoder draws an image. The
-autoregressive network is our masked convolutional one, of about as many parameters, over binary images of 28 x 28. A pixel of it is
-drawn once those before it are known, in one of two ways:
+autoregressive network is our masked convolutional one, of about as many parameters, over binary images of 28 x 28. It draws a
+pixel once those before it are known, in one of two ways:
 
 - "naive": the whole network is evaluated for every pixel;
 - "cached": of every layer, the features of the pixels before are kept, and each pixel costs one product per layer with those in

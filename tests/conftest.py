@@ -42,8 +42,8 @@ def fixed_seeds(request):
 def operation_by_operation(request, monkeypatch):
     """Eager calls of flows run as such, and `fit` without XLA: to compile for a test's few calls takes longer.
 
-    Except in tests marked `compiled`, and of the package's and the pages' examples. `tests/test_eager.py` shows that eager calls
-    give the same bits either way, and `tests/models/test_vae.py` that training with XLA and without agree.
+    Except in tests marked `compiled`, and of the package's and the pages' examples. `tests/test_eager.py` shows that eager
+    calls give the same bits either way, and `tests/models/test_vae.py` that training with XLA and without agree.
     """
     if request.node.get_closest_marker("compiled") or not request.node.path.is_relative_to(request.config.rootpath / "tests"):
         yield
