@@ -1,4 +1,4 @@
-"""Writes the tables of README.md, docs/benchmarks.md and docs/results.md from the files in benchmarks/results.
+"""Writes the tables of README.md and of the pages in docs/ from the files in benchmarks/results.
 
 python -m benchmarks.tables
 """
@@ -13,7 +13,7 @@ from benchmarks.flow_cases import QUANTITIES
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "results.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("benchmarks.md", "results.md", "variational_inference.md"))]
 NAMES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
 FLOWS = {
     "planar": "planar",
@@ -257,6 +257,31 @@ def inverse_cost():
     return "\n".join(lines)
 
 
+def eight_schools():
+    return joint_distribution("eight_schools", shown=("mu", "log_tau", "theta_1"))
+
+
+def funnel():
+    return joint_distribution("funnel", shown=("v", "x_1"))
+
+
+def joint_distribution(target, shown):
+    """What each way finds of a joint distribution, from the file of `examples/fit_joint_distribution.py`."""
+    (run,) = load(f"{target}.json")
+    columns = [run["names"].index(name) for name in shown]
+    names = [name.replace("_", " ") for name in shown]
+    lines = [
+        f"| | {' | '.join(f'{name}: mean / sd' for name in names)} | effective sample size per draw | Pareto k "
+        "| processor seconds |",
+        "|---" * (4 + len(names)) + "|",
+    ]
+    for title, row in run["rows"].items():
+        cells = [f"{row['mean'][k]:.2f} / {row['sd'][k]:.2f}" for k in columns]
+        cells += [f"{row['effective_sample_size_per_draw']:.0%}", f"{row['pareto_k']:.2f}" if "pareto_k" in row else ""]
+        lines.append(f"| {title} | {' | '.join(cells)} | {row['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
 def flow_machine():
     (run,) = load("flows/D64.json")
     machine, versions = run["machine"], {}
@@ -274,6 +299,8 @@ TABLES = {
         digits,
         banana,
         energies,
+        eight_schools,
+        funnel,
         before_after,
         step_cost,
         mnist_resnet,
