@@ -7,7 +7,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
 .PHONY: setup demo docs test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
-.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-joint smoke-density smoke-images smoke-energies smoke-hamiltonian smoke-priors
+.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-joint smoke-density smoke-images smoke-energies smoke-hamiltonian
 .PHONY: bench energies joint priors before-after static-mnist published-mlp study report
 
 setup: .venv/installed
@@ -53,13 +53,13 @@ doctest: setup
 
 # Two at a time: most of each is importing and compiling. The conditional examples' --smoke is in tests/examples.
 smoke: setup
-	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-hamiltonian smoke-priors smoke-banana smoke-joint smoke-density smoke-energies
+	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-hamiltonian smoke-banana smoke-joint smoke-density smoke-energies
 
 smoke-train:
-	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
+	$(RUN) examples/train_vae.py --smoke --posterior=iaf --prior=autoregressive_flow --logdir=runs/smoke
 
 smoke-serve: smoke-train
-	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --out=runs/smoke/served_samples.png --num_samples=4
+	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf-autoregressive_flow/saved_model --out=runs/smoke/served_samples.png --num_samples=4
 
 smoke-banana:
 	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png
@@ -78,9 +78,6 @@ smoke-energies:
 
 smoke-hamiltonian:
 	$(RUN) examples/hamiltonian_vae.py --smoke --logdir=runs/smoke/hamiltonian
-
-smoke-priors:
-	$(RUN) examples/train_vae.py --smoke --posterior=diagonal --prior=autoregressive_flow --logdir=runs/smoke/priors
 
 # Against other packages, which get an environment of their own (PyTorch's CPU build, JAX). Half an hour on two cores.
 .venv-peers/installed: benchmarks/peers.txt

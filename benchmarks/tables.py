@@ -257,6 +257,33 @@ def inverse_cost():
     return "\n".join(lines)
 
 
+def conditional_density():
+    """Fitted and true log-likelihood of new data, and how many of them lie in the fitted intervals."""
+    (run,) = load("conditional_density.json")
+    loss, coverage = run["difference"], run["coverage_of_80_percent_intervals"]
+    lines = [
+        "| | log-likelihood, true | fitted | difference | in the 80 % intervals of y1 | of y2 |",
+        "|---|---|---|---|---|---|",
+        f"| {run['examples']:,} new examples | {run['log_likelihood']['true']:.3f} | {run['log_likelihood']['fitted']:.3f} "
+        f"| {loss['mean']:.3f} ± {loss['standard_error']:.3f} | {coverage['y1']:.1%} | {coverage['y2']:.1%} |",
+    ]
+    return "\n".join(lines)
+
+
+def conditional_digits():
+    """How many samples of each class a classifier of real digits takes for that class."""
+    (run,) = load("conditional_digits.json")
+    found = run["recognised"]
+    classes = found["means_by_class"]
+    lines = [
+        f"| | all | {' | '.join(classes)} |",
+        "|---" * (2 + len(classes)) + "|",
+        f"| samples recognised | {found['means']:.1%} | {' | '.join(f'{share:.1%}' for share in classes.values())} |",
+        f"| real test images recognised | {found['real_test_images']:.1%} |{' |' * len(classes)}",
+    ]
+    return "\n".join(lines)
+
+
 def eight_schools():
     return joint_distribution("eight_schools", shown=("mu", "log_tau", "theta_1"))
 
@@ -299,6 +326,8 @@ TABLES = {
         digits,
         banana,
         energies,
+        conditional_density,
+        conditional_digits,
         eight_schools,
         funnel,
         before_after,
