@@ -6,7 +6,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo docs test test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
+.PHONY: setup demo dist docs test test-dist test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
 .PHONY: smoke smoke-train smoke-serve smoke-banana smoke-joint smoke-density smoke-images smoke-energies smoke-hamiltonian
 .PHONY: bench energies joint priors before-after static-mnist published-mlp study report
 
@@ -39,6 +39,7 @@ docs: .venv/docs_installed
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 # With the docstring examples.
 unit: setup
@@ -93,6 +94,15 @@ bench: setup .venv-peers/installed
 # The flows' benchmark beside an earlier checkout: make before-after BEFORE=../earlier
 before-after: setup
 	$(RUN) -m benchmarks.before_after --before=$(BEFORE)
+
+# Source distribution and wheel, in dist/.
+dist: setup
+	rm -rf dist
+	.venv/bin/python -m build
+
+# Both, installed into an environment of their own: every name, the README, an example. Some minutes.
+test-dist: setup
+	$(PYTEST) -q -m long tests/test_packaging.py
 
 test-long: setup
 	$(PYTEST) -q -m long
@@ -157,4 +167,4 @@ build-query:
 	bazel query 'deps(//:tfp_iaf)'
 
 clean:
-	rm -rf .venv .venv-oldest .venv-peers build runs *.egg-info
+	rm -rf .venv .venv-oldest .venv-peers build dist runs *.egg-info

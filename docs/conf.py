@@ -106,7 +106,8 @@ def constructor_arguments(app, what, name, obj, options, signature, return_annot
     if what != "class" or obj.__init__ is object.__init__:
         return None
     _, *parameters = inspect.signature(obj.__init__).parameters.values()
-    return str(inspect.Signature(parameters)), None
+    # The docstring says more of an argument than its type does.
+    return str(inspect.Signature([each.replace(annotation=inspect.Parameter.empty) for each in parameters])), None
 
 
 def without_machinery(app, what, name, obj, skip, options):

@@ -15,6 +15,7 @@ from tests.imports import MODULES, PACKAGE, ROOT, imported_modules, imported_nam
 # Data flows down this list: a room imports rooms above it, and its own files.
 ROOMS = [
     "_backend",
+    "_types",
     "_arguments",
     "_registered",
     "_folders",
@@ -39,7 +40,7 @@ ROOMS = [
     "distributed",
 ]
 # Machinery that every room may import.
-SHARED = {"_backend", "_arguments", "_registered", "_folders", "_compat", "_eager"}
+SHARED = {"_backend", "_types", "_arguments", "_registered", "_folders", "_compat", "_eager"}
 PRIVATE_API = re.compile(
     r"tensorflow\.python|tf\.__internal__|keras\.src|\._value\b|gradient_registry|\._cache\b"
     r"|_get_parameterization|_convert_variables_to_tensors"
@@ -130,6 +131,18 @@ def test_files_are_small_and_declare_their_names(path):
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "._" not in module_name(path)], ids=module_name)
+def test_public_functions_and_constructors_are_annotated(path):
+    # What they return, in the modules whose names are public; mypy then asks for the types of their arguments.
+    body = ast.parse(path.read_text()).body
+    classes = [node for node in body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    functions = [
+        node for node in [*body, *(node for each in classes for node in each.body)] if isinstance(node, ast.FunctionDef)
+    ]
+    public = [node for node in functions if not node.name.startswith("_") or node.name == "__init__"]
+    assert not [node.name for node in public if node.returns is None]
 
 
 def test_only_the_named_third_parties_are_imported():

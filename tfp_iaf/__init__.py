@@ -8,6 +8,7 @@ from tfp_iaf import _backend  # noqa: F401, I001 - refuses another backend befor
 from tfp_iaf import (
     bijectors,
     callbacks,
+    distributed,
     evaluation,
     layers,
     likelihoods,
@@ -80,6 +81,7 @@ __all__ = [
     "SylvesterFlow",
     "bijectors",
     "callbacks",
+    "distributed",
     "evaluation",
     "layers",
     "likelihoods",

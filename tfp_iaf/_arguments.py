@@ -1,15 +1,18 @@
 """Checks of arguments that many rooms share."""
 
+from __future__ import annotations
+
 import math
 import numbers
 import operator
+from typing import Any
 
 import numpy as np
 
 __all__ = ["integer", "non_negative", "positive", "widths"]
 
 
-def integer(name, value, at_least=1):
+def integer(name: str, value: Any, at_least: int = 1) -> int:
     """The value as an int; a ValueError unless it is an integer (a NumPy one will do) of at least `at_least`.
 
     >>> integer("latent_size", 3)
@@ -25,7 +28,7 @@ def integer(name, value, at_least=1):
     return number
 
 
-def positive(name, value):
+def positive(name: str, value: Any) -> float:
     """The value as a float; a ValueError unless it is a finite real number above zero.
 
     >>> positive("learning_rate", 1)
@@ -36,7 +39,7 @@ def positive(name, value):
     return float(value)
 
 
-def non_negative(name, value):
+def non_negative(name: str, value: Any) -> float:
     """The value as a float; a ValueError unless it is a finite real number of at least zero.
 
     >>> non_negative("temperature", 0)
@@ -51,7 +54,7 @@ def _is_real(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def widths(name, values):
+def widths(name: str, values: Any) -> tuple[int, ...]:
     """A tuple of positive integers of a sequence of them, or of None.
 
     >>> widths("hidden_units", [64, 64])

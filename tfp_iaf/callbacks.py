@@ -1,5 +1,7 @@
 """Schedules of the training objective: warm-up of the KL term, annealing of the free energy."""
 
+from __future__ import annotations
+
 import numbers
 
 import keras
@@ -30,16 +32,16 @@ class KLWarmUp(keras.callbacks.Callback):
     0.25
     """
 
-    def __init__(self, num_steps, start=0.0):
+    def __init__(self, num_steps: int, start: float = 0.0) -> None:
         super().__init__()
         self.num_steps = integer("num_steps", num_steps)
         self.start = _start(start)
 
-    def weight_at(self, step):
+    def weight_at(self, step: int) -> float:
         """kl_weight at the given optimizer step."""
         return self.start + (1.0 - self.start) * min(1.0, step / self.num_steps)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if not hasattr(self.model, "kl_weight"):
             raise ValueError(f"KLWarmUp raises the KL weight of a model such as VAE, got {type(self.model).__name__}.")
         if not self.model.weights_kl:
@@ -48,10 +50,10 @@ class KLWarmUp(keras.callbacks.Callback):
                 "importance-weighted objectives: leave it out."
             )
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self.model.kl_weight.assign(self.weight_at(int(self.model.optimizer.iterations)))
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.model.kl_weight.assign(self.weight_at(int(self.model.optimizer.iterations.numpy())))
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.model.kl_weight.assign(1.0)
 
 
@@ -76,28 +78,28 @@ class FreeEnergyAnnealing(keras.callbacks.Callback):
     0.51
     """
 
-    def __init__(self, num_steps=10000, start=0.01):
+    def __init__(self, num_steps: int = 10000, start: float = 0.01) -> None:
         super().__init__()
         self.num_steps = integer("num_steps", num_steps)
         self.start = _start(start)
 
-    def beta_at(self, step):
+    def beta_at(self, step: int) -> float:
         """beta at the given optimizer step."""
         return min(1.0, self.start + step / self.num_steps)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if not getattr(self.model, "anneals_free_energy", False):
             raise ValueError(
                 "FreeEnergyAnnealing takes a VAE with objective 'elbo' or 'sticking_the_landing' and no free bits, whose loss "
                 f"is a free energy, got another {type(self.model).__name__}."
             )
 
-    def on_train_batch_begin(self, batch, logs=None):
-        if float(self.model.kl_weight) != 1.0:
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if float(self.model.kl_weight.numpy()) != 1.0:
             raise ValueError("KLWarmUp and FreeEnergyAnnealing anneal the same term: use one of them.")
-        self.model.inverse_temperature.assign(self.beta_at(int(self.model.optimizer.iterations)))
+        self.model.inverse_temperature.assign(self.beta_at(int(self.model.optimizer.iterations.numpy())))
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.model.inverse_temperature.assign(1.0)
 
 

@@ -1,8 +1,11 @@
 """Evaluation of a trained model: the bound and the importance-sampled log-likelihood of each example."""
 
+from __future__ import annotations
+
 import math
 import sys
 import threading
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -10,6 +13,7 @@ import tensorflow as tf
 
 from tfp_iaf import noise, objectives
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Data, Seed, TensorLike
 from tfp_iaf.models import ElboModel
 
 __all__ = ["bits_per_dim", "elbo", "log_likelihood", "mean_and_standard_error"]
@@ -18,17 +22,17 @@ _BUILDING = threading.Lock()
 
 
 def log_likelihood(
-    model,
-    x,
-    num_samples=128,
-    batch_size=128,
-    max_rows=4096,
-    seed=0,
-    verbose=True,
-    return_standard_error=False,
-    return_effective_sample_size=False,
-    jit_compile=None,
-):
+    model: ElboModel,
+    x: Data,
+    num_samples: int = 128,
+    batch_size: int = 128,
+    max_rows: int = 4096,
+    seed: Seed = 0,
+    verbose: bool = True,
+    return_standard_error: bool = False,
+    return_effective_sample_size: bool = False,
+    jit_compile: bool | None = None,
+) -> np.ndarray:
     """log p(x) of each example by importance sampling, in nats.
 
     ```none
@@ -111,7 +115,16 @@ def log_likelihood(
     )
 
 
-def elbo(model, x, num_samples=16, batch_size=128, max_rows=4096, seed=0, verbose=True, jit_compile=None):
+def elbo(
+    model: ElboModel,
+    x: Data,
+    num_samples: int = 16,
+    batch_size: int = 128,
+    max_rows: int = 4096,
+    seed: Seed = 0,
+    verbose: bool = True,
+    jit_compile: bool | None = None,
+) -> np.ndarray:
     """The evidence lower bound of each example, its expectation over q(z|x) estimated with `num_samples` samples, in nats.
 
     ```none
@@ -141,7 +154,7 @@ def elbo(model, x, num_samples=16, batch_size=128, max_rows=4096, seed=0, verbos
     )
 
 
-def bits_per_dim(log_likelihood, data_shape):
+def bits_per_dim(log_likelihood: TensorLike, data_shape: Sequence[int]) -> np.ndarray | np.float64:
     """Bits per dimension, -log p(x) / (D log 2) with D = prod(data_shape): what coding one entry of x costs; lower is better.
 
     Args:
@@ -165,7 +178,7 @@ def bits_per_dim(log_likelihood, data_shape):
     return -np.asarray(log_likelihood, np.float64) / (num_dims * math.log(2.0))
 
 
-def mean_and_standard_error(values):
+def mean_and_standard_error(values: TensorLike) -> tuple[float, float]:
     """The mean over the examples and its standard error, std / sqrt(N).
 
     >>> mean_and_standard_error([1.0, 3.0])

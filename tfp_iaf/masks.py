@@ -8,11 +8,16 @@ degree k on hidden units of degree < k. Degree 0 stands for units that see the c
 The construction is that of MADE (Germain et al. 2015, section 4.1, equations 12 and 13).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import InputOrder
 
 __all__ = [
     "KernelBlocks",
@@ -27,7 +32,7 @@ __all__ = [
 ]
 
 
-def input_degrees(event_size, input_order="left-to-right", seed=None):
+def input_degrees(event_size: int, input_order: InputOrder = "left-to-right", seed: int | None = None) -> np.ndarray:
     """Degrees 1..D of the entries of an event, in the event's own layout.
 
     Args:
@@ -70,7 +75,7 @@ def input_degrees(event_size, input_order="left-to-right", seed=None):
     return order.astype(np.int64)
 
 
-def fixed_order(event_size, input_order, seed=None):
+def fixed_order(event_size: int, input_order: InputOrder, seed: int | None = None) -> tuple[np.ndarray, InputOrder]:
     """(`input_degrees`, the order in a form that gives them again: a name, or for a random or given order a list).
 
     >>> degrees, order = fixed_order(3, "random", seed=0)
@@ -82,7 +87,7 @@ def fixed_order(event_size, input_order, seed=None):
     return degrees, input_order if is_fixed else degrees.tolist()
 
 
-def hidden_degrees(num_units, event_size, with_context=False):
+def hidden_degrees(num_units: int, event_size: int, with_context: bool = False) -> np.ndarray:
     """Degrees of a hidden layer: sorted, and spread evenly over the useful values.
 
     Useful are 1..D-1, and with a context also 0, so that the first entry's parameters can depend on the context. When
@@ -109,7 +114,13 @@ def hidden_degrees(num_units, event_size, with_context=False):
     return lowest + np.arange(num_units) * (event_size - lowest) // num_units
 
 
-def fixed_hidden_degrees(hidden_units, event_size, choice="equal", with_context=False, seed=None):
+def fixed_hidden_degrees(
+    hidden_units: Sequence[int],
+    event_size: int,
+    choice: str | Sequence[Sequence[int]] = "equal",
+    with_context: bool = False,
+    seed: int | None = None,
+) -> tuple[list[np.ndarray], str | list[list[int]]]:
     """(the degrees of each hidden layer, a choice that gives the same degrees again: "equal", or lists of drawn or given ones).
 
     Args:
@@ -152,7 +163,7 @@ def fixed_hidden_degrees(hidden_units, event_size, choice="equal", with_context=
     return layers, [layer.tolist() for layer in layers]
 
 
-def degree_mask(in_degrees, out_degrees, strict=False):
+def degree_mask(in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, strict: bool = False) -> np.ndarray:
     """Which inputs each output may read: `mask[i, j]` is out_degrees[j] >= in_degrees[i], or > if `strict`.
 
     The layout is that of a dense kernel, [inputs, outputs]. Hidden layers use the weak comparison, the last layer the
@@ -170,7 +181,9 @@ def degree_mask(in_degrees, out_degrees, strict=False):
     return columns > rows if strict else columns >= rows
 
 
-def conv_mask(kernel_size, in_degrees, out_degrees, strict=False):
+def conv_mask(
+    kernel_size: Sequence[int], in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, strict: bool = False
+) -> np.ndarray:
     """Mask of a convolution in raster order over the pixels of an image, or in the order of time over a series.
 
     A pixel reads all channels of the pixels above and to the left, and of its own those that `degree_mask` allows. The rows
@@ -205,7 +218,7 @@ def conv_mask(kernel_size, in_degrees, out_degrees, strict=False):
     return mask
 
 
-def is_monotone(degrees):
+def is_monotone(degrees: npt.ArrayLike) -> bool:
     """Whether the degrees never fall, or never rise.
 
     >>> is_monotone([1, 2, 2]), is_monotone([3, 1]), is_monotone([1, 3, 2])
@@ -222,7 +235,7 @@ class KernelBlocks(NamedTuple):
     column_sizes: list
 
 
-def kernel_blocks(in_degrees, out_degrees, num_blocks, strict=False):
+def kernel_blocks(in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, num_blocks: int, strict: bool = False) -> KernelBlocks:
     """Cuts a kernel so that about half of the blocks have no allowed entry, and most others no forbidden one.
 
     The degrees rise or fall along both axes, so that the forbidden entries lie on one side of a boundary from corner to

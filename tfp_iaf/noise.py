@@ -1,12 +1,16 @@
 """Noise: seeds, standard normal numbers that do not depend on how they are compiled, and layers that draw them."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.layers import TrackedLayer
 
 __all__ = ["SeededLayer", "gaussian_log_prob", "seed_pair", "standard_normal"]
@@ -15,7 +19,7 @@ __all__ = ["SeededLayer", "gaussian_log_prob", "seed_pair", "standard_normal"]
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 
 
-def standard_normal(shape, seed, dtype=tf.float32):
+def standard_normal(shape: TensorLike, seed: tf.Tensor, dtype: Any = tf.float32) -> tf.Tensor:
     """Standard normal numbers, the same (to rounding) with and without XLA, on any device.
 
     ```none
@@ -39,7 +43,7 @@ def standard_normal(shape, seed, dtype=tf.float32):
     return math.sqrt(2.0) * tf.math.erfinv((cell + 0.5) * 2.0 ** (1 - kept) - 1.0)
 
 
-def gaussian_log_prob(noise, scale):
+def gaussian_log_prob(noise: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """log N(loc + scale * noise; loc, scale^2) of each entry, which does not depend on loc.
 
     >>> gaussian_log_prob(tf.zeros([2]), scale=tf.ones([2])).numpy().round(4)
@@ -48,7 +52,7 @@ def gaussian_log_prob(noise, scale):
     return -0.5 * tf.square(noise) - 0.5 * math.log(2.0 * math.pi) - tf.math.log(scale)
 
 
-def seed_pair(seed):
+def seed_pair(seed: Seed) -> tf.Tensor:
     """The seed as an int32 tensor of shape [2]: an integer s stands for the pair [0, s].
 
     Args:
@@ -64,20 +68,17 @@ def seed_pair(seed):
     """
     if isinstance(seed, list | tuple) and len(seed) == 2 and any(tf.is_tensor(word) for word in seed):
         return tf.stack([seed_pair(word)[1] for word in seed])
-    value = seed
+    value: Any = seed
     if not tf.is_tensor(seed):
         value = _as_array(seed)
-    elif not seed.dtype.is_integer:
-        raise _seed_error(f"a tensor of dtype {seed.dtype.name}")
-    elif tf.executing_eagerly() and seed.dtype not in (tf.int32, tf.uint32):
-        value = seed.numpy()
+    elif not value.dtype.is_integer:
+        raise _seed_error(f"a tensor of dtype {value.dtype.name}")
+    elif tf.executing_eagerly() and value.dtype not in (tf.int32, tf.uint32):
+        value = value.numpy()
     if tf.TensorShape(value.shape).rank not in (None, 0) and not tf.TensorShape(value.shape).is_compatible_with([2]):
         raise _seed_error(f"shape {tuple(value.shape)}")
-    if (
-        isinstance(value, np.ndarray | np.generic)
-        and value.dtype != np.uint32
-        and np.any((value < _LOWEST) | (value > _HIGHEST))
-    ):
+    is_known = isinstance(value, np.ndarray | np.generic) and value.dtype != np.uint32
+    if is_known and np.any((value < _LOWEST) | (value > _HIGHEST)):
         raise _seed_error(" ".join(str(value).split()))
     words = tf.cast(value, tf.int32)
     return tf.stack([0, words]) if words.shape.rank == 0 else tf.ensure_shape(words, [2])
@@ -112,14 +113,14 @@ class SeededLayer(TrackedLayer):
     False
     """
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if seed is not None and integer("seed", seed, at_least=0) >= 2**32:
             raise ValueError(f"seed must be below 2**32, got {seed!r}.")
         self.seed = None if seed is None else int(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
-    def next_seed(self, seed=None):
+    def next_seed(self, seed: Seed | None = None) -> tf.Tensor:
         """An int32 tensor of shape [2]: the given seed as `seed_pair` reads it, or for None the generator's next."""
         if seed is not None:
             return seed_pair(seed)
@@ -130,14 +131,14 @@ class SeededLayer(TrackedLayer):
             return seed
         return tf.random.experimental.stateless_fold_in(seed, replica.replica_id_in_sync_group, alg="philox")
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         store["seed_generator_state"] = self.seed_generator.state.numpy()
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         store = {name: store[name] for name in store.keys()}  # noqa: SIM118 - an HDF5 group is no dict.
         self.seed_generator.state.assign(store.pop("seed_generator_state"))
         super().load_own_variables(store)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}

@@ -1,5 +1,9 @@
 """Objectives: pure functions of log-probabilities, in nats, higher is better."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfp_iaf import _compat
@@ -15,7 +19,7 @@ __all__ = [
 ]
 
 
-def elbo(reconstruction, kl, kl_weight=1.0):
+def elbo(reconstruction: tf.Tensor, kl: tf.Tensor, kl_weight: float | tf.Tensor = 1.0) -> tf.Tensor:
     """The evidence lower bound of each example: reconstruction - kl_weight * kl.
 
     Args:
@@ -35,7 +39,7 @@ def elbo(reconstruction, kl, kl_weight=1.0):
     return reconstruction - kl_weight * kl
 
 
-def importance_weighted_bound(log_weights, axis=0):
+def importance_weighted_bound(log_weights: tf.Tensor, axis: int = 0) -> tf.Tensor:
     """log (1/S) sum_s w_s, a lower bound on log p(x) that tightens with S; with S = 1 it is the ELBO.
 
     Args:
@@ -54,7 +58,7 @@ def importance_weighted_bound(log_weights, axis=0):
     return tf.reduce_logsumexp(log_weights, axis=axis) - tf.math.log(num_samples)
 
 
-def annealed_free_energy(bound, log_q, inverse_temperature):
+def annealed_free_energy(bound: tf.Tensor, log_q: tf.Tensor, inverse_temperature: float | tf.Tensor) -> tf.Tensor:
     """E[log q(z|x) - beta log p(x, z)] with its sign changed: beta bound - (1 - beta) log q(z|x), which training raises.
 
     Weighting the KL by beta is another objective: there the likelihood keeps its weight of 1.
@@ -75,7 +79,7 @@ def annealed_free_energy(bound, log_q, inverse_temperature):
     return inverse_temperature * bound - (1.0 - inverse_temperature) * log_q
 
 
-def along_path(log_q, score, z):
+def along_path(log_q: tf.Tensor, score: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     """log q(z|x) whose gradient flows through z alone ("sticking the landing").
 
     ```none
@@ -105,7 +109,7 @@ def along_path(log_q, score, z):
     return tf.stop_gradient(log_q) + tf.reduce_sum(moved, axis=range(len(log_q.shape), len(z.shape)))
 
 
-def scale_gradient(z, factor):
+def scale_gradient(z: tf.Tensor, factor: Callable[[], tf.Tensor]) -> tf.Tensor:
     """z, with a gradient that is multiplied by `factor()`.
 
     The doubly reparameterized gradient of `importance_weighted_bound` is its ordinary gradient with log q `along_path` and the
@@ -137,7 +141,7 @@ def scale_gradient(z, factor):
     return scaled(z)
 
 
-def free_bits(kl, minimum):
+def free_bits(kl: tf.Tensor, minimum: float) -> tf.Tensor:
     """sum_j max(minimum, mean over the batch of kl_j): no gain below `minimum` nats in any group of latents.
 
     Args:
@@ -155,7 +159,9 @@ def free_bits(kl, minimum):
     return tf.reduce_sum(tf.maximum(_mean_of_groups(kl), minimum))
 
 
-def soft_free_bits_weights(weights, kl, minimum, tolerance=0.05, rate=0.1):
+def soft_free_bits_weights(
+    weights: tf.Tensor, kl: tf.Tensor, minimum: float, tolerance: float = 0.05, rate: float = 0.1
+) -> tf.Tensor:
     """The next weights gamma_j of the KL terms sum_j gamma_j kl_j: a soft form of `free_bits`.
 
     A group whose mean KL is below `minimum` gets a smaller weight, one above (1 + tolerance) minimum a larger one, by a

@@ -1,5 +1,7 @@
 """Scales of flows and bases: from an unconstrained network output to a positive, bounded scale."""
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
@@ -15,7 +17,7 @@ SMALLEST_SCALE = 1e-5
 HEIGHT_BIAS = -2.5
 
 
-def bounded_log_scale(unconstrained, bound=LOG_SCALE_BOUND):
+def bounded_log_scale(unconstrained: tf.Tensor, bound: float = LOG_SCALE_BOUND) -> tf.Tensor:
     """log_scale = b tanh(u / b), with b = 4 unless given: the identity near 0, and scales within [0.018, 55].
 
     An unbounded log-scale overflows in deep chains before training has shaped it.
@@ -26,7 +28,7 @@ def bounded_log_scale(unconstrained, bound=LOG_SCALE_BOUND):
     return bound * tf.tanh(unconstrained / bound)
 
 
-def bounded_gate(unconstrained):
+def bounded_gate(unconstrained: tf.Tensor) -> tf.Tensor:
     """The logit of a gate, 2 + b tanh(u / b) with b = 6: gates start at 0.88 and stay within [0.018, 0.9997].
 
     A gate that closes for good would make the inverse overflow.
@@ -37,7 +39,7 @@ def bounded_gate(unconstrained):
     return GATE_BIAS + GATE_BOUND * tf.tanh(unconstrained / GATE_BOUND)
 
 
-def softplus_scale(unconstrained):
+def softplus_scale(unconstrained: tf.Tensor) -> tf.Tensor:
     """scale = softplus(u + log(e - 1)) + 1e-5: positive, linear for large u, and 1 at u = 0.
 
     >>> bool(abs(softplus_scale(tf.constant(0.0)) - 1.0) < 1e-4)
@@ -46,7 +48,7 @@ def softplus_scale(unconstrained):
     return tf.math.softplus(unconstrained + math.log(math.e - 1.0)) + SMALLEST_SCALE
 
 
-def sigmoid_height(unconstrained):
+def sigmoid_height(unconstrained: tf.Tensor) -> tf.Tensor:
     """height = softplus(u - 2.5): at least 0, linear for large u, and 0.08 at u = 0.
 
     >>> sigmoid_height(tf.constant([-100.0, 0.0])).numpy().round(2)

@@ -1,7 +1,10 @@
 """Export for serving: a SavedModel that runs with TensorFlow alone."""
 
+from __future__ import annotations
+
 import inspect
 import math
+import os
 import pathlib
 
 import keras
@@ -14,7 +17,7 @@ from tfp_iaf.models import ConditionalDensity, ElboModel
 __all__ = ["export"]
 
 
-def export(model, path, overwrite=False):
+def export(model: ElboModel | ConditionalDensity, path: str | os.PathLike, overwrite: bool = False) -> None:
     """Writes the model as a SavedModel with one signature per task; `tf.saved_model.load` needs neither Keras nor TFP.
 
     | signature | inputs | outputs |

@@ -1,5 +1,7 @@
 """The versions that a report of a fault should name."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import platform
 
@@ -10,7 +12,7 @@ __all__ = ["show_versions"]
 _PACKAGES = ("tfp_iaf", "tensorflow", "tensorflow-probability", "keras", "tf-keras", "numpy", "absl-py")
 
 
-def show_versions():
+def show_versions() -> None:
     """Prints the versions of this package, of Python, and of the packages below, and the devices.
 
     >>> show_versions()  # doctest: +ELLIPSIS

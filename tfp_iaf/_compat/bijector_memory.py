@@ -11,7 +11,7 @@ _TFP_MEMORY = tfb.Bijector._cache
 _COLLECTION = "tfp_iaf_memory"
 
 
-class _Memory(type(_TFP_MEMORY)):
+class _Memory(type(_TFP_MEMORY)):  # type: ignore[misc]
     """TFP's cache, kept with the bijector (eager calls) or with the graph (traced ones) instead of for good in one place."""
 
     def __get__(self, bijector, bijector_class=None):
@@ -26,7 +26,7 @@ class _Memory(type(_TFP_MEMORY)):
         )
 
 
-class FreshBijector(tfb.Bijector):
+class FreshBijector(tfp.bijectors.Bijector):
     """A bijector that never answers from memory with values from before a weight update.
 
     TFP keeps what a bijector computed for a tensor as long as the tensor lives, and answers with it. Here, before the first

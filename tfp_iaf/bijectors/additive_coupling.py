@@ -1,11 +1,16 @@
 """The additive coupling layer of NICE."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
+from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors._flow_spec import FlowSpec
 from tfp_iaf.bijectors._vector_flow import vector_event
@@ -49,7 +54,14 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
     (TensorShape([5, 3]), TensorShape([5]), 2)
     """
 
-    def __init__(self, network, kept, context=None, validate_args=False, name="additive_coupling"):
+    def __init__(
+        self,
+        network: keras.layers.Layer,
+        kept: Sequence[int],
+        context: TensorLike | None = None,
+        validate_args: bool = False,
+        name: str = "additive_coupling",
+    ) -> None:
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             if not callable(network):
@@ -86,39 +98,39 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
         return FlowSpec.of(self, {name: self.parameters[name] for name in ("kept", "validate_args", "name")})
 
     @property
-    def network(self):
+    def network(self) -> keras.layers.Layer:
         return self._network
 
     @property
-    def kept(self):
+    def kept(self) -> Sequence[int]:
         return self._kept
 
     @property
-    def context(self):
+    def context(self) -> TensorLike | None:
         return self._context
 
     @property
-    def tf_variables(self):
+    def tf_variables(self) -> tuple[tf.Variable, ...]:
         """The `tf.Variable`s of a Keras network; of a flow that left a `tf.function`, their values."""
         return self._tf_variables
 
-    def read_from(self, tf_variables):
+    def read_from(self, tf_variables: Sequence[tf.Variable]) -> None:
         """Evaluates the network with these variables or values: inside a `tf.function`, those that came in with the flow."""
         self._tf_variables = tuple(tf_variables)
         self._reads_passed_variables = True
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         z, log_derivatives = self.forward_and_log_derivatives(y)
         return z, log_derivatives[..., 0]
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y, log_derivatives = self._shifted(z, -1.0)
         return y, log_derivatives[..., 0]
 
-    def forward_and_log_derivatives(self, y):
+    def forward_and_log_derivatives(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._shifted(y, 1.0)
 
-    def forward_and_score(self, y, score):
+    def forward_and_score(self, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # dz/dy = I + N with N N = 0, so that its inverse is 2 I - dz/dy.
         if self._context is not None:
             y += tf.zeros_like(tf.convert_to_tensor(self._context)[..., :1])

@@ -1,5 +1,9 @@
 """What every flow is: a TFP bijector whose work is done by two pure functions."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import tensorflow as tf
 
 from tfp_iaf import _compat
@@ -41,19 +45,19 @@ class FlowBijector(_compat.FreshBijector):
     (TensorShape([5, 3]), TensorShape([5]))
     """
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(z, log|det dz/dy|) at y."""
         raise NotImplementedError(f"{type(self).__name__} has no forward_and_log_det: define it.")
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(y, log|det dz/dy| of the forward direction, at y)."""
         raise NotImplementedError(f"{self.name} has no inverse: its density is known at its own samples only.")
 
-    def forward_and_log_derivatives(self, y):
+    def forward_and_log_derivatives(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(z, log dz_i/dy_i of every entry), whose sum over the event is the log_det."""
         raise NotImplementedError(f"The log_det of {self.name} is no sum over the event's entries.")
 
-    def forward_and_score(self, y, score):
+    def forward_and_score(self, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(z, log|det dz/dy|, the score at z): how the gradient of a log-density with respect to its argument moves with y.
 
         ```none
@@ -78,16 +82,20 @@ class FlowBijector(_compat.FreshBijector):
         upstream = [tf.stop_gradient(score), -tf.ones_like(log_det_at_z)]
         return z, log_det, tape.gradient([back, log_det_at_z], given, upstream, unconnected_gradients="zero")
 
-    def forward(self, x, name="forward", **kwargs):
+    def forward(self, x: tf.Tensor, name: str = "forward", **kwargs: Any) -> tf.Tensor:
         return super().forward(self._with_right_dtype(x), name=name, **kwargs)
 
-    def inverse(self, y, name="inverse", **kwargs):
+    def inverse(self, y: tf.Tensor, name: str = "inverse", **kwargs: Any) -> tf.Tensor:
         return super().inverse(self._with_right_dtype(y), name=name, **kwargs)
 
-    def forward_log_det_jacobian(self, x, event_ndims=None, name="forward_log_det_jacobian", **kwargs):
+    def forward_log_det_jacobian(
+        self, x: tf.Tensor, event_ndims: int | None = None, name: str = "forward_log_det_jacobian", **kwargs: Any
+    ) -> tf.Tensor:
         return super().forward_log_det_jacobian(self._with_right_dtype(x), event_ndims=event_ndims, name=name, **kwargs)
 
-    def inverse_log_det_jacobian(self, y, event_ndims=None, name="inverse_log_det_jacobian", **kwargs):
+    def inverse_log_det_jacobian(
+        self, y: tf.Tensor, event_ndims: int | None = None, name: str = "inverse_log_det_jacobian", **kwargs: Any
+    ) -> tf.Tensor:
         return super().inverse_log_det_jacobian(self._with_right_dtype(y), event_ndims=event_ndims, name=name, **kwargs)
 
     def _with_right_dtype(self, value):

@@ -1,9 +1,14 @@
 """The Hamiltonian flow: leapfrog integration, on positions and momenta side by side."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._vector_flow import captured_parameters
 from tfp_iaf.bijectors.base import FlowBijector
 
@@ -45,7 +50,14 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     True
     """
 
-    def __init__(self, target_log_prob_fn, step_size, num_leapfrog_steps=1, validate_args=False, name="hamiltonian_flow"):
+    def __init__(
+        self,
+        target_log_prob_fn: Callable,
+        step_size: TensorLike,
+        num_leapfrog_steps: int = 1,
+        validate_args: bool = False,
+        name: str = "hamiltonian_flow",
+    ) -> None:
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             if not callable(target_log_prob_fn):
@@ -68,21 +80,21 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         return {"step_size": tfp.util.ParameterProperties(event_ndims=lambda flow, _=None: min(1, flow.step_size.shape.rank))}
 
     @property
-    def target_log_prob_fn(self):
+    def target_log_prob_fn(self) -> Callable:
         return self._target_log_prob_fn
 
     @property
-    def step_size(self):
+    def step_size(self) -> TensorLike:
         return self._step_size
 
     @property
-    def num_leapfrog_steps(self):
+    def num_leapfrog_steps(self) -> int:
         return self._num_leapfrog_steps
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._leapfrogs(y, tf.convert_to_tensor(self._step_size))
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._leapfrogs(z, -tf.convert_to_tensor(self._step_size))
 
     def _leapfrogs(self, y, step_size):

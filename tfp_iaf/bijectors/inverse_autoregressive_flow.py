@@ -1,5 +1,9 @@
 """The inverse autoregressive flow as a TFP bijector."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,6 +11,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
 from tfp_iaf._eager import run_compiled
+from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors._flow_spec import FlowSpec
@@ -72,13 +77,13 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
 
     def __init__(
         self,
-        network,
-        context=None,
-        bijector_fn="affine",
-        inverse="auto",
-        validate_args=False,
-        name="inverse_autoregressive_flow",
-    ):
+        network: Network,
+        context: TensorLike | None = None,
+        bijector_fn: maps.MapLike = "affine",
+        inverse: str | inverses.Inverse = "auto",
+        validate_args: bool = False,
+        name: str = "inverse_autoregressive_flow",
+    ) -> None:
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             _check_network(network)
@@ -118,34 +123,34 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         return FlowSpec.of(self, {name: self.parameters[name] for name in names})
 
     @property
-    def network(self):
+    def network(self) -> Network:
         return self._network
 
     @property
-    def context(self):
+    def context(self) -> TensorLike | None:
         return self._context
 
     @property
-    def tf_variables(self):
+    def tf_variables(self) -> tuple[tf.Variable, ...]:
         """The `tf.Variable`s of the network; of a flow that left a `tf.function`, their values."""
         return self._tf_variables
 
-    def read_from(self, tf_variables):
+    def read_from(self, tf_variables: Sequence[tf.Variable]) -> None:
         """Evaluates the network with these variables or values: inside a `tf.function`, those that came in with the flow."""
         self._tf_variables = tuple(tf_variables)
         self._reads_passed_variables = True
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         z, log_derivatives = self.forward_and_log_derivatives(y)
         return z, self._sum_over_event(log_derivatives)
 
-    def forward_and_log_derivatives(self, y):
+    def forward_and_log_derivatives(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._evaluate(_forward, y, self._map)
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._evaluate(_inverse, z, self._map, self._inverse_or_best(), at_once=False)
 
-    def forward_and_score(self, y, score):
+    def forward_and_score(self, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         method = self._inverse_or_best()
         if not method.has_adjoint:
             return super().forward_and_score(y, score)

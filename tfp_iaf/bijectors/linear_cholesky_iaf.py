@@ -1,10 +1,13 @@
 """The linear inverse autoregressive flow: from a diagonal to a full covariance."""
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors.base import FlowBijector
 
@@ -37,7 +40,7 @@ class LinearCholeskyIAF(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector)
     0.0
     """
 
-    def __init__(self, off_diagonal, validate_args=False, name="linear_cholesky_iaf"):
+    def __init__(self, off_diagonal: TensorLike, validate_args: bool = False, name: str = "linear_cholesky_iaf") -> None:
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             self._off_diagonal = captured(off_diagonal, None, "LinearCholeskyIAF")
@@ -57,26 +60,26 @@ class LinearCholeskyIAF(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector)
         return {"off_diagonal": tfp.util.ParameterProperties(event_ndims=1)}
 
     @property
-    def is_constant_jacobian(self):
+    def is_constant_jacobian(self) -> bool:
         return True
 
     @property
-    def off_diagonal(self):
+    def off_diagonal(self) -> TensorLike:
         return self._off_diagonal
 
-    def cholesky(self):
+    def cholesky(self) -> tf.Tensor:
         """L, `[..., D, D]`, with ones on the diagonal."""
         strictly_lower = tfp.math.fill_triangular(tf.convert_to_tensor(self._off_diagonal))
         padding = [[0, 0]] * (strictly_lower.shape.rank - 2) + [[1, 0], [0, 1]]
         strictly_lower = tf.pad(strictly_lower, padding)
         return tf.linalg.set_diag(strictly_lower, tf.ones_like(strictly_lower[..., 0]))
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y = self._checked(y)
         z = tf.linalg.matvec(self.cholesky(), y)
         return z, tf.zeros_like(z[..., 0])
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         z = self._checked(z)
         y = tf.linalg.triangular_solve(self.cholesky(), z[..., tf.newaxis])[..., 0]
         return y, tf.zeros_like(y[..., 0])

@@ -1,7 +1,14 @@
 """The masked autoregressive flow: the same bijector, parallel in the other direction."""
 
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfp_iaf._types import TensorLike
+from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.bijectors.base import FlowBijector
 from tfp_iaf.bijectors.inverse_autoregressive_flow import InverseAutoregressiveFlow
+from tfp_iaf.networks import Network
 
 __all__ = ["MaskedAutoregressiveFlow"]
 
@@ -33,22 +40,22 @@ class MaskedAutoregressiveFlow(InverseAutoregressiveFlow):
 
     def __init__(
         self,
-        network,
-        context=None,
-        bijector_fn="affine",
-        inverse="auto",
-        validate_args=False,
-        name="masked_autoregressive_flow",
-    ):
+        network: Network,
+        context: TensorLike | None = None,
+        bijector_fn: maps.MapLike = "affine",
+        inverse: str | inverses.Inverse = "auto",
+        validate_args: bool = False,
+        name: str = "masked_autoregressive_flow",
+    ) -> None:
         super().__init__(
             network, context=context, bijector_fn=bijector_fn, inverse=inverse, validate_args=validate_args, name=name
         )
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         x, log_det = super().inverse_and_log_det(y)
         return x, -log_det
 
-    def inverse_and_log_det(self, x):
+    def inverse_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y, log_derivatives = super().forward_and_log_derivatives(x)
         return y, -self._sum_over_event(log_derivatives)
 

@@ -1,11 +1,14 @@
 """The planar flow."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._tanh_root import log_slope, log_slope_gradient, sech_squared, tanh_root
 from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
@@ -54,7 +57,7 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     TensorShape([2])
     """
 
-    def __init__(self, u, w, b, validate_args=False, name="planar"):
+    def __init__(self, u: TensorLike, w: TensorLike, b: TensorLike, validate_args: bool = False, name: str = "planar") -> None:
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             self._u, self._w, self._b = captured_parameters("Planar", u=u, w=w, b=b)
@@ -72,30 +75,30 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         }
 
     @property
-    def u(self):
+    def u(self) -> TensorLike:
         return self._u
 
     @property
-    def w(self):
+    def w(self) -> TensorLike:
         return self._w
 
     @property
-    def b(self):
+    def b(self) -> TensorLike:
         return self._b
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y = vector_event(self, y, self._event_size)
         w, b, v, slope = self._constrained()
         a = tf.reduce_sum(w * y, axis=-1) + b
         return y + v * tf.tanh(a)[..., tf.newaxis], log_slope(a, slope)
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         z = vector_event(self, z, self._event_size)
         w, b, v, slope = self._constrained()
         a = tanh_root(tf.reduce_sum(w * z, axis=-1) + b, slope)
         return z - v * tf.tanh(a)[..., tf.newaxis], log_slope(a, slope)
 
-    def forward_and_score(self, y, score):
+    def forward_and_score(self, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # By the formula of Sherman and Morrison for the inverse of dz/dy = I + v w' sech^2 a: no root is searched.
         y = vector_event(self, y, self._event_size)
         w, b, v, slope = self._constrained()

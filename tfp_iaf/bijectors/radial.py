@@ -1,9 +1,12 @@
 """The radial flow."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import scales
+from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
 
@@ -45,7 +48,9 @@ class Radial(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     (TensorShape([4, 2]), TensorShape([4]))
     """
 
-    def __init__(self, center, width, slope, validate_args=False, name="radial"):
+    def __init__(
+        self, center: TensorLike, width: TensorLike, slope: TensorLike, validate_args: bool = False, name: str = "radial"
+    ) -> None:
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             self._center, self._width, self._slope = captured_parameters("Radial", center=center, width=width, slope=slope)
@@ -70,24 +75,24 @@ class Radial(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         }
 
     @property
-    def center(self):
+    def center(self) -> TensorLike:
         return self._center
 
     @property
-    def width(self):
+    def width(self) -> TensorLike:
         return self._width
 
     @property
-    def slope(self):
+    def slope(self) -> TensorLike:
         return self._slope
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         center, a, s = self._constrained()
         offset = vector_event(self, y, self._event_size) - center
         r = _norm(offset)
         return center + offset * ((s + r) / (a + r))[..., tf.newaxis], self._log_det(r, a, s)
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         center, a, s = self._constrained()
         offset = vector_event(self, z, self._event_size) - center
         image = _norm(offset)
@@ -97,7 +102,7 @@ class Radial(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         r = tf.where(b > 0.0, 0.5 * (root + b), 2.0 * a * image / (root + tf.abs(b)))
         return center + offset * ((a + r) / (s + r))[..., tf.newaxis], self._log_det(r, a, s)
 
-    def forward_and_score(self, y, score):
+    def forward_and_score(self, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # dz/dy has the offset as an eigenvector, and one eigenvalue for all that is orthogonal to it.
         center, a, s = self._constrained()
         offset = vector_event(self, y, self._event_size) - center

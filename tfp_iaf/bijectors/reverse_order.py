@@ -1,5 +1,7 @@
 """Reversal of an event's order, between the flows of a chain."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -30,7 +32,7 @@ class ReverseOrder(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     array([[3., 2., 1.]], dtype=float32)
     """
 
-    def __init__(self, event_ndims=1, validate_args=False, name="reverse_order"):
+    def __init__(self, event_ndims: int = 1, validate_args: bool = False, name: str = "reverse_order") -> None:
         parameters = dict(locals())
         event_ndims = integer("event_ndims", event_ndims)
         with tf.name_scope(name) as name:
@@ -42,15 +44,15 @@ class ReverseOrder(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         return {}
 
     @property
-    def is_constant_jacobian(self):
+    def is_constant_jacobian(self) -> bool:
         return True
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y = tf.convert_to_tensor(y)
         if y.shape.rank is not None and y.shape.rank < self._event_ndims:
             raise ValueError(f"ReverseOrder expects events with {self._event_ndims} axes, got shape {y.shape}.")
         z = tf.reverse(y, axis=range(-self._event_ndims, 0))
         return z, tf.zeros(tf.shape(y)[: -self._event_ndims], y.dtype)
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self.forward_and_log_det(z)

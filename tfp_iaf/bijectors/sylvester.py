@@ -1,9 +1,12 @@
 """The Sylvester flow: orthogonal, Householder and triangular."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._eager import compiled_when_eager
+from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._tanh_root import log_slope, log_slope_gradient, search_tanh_root, sech_squared
 from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
@@ -60,7 +63,16 @@ class Sylvester(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     True
     """
 
-    def __init__(self, r, s, b, columns=None, reflections=None, validate_args=False, name="sylvester"):
+    def __init__(
+        self,
+        r: TensorLike,
+        s: TensorLike,
+        b: TensorLike,
+        columns: TensorLike | None = None,
+        reflections: TensorLike | None = None,
+        validate_args: bool = False,
+        name: str = "sylvester",
+    ) -> None:
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             self._r, self._s, self._b, self._columns, self._reflections = captured_parameters(
@@ -82,26 +94,26 @@ class Sylvester(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         }
 
     @property
-    def r(self):
+    def r(self) -> TensorLike:
         return self._r
 
     @property
-    def s(self):
+    def s(self) -> TensorLike:
         return self._s
 
     @property
-    def b(self):
+    def b(self) -> TensorLike:
         return self._b
 
     @property
-    def columns(self):
+    def columns(self) -> TensorLike | None:
         return self._columns
 
     @property
-    def reflections(self):
+    def reflections(self) -> TensorLike | None:
         return self._reflections
 
-    def basis(self):
+    def basis(self) -> tf.Tensor | None:
         """Q, `[..., D, M]`, with Q'Q = I; None for the triangular variant, whose Q is the identity."""
         if self._columns is not None:
             return tf.linalg.qr(tf.convert_to_tensor(self._columns)).q
@@ -116,23 +128,23 @@ class Sylvester(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
             q -= 2.0 * unit[..., :, tf.newaxis] * tf.linalg.matvec(q, unit, transpose_a=True)[..., tf.newaxis, :]
         return q
 
-    def triangles(self):
+    def triangles(self) -> tuple[tf.Tensor, tf.Tensor]:
         """(R, S), `[..., M, M]`: upper triangular, the diagonals bounded."""
         return _bounded_triangle(self._r), _bounded_triangle(self._s)
 
-    def forward_and_log_det(self, y):
+    def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y = vector_event(self, y, self._event_size)
         q, (r, s) = self.basis(), self.triangles()
         a = tf.linalg.matvec(s, _onto(q, y)) + tf.convert_to_tensor(self._b)
         return y + _from(q, tf.linalg.matvec(r, tf.tanh(a))), _log_det(r, s, a)
 
-    def inverse_and_log_det(self, z):
+    def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         z = vector_event(self, z, self._event_size)
         q, (r, s), b = self.basis(), self.triangles(), tf.convert_to_tensor(self._b)
         a = tf.linalg.matvec(s, _root(_onto(q, z), r, s, b)) + b
         return z - _from(q, tf.linalg.matvec(r, tf.tanh(a))), _log_det(r, s, a)
 
-    def forward_and_score(self, y, score):
+    def forward_and_score(self, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # (dz/dy)' = I + Q K Q' with K = S' diag(sech^2 a) R', lower triangular: one triangular solve, and no root is searched.
         y = vector_event(self, y, self._event_size)
         q, (r, s) = self.basis(), self.triangles()

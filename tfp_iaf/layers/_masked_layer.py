@@ -1,8 +1,16 @@
 """What the masked linear layers share: degrees, arguments and weights. How they multiply stands in their own files."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
+from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers.tracked_layer import TrackedLayer
 
 __all__ = ["MaskedLayer"]
@@ -22,18 +30,18 @@ class MaskedLayer(TrackedLayer):
 
     def __init__(
         self,
-        in_degrees,
-        out_degrees,
-        strict=False,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        in_degrees: npt.ArrayLike,
+        out_degrees: npt.ArrayLike,
+        strict: bool = False,
+        use_bias: bool = True,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.in_degrees = np.asarray(in_degrees)
         self.out_degrees = np.asarray(out_degrees)
@@ -46,7 +54,7 @@ class MaskedLayer(TrackedLayer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         del input_shape  # The degrees say it.
         self.build_kernel()
         self.bias = None
@@ -60,10 +68,10 @@ class MaskedLayer(TrackedLayer):
                 autocast=False,
             )
 
-    def build_kernel(self):
+    def build_kernel(self) -> None:
         self._kernel = self.add_kernel("kernel", self._mask.shape, self.initial_kernel)
 
-    def add_kernel(self, name, shape, initializer):
+    def add_kernel(self, name: str, shape: Sequence[int], initializer: Identifier) -> keras.Variable:
         # No weight is cast by Keras, but where it is used: an inverse may read it inside a layer of another precision.
         return self.add_weight(
             name=name,
@@ -74,14 +82,14 @@ class MaskedLayer(TrackedLayer):
             autocast=False,
         )
 
-    def initial_kernel(self, shape, dtype=None):
+    def initial_kernel(self, shape: Sequence[int], dtype: Any = None) -> tf.Tensor:
         # Forbidden entries start at zero and get no gradient: regularizers and weight decay then leave them out.
         return self.kernel_initializer(shape, dtype=dtype) * keras.ops.cast(self._mask, dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (*input_shape[:-1], len(self.out_degrees))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "in_degrees": self.in_degrees.tolist(),

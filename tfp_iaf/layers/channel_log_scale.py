@@ -1,6 +1,11 @@
 """Log-scales that depend on the channel alone."""
 
+from __future__ import annotations
+
 import keras
+import tensorflow as tf
+
+from tfp_iaf._types import Shape
 
 __all__ = ["ChannelLogScale"]
 
@@ -25,14 +30,14 @@ class ChannelLogScale(keras.layers.Layer):
     TensorShape([2, 8, 8, 6])
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) < 2 or input_shape[-1] is None:
             raise ValueError(f"ChannelLogScale takes inputs [batch, ..., channels], channels known, got {tuple(input_shape)}.")
         self.log_scale = self.add_weight(name="log_scale", shape=(input_shape[-1],), initializer="zeros")
 
-    def call(self, locations):
+    def call(self, locations: tf.Tensor) -> tf.Tensor:
         log_scales = keras.ops.broadcast_to(keras.ops.cast(self.log_scale, locations.dtype), keras.ops.shape(locations))
         return keras.ops.concatenate([locations, log_scales], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (*input_shape[:-1], 2 * input_shape[-1])

@@ -1,5 +1,9 @@
 """Linear layers with or without weight normalization."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 
 from tfp_iaf.layers.weight_normalization import WeightNormalization
@@ -7,7 +11,14 @@ from tfp_iaf.layers.weight_normalization import WeightNormalization
 __all__ = ["linear_layer"]
 
 
-def linear_layer(layer_type, *args, weight_norm=True, initial_scale=1.0, name=None, **kwargs):
+def linear_layer(
+    layer_type: type[keras.layers.Layer],
+    *args: Any,
+    weight_norm: bool = True,
+    initial_scale: float = 1.0,
+    name: str | None = None,
+    **kwargs: Any,
+) -> keras.layers.Layer:
     """`layer_type(*args, **kwargs)`, a linear Keras layer with a bias, which is weight-normalized unless `weight_norm` is
     false.
 

@@ -1,7 +1,12 @@
 """A convolution whose connections follow raster order over the pixels and the channels' degrees within a pixel."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_iaf import masks
@@ -44,7 +49,15 @@ class MaskedConv(MaskedLayer):
            [2., 4., 3.]], dtype=float32)
     """
 
-    def __init__(self, in_degrees, out_degrees, strict=False, kernel_size=3, reverse=False, **kwargs):
+    def __init__(
+        self,
+        in_degrees: npt.ArrayLike,
+        out_degrees: npt.ArrayLike,
+        strict: bool = False,
+        kernel_size: int = 3,
+        reverse: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(in_degrees=in_degrees, out_degrees=out_degrees, strict=strict, **kwargs)
         sizes = tuple(kernel_size) if np.iterable(kernel_size) else (kernel_size, kernel_size)
         if len(sizes) not in (1, 2):
@@ -63,12 +76,12 @@ class MaskedConv(MaskedLayer):
         self._padding = [[0, 0], rows, columns, [0, 0]]
 
     @property
-    def kernel(self):
+    def kernel(self) -> tf.Tensor:
         """The masked kernel, `[h // 2 + 1, w, I, O]` or `[k, I, O]`."""
         kernel = tf.convert_to_tensor(self._kernel)
         return kernel * tf.constant(self._mask, kernel.dtype)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
         num_axes, num_outputs = len(self.kernel_size), len(self.out_degrees)
         kernel = tf.cast(self.kernel, x.dtype)
@@ -87,5 +100,5 @@ class MaskedConv(MaskedLayer):
             outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(num_outputs))
         return outputs if self.bias is None else outputs + tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kernel_size": list(self.kernel_size), "reverse": self.reverse}

@@ -1,10 +1,13 @@
 """A dense layer whose connections follow the degrees of its inputs and outputs."""
 
+from __future__ import annotations
+
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_iaf import masks
@@ -55,7 +58,14 @@ class MaskedDense(MaskedLayer):
     array([[0., 1., 2.]], dtype=float32)
     """
 
-    def __init__(self, in_degrees, out_degrees, strict=False, num_blocks=None, **kwargs):
+    def __init__(
+        self,
+        in_degrees: npt.ArrayLike,
+        out_degrees: npt.ArrayLike,
+        strict: bool = False,
+        num_blocks: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(in_degrees=in_degrees, out_degrees=out_degrees, strict=strict, **kwargs)
         self.num_blocks = num_blocks
         self._mask = masks.degree_mask(self.in_degrees, self.out_degrees, strict).astype(np.float32)
@@ -100,7 +110,7 @@ class MaskedDense(MaskedLayer):
     def _is_whole(self):
         return len(self._row_sizes) == len(self._column_sizes) == 1
 
-    def build_kernel(self):
+    def build_kernel(self) -> None:
         self._kernels = [
             self.add_kernel(
                 "kernel" if self._is_whole else f"kernel_{k}",
@@ -124,7 +134,7 @@ class MaskedDense(MaskedLayer):
         ]
 
     @property
-    def kernel(self):
+    def kernel(self) -> tf.Tensor:
         """The masked kernel, `[I, O]`."""
         dtype = tf.as_dtype(self.variable_dtype)
         columns = []
@@ -138,7 +148,7 @@ class MaskedDense(MaskedLayer):
             columns.append(_concatenated(rows, axis=0))
         return _concatenated(columns, axis=1)
 
-    def squared_norms(self, dtype):
+    def squared_norms(self, dtype: Any) -> tf.Tensor:
         """The sum of squares of each column of `kernel`, `[O]`."""
         sums = [
             sum((tf.reduce_sum(tf.square(kernel), axis=0) for _, kernel in blocks), tf.zeros([size], dtype))
@@ -146,7 +156,7 @@ class MaskedDense(MaskedLayer):
         ]
         return _concatenated(sums, axis=0)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
         num_inputs, num_outputs = self._mask.shape
         # One leading axis: with more, TensorFlow would repeat the kernel for each leading index.
@@ -163,11 +173,11 @@ class MaskedDense(MaskedLayer):
             outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(num_outputs))
         return outputs if self.bias is None else outputs + tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         for k, value in enumerate([self.kernel] if self.bias is None else [self.kernel, self.bias]):
             store[str(k)] = value
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         expected = [self._mask.shape] if self.bias is None else [self._mask.shape, self.bias.shape]
         values = [store[str(k)] for k in range(len(store.keys()))]
         if [tuple(value.shape) for value in values] != [tuple(shape) for shape in expected]:
@@ -180,7 +190,7 @@ class MaskedDense(MaskedLayer):
         if self.bias is not None:
             self.bias.assign(values[1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_blocks": self.num_blocks}
 
 

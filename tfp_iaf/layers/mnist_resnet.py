@@ -1,6 +1,9 @@
 """The residual encoder and decoder of the paper's MNIST models."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 import keras
 
@@ -18,7 +21,7 @@ IMAGE_SIZE = 28
 NUM_FEATURES = 450
 
 
-def mnist_encoder(version="final", weight_norm=True):
+def mnist_encoder(version: str = "final", weight_norm: bool = True) -> keras.Sequential:
     """The ResNet encoder of the paper's MNIST models: binary images -> features `[B, 450]`.
 
     ```none
@@ -62,7 +65,9 @@ def mnist_encoder(version="final", weight_norm=True):
     )
 
 
-def mnist_decoder(version="final", weight_norm=True, data_shape=(IMAGE_SIZE, IMAGE_SIZE)):
+def mnist_decoder(
+    version: str = "final", weight_norm: bool = True, data_shape: Sequence[int] = (IMAGE_SIZE, IMAGE_SIZE)
+) -> keras.Sequential:
     """The ResNet decoder of the paper's MNIST models: z `[B, D]` -> logits `[B, *data_shape]`.
 
     `mnist_encoder` backwards: a dense layer of 450 ELUs, a dense layer to the last blocks' maps, the blocks in reverse with

@@ -1,8 +1,14 @@
 """A residual block of two convolutions, for encoders and decoders of images."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers.linear_layer import linear_layer
 
 __all__ = ["ResidualBlock"]
@@ -44,7 +50,15 @@ class ResidualBlock(keras.layers.Layer):
     (TensorShape([2, 7, 7, 4]), TensorShape([2, 4, 4, 8]), TensorShape([2, 14, 14, 8]))
     """
 
-    def __init__(self, filters, stride=1, upsample=1, weight_norm=True, activation="elu", **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        stride: int = 1,
+        upsample: int = 1,
+        weight_norm: bool = True,
+        activation: Identifier = "elu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = integer("filters", filters)
         self.stride = integer("stride", stride)
@@ -55,7 +69,7 @@ class ResidualBlock(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.first = self._convolution(3, stride=stride, name="first")
         self.second = self._convolution(3, upsample=upsample, name="second")
-        self.shortcut = None
+        self.shortcut: keras.layers.Layer | None = None
 
     def _convolution(self, kernel_size, stride=1, upsample=1, name=None):
         layer_class = keras.layers.Conv2D if upsample == 1 else keras.layers.Conv2DTranspose
@@ -71,7 +85,7 @@ class ResidualBlock(keras.layers.Layer):
             name=name,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 4:
             raise ValueError(f"A residual block takes images [batch, height, width, channels], got shape {tuple(input_shape)}.")
         self.first.build(input_shape)
@@ -81,15 +95,15 @@ class ResidualBlock(keras.layers.Layer):
             self.shortcut = self._convolution(patch, self.stride, self.upsample, name="shortcut")
             self.shortcut.build(input_shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         residual = self.second(self.activation(self.first(self.activation(x))))
         return residual + (x if self.shortcut is None else self.shortcut(x))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         batch, *size, _ = input_shape
         return (batch, *(n if n is None else -(-n // self.stride) * self.upsample for n in size), self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

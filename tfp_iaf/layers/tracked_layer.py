@@ -1,6 +1,9 @@
 """The base class of all layers that keep weights in lists: `tf.train.Checkpoint` finds every one of them."""
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -61,7 +64,7 @@ class TrackedLayer(keras.layers.Layer):
 
     tf_variables = _TFVariables()
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> TrackedLayer:
         layer = super().__new__(cls, *args, **kwargs)
         build = layer.build
 

@@ -1,14 +1,18 @@
 """Weight normalization: a layer's kernel as a direction and a length, and their data-dependent start."""
 
+from __future__ import annotations
+
 import contextlib
 import contextvars
 import math
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._eager import uncompiled
+from tfp_iaf._types import Shape
 from tfp_iaf.layers._precision import density_dtype
 from tfp_iaf.layers.masked_dense import MaskedDense
 
@@ -16,7 +20,7 @@ __all__ = ["WeightNormalization", "initialize_weight_normalization"]
 
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 # The layers that `initialize_weight_normalization` has reached so far, by id; None outside of it.
-_reached = contextvars.ContextVar("reached", default=None)
+_reached: contextvars.ContextVar[dict | None] = contextvars.ContextVar("reached", default=None)
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -60,7 +64,7 @@ class WeightNormalization(keras.layers.Wrapper):
     array([1., 2., 3.], dtype=float32)
     """
 
-    def __init__(self, layer, initial_mean=0.0, initial_scale=1.0, **kwargs):
+    def __init__(self, layer: keras.layers.Layer, initial_mean: float = 0.0, initial_scale: float = 1.0, **kwargs: Any) -> None:
         _check_layer(layer)
         if not math.isfinite(initial_mean):
             raise ValueError(f"initial_mean must be finite, got {initial_mean!r}.")
@@ -73,7 +77,7 @@ class WeightNormalization(keras.layers.Wrapper):
         # Of v: transposed convolutions store [..., out, in].
         self._unit_axis = -2 if isinstance(layer, _TRANSPOSED) else -1
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         # The gain starts from the kernel's value: both are made outside of a function that is being traced.
         with tf.init_scope():
             self._build(input_shape)
@@ -120,13 +124,13 @@ class WeightNormalization(keras.layers.Wrapper):
         return tf.cast(tf.convert_to_tensor(self.gain), inverse_norm.dtype) * inverse_norm
 
     @property
-    def kernel(self):
+    def kernel(self) -> tf.Tensor:
         """The effective kernel g v / ||v||, of the shape of the wrapped layer's."""
         kernel = tf.convert_to_tensor(self.layer.kernel)
         factors = tf.cast(self._factors(), kernel.dtype)
         return kernel * (factors if self._unit_axis == -1 else factors[:, tf.newaxis])
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         reached = _reached.get()
         if reached is not None and id(self) not in reached:
             self._initialize_from(self.layer(x))
@@ -157,14 +161,14 @@ class WeightNormalization(keras.layers.Wrapper):
         self.gain.assign(gain)
         self.bias.assign(self.initial_mean - mean * gain)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return self.layer.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "initial_mean": self.initial_mean, "initial_scale": self.initial_scale}
 
 
-def initialize_weight_normalization(model, *inputs, **kwargs):
+def initialize_weight_normalization(model: keras.Model, *inputs: Any, **kwargs: Any) -> list[keras.layers.Layer]:
     """Runs a model once and sets gain and bias of its `WeightNormalization` layers from what they see.
 
     ```none
@@ -204,7 +208,7 @@ def initialize_weight_normalization(model, *inputs, **kwargs):
         strategy = getattr(model, "distribute_strategy", None)
         with contextlib.nullcontext() if strategy is None else strategy.scope():
             model(*inputs, **kwargs)
-    reached = {}
+    reached: dict = {}
     token = _reached.set(reached)
     try:
         with uncompiled():

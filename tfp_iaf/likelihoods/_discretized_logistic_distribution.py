@@ -10,7 +10,7 @@ tfd = tfp.distributions
 NUM_LEVELS = 256
 
 
-class DiscretizedLogisticDistribution(tfd.Distribution):
+class DiscretizedLogisticDistribution(tfp.distributions.Distribution):
     """A logistic variable on [0, 1], rounded down to one of 256 bins; the outer bins take the tails.
 
     ```none

@@ -1,5 +1,9 @@
 """Short forms of likelihoods: names, callables, and what files say."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from tfp_iaf import _registered
 from tfp_iaf.likelihoods.base import FromFunction, Likelihood
 from tfp_iaf.likelihoods.bernoulli import Bernoulli
@@ -11,7 +15,7 @@ __all__ = ["get", "serialize"]
 NAMES = {"bernoulli": Bernoulli, "discretized_logistic": DiscretizedLogistic, "normal": Normal}
 
 
-def get(identifier):
+def get(identifier: Any) -> Likelihood:
     """The likelihood of a short form.
 
     Args:
@@ -37,7 +41,7 @@ def get(identifier):
     )
 
 
-def serialize(likelihood):
+def serialize(likelihood: Likelihood) -> str | dict[str, Any]:
     """What `get` turns back into the same likelihood.
 
     Raises:

@@ -1,5 +1,10 @@
 """The contract of likelihoods p(x|z)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -48,10 +53,10 @@ class Likelihood:
     """
 
     needs_unbounded_parameters = False
-    data_range = None
+    data_range: tuple[float, float] | None = None
     standardization = (0.0, 1.0)
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
         """The distribution of x.
 
         Args:
@@ -62,20 +67,21 @@ class Likelihood:
         """
         raise NotImplementedError(f"{type(self).__name__} must write distribution(parameters).")
 
-    def check(self, x):
+    def check(self, x: np.ndarray) -> None:
         """Raises a ValueError of one line if x, an array `[N, ...]`, holds values that no parameters give a probability."""
         if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
             raise ValueError("The data hold NaN or infinite values: clean them before training.")
 
-    def is_valid(self, x):
+    def is_valid(self, x: tf.Tensor) -> tf.Tensor:
         """Whether `check` would let each example pass: from a tensor `[B, ...]` to booleans `[B]`, in a graph too."""
         return self.of_examples(tf.math.is_finite(x))
 
-    def hint(self, x):
+    def hint(self, x: np.ndarray) -> str | None:
         """One line about data that can be scored and will not train well, with what to do; None for all other data."""
         del x
+        return None
 
-    def mean(self, parameters):
+    def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         """E[x given z], `[B, ...]`.
 
         Raises:
@@ -100,20 +106,20 @@ class Likelihood:
         return mean
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What errors call the likelihood."""
         return type(self).__name__
 
     @staticmethod
-    def of_examples(entries):
+    def of_examples(entries: tf.Tensor) -> tf.Tensor:
         """Whether all entries of each example are true: from booleans `[B, ...]` to booleans `[B]`."""
         return tf.reduce_all(entries, axis=range(1, entries.shape.rank))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Likelihood:
         return cls(**config)
 
 
@@ -125,16 +131,16 @@ class FromFunction(Likelihood):
     TensorShape([2, 3])
     """
 
-    def __init__(self, function):
+    def __init__(self, function: Callable) -> None:
         if isinstance(function, keras.layers.Layer):
             raise ValueError(
                 f"A likelihood holds no weights, got the layer {type(function).__name__}: make it the decoder's last layer."
             )
         self.function = function
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
         return self.function(parameters)
 
     @property
-    def name(self):
+    def name(self) -> str:
         return getattr(self.function, "__name__", type(self.function).__name__)

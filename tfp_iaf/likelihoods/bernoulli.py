@@ -1,5 +1,7 @@
 """The Bernoulli likelihood of binary data."""
 
+from __future__ import annotations
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -33,14 +35,14 @@ class Bernoulli(Likelihood):
     data_range = (0.0, 1.0)
     standardization = (0.5, 0.5)
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
         bits = tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)
         return tfd.Independent(bits, reinterpreted_batch_ndims=parameters.shape.rank - 1)
 
-    def mean(self, parameters):
+    def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return tf.sigmoid(parameters)
 
-    def check(self, x):
+    def check(self, x: np.ndarray) -> None:
         super().check(x)
         if x.dtype != bool and not np.logical_or(x == 0, x == 1).all():
             raise ValueError(
@@ -48,5 +50,5 @@ class Bernoulli(Likelihood):
                 "(x > 0.5), or use the normal likelihood."
             )
 
-    def is_valid(self, x):
+    def is_valid(self, x: tf.Tensor) -> tf.Tensor:
         return self.of_examples((x == 0) | (x == 1))

@@ -1,5 +1,7 @@
 """The discretized logistic likelihood of 8-bit data."""
 
+from __future__ import annotations
+
 import math
 
 import keras
@@ -52,16 +54,16 @@ class DiscretizedLogistic(Likelihood):
     data_range = (0.0, 255.0)
     standardization = (127.5, 64.0)
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
         loc, unconstrained = halves(parameters, "discretized_logistic")
         log_scale = START_LOG_SCALE + bounded_log_scale(unconstrained, LOG_SCALE_BOUND)
         levels = DiscretizedLogisticDistribution(0.5 + loc, log_scale)
         return tfd.Independent(levels, reinterpreted_batch_ndims=parameters.shape.rank - 1)
 
-    def mean(self, parameters):
+    def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return self.distribution(parameters).mean()
 
-    def check(self, x):
+    def check(self, x: np.ndarray) -> None:
         super().check(x)
         if x.dtype != np.uint8 and not ((x >= 0) & (x <= 255) & (x == np.floor(x))).all():
             raise ValueError(
@@ -69,11 +71,11 @@ class DiscretizedLogistic(Likelihood):
                 "8-bit levels, neither rescaled nor centred, and rescale them in the encoder."
             )
 
-    def is_valid(self, x):
+    def is_valid(self, x: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, tf.float64)
         return self.of_examples((x >= 0.0) & (x <= 255.0) & (x == tf.floor(x)))
 
-    def hint(self, x):
+    def hint(self, x: np.ndarray) -> str | None:
         if len(x) > 1 and x.max() <= 1:
             return (
                 "The discretized logistic likelihood takes 8-bit levels from 0 to 255, got none above 1: multiply binary or "

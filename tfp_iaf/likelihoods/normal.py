@@ -1,5 +1,9 @@
 """The normal likelihood of real data, and what standardized data are."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -44,25 +48,25 @@ class Normal(Likelihood):
 
     needs_unbounded_parameters = True
 
-    def __init__(self, log_scale_bound=5.0):
+    def __init__(self, log_scale_bound: float = 5.0) -> None:
         self.log_scale_bound = positive("log_scale_bound", log_scale_bound)
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
         loc, unconstrained = halves(parameters, "normal")
         scale = tf.exp(bounded_log_scale(unconstrained, self.log_scale_bound))
         return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=parameters.shape.rank - 1)
 
-    def mean(self, parameters):
+    def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return halves(parameters, "normal")[0]
 
-    def hint(self, x):
+    def hint(self, x: np.ndarray) -> str | None:
         return standardization_hint("The normal likelihood expects standardized data", x)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"log_scale_bound": self.log_scale_bound}
 
 
-def standardization_hint(expectation, x):
+def standardization_hint(expectation: str, x: np.ndarray) -> str | None:
     """One line that begins with `expectation` if the array x `[N, ...]` is far from mean 0 and standard deviation 1 per entry;
     None if it is not. The first 4096 rows are looked at.
 

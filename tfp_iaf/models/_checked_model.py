@@ -1,11 +1,15 @@
 """What every model does with data: checks them, on each way that leads into the model."""
 
+from __future__ import annotations
+
 import inspect
 import os
 import pathlib
 import random
 import warnings
 import weakref
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +17,7 @@ import tensorflow as tf
 
 from tfp_iaf import likelihoods
 from tfp_iaf._folders import written_beside
+from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, unpacked
 from tfp_iaf.models._parts import first_line
@@ -25,7 +30,7 @@ NOT_FINITE = "The condition holds NaN or infinite values: clean it first."
 class Untracked:
     """Values that belong to a model in memory, and to none of its files: Keras and TensorFlow look for no weights in here."""
 
-    def __init__(self, **values):
+    def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)
 
 
@@ -39,7 +44,7 @@ class CheckedModel(keras.Model):
         **kwargs: `name`, `dtype` of `keras.Model`.
     """
 
-    def __init__(self, likelihood=None, **kwargs):
+    def __init__(self, likelihood: likelihoods.Likelihood | None = None, **kwargs: Any) -> None:
         # Keras would round the data to a mixed policy's float16.
         super().__init__(autocast=False, **kwargs)
         # The dtype of data, latents and log-probabilities: float32, or float64 under that policy.
@@ -47,16 +52,16 @@ class CheckedModel(keras.Model):
         self.likelihood = likelihood
         # Of a model without a likelihood: numbers must be finite.
         self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
-        self.data_shape = None
-        self.condition_shape = None
-        self._memory = Untracked(passed=(), can_be_loaded=False)
+        self.data_shape: tuple[int, ...] | None = None
+        self.condition_shape: tuple[int, ...] | None = None
+        self._memory: Any = Untracked(passed=(), can_be_loaded=False)
 
     @staticmethod
-    def split(x):
+    def split(x: Data) -> tuple[Any, Any]:
         """(x, condition) of a tuple (x, condition); (x, None) of anything else."""
         return x if isinstance(x, tuple) else (x, None)
 
-    def as_input(self, x):
+    def as_input(self, x: Data) -> Any:
         """x, or (x, condition), as tensors of `density_dtype`; outside `tf.function`s their values are checked, as by `fit`."""
         parts = x if isinstance(x, tuple) else (x,)
         is_concrete = tf.executing_eagerly() and not any(isinstance(part, keras.KerasTensor) for part in parts)
@@ -76,7 +81,7 @@ class CheckedModel(keras.Model):
             self._memory.passed = tuple(map(weakref.ref, tensors))
         return inputs
 
-    def check_data(self, x):
+    def check_data(self, x: Data) -> Data:
         """x, or (x, condition), as arrays.
 
         Raises:
@@ -95,13 +100,13 @@ class CheckedModel(keras.Model):
         return arrays if isinstance(x, tuple) else arrays[0]
 
     @property
-    def checks_in_graphs(self):
+    def checks_in_graphs(self) -> bool:
         """Whether `is_valid` checks all that `check_data` does: not if the likelihood's author wrote `check` alone."""
         kind = type(self.checks)
         writers = {name: next(each for each in kind.__mro__ if name in vars(each)) for name in ("check", "is_valid")}
         return issubclass(writers["is_valid"], writers["check"])
 
-    def is_valid(self, x):
+    def is_valid(self, x: Data) -> tf.Tensor:
         """Whether each example of x, or (x, condition), can be scored, `[B]` booleans; in graphs too."""
         data, condition = self.split(x)
         valid = self.checks.is_valid(tf.cast(data, self.density_dtype))
@@ -109,7 +114,7 @@ class CheckedModel(keras.Model):
             valid &= self.checks.of_examples(tf.math.is_finite(tf.cast(condition, self.density_dtype)))
         return valid
 
-    def check_shapes(self, shapes):
+    def check_shapes(self, shapes: Any) -> None:
         """Raises a ValueError unless the shapes of x, or of (x, condition), batch included, are those of the model."""
         data, condition = shapes_of(shapes)
         if len(data) < 2:
@@ -132,7 +137,7 @@ class CheckedModel(keras.Model):
         if condition is not None and not tf.TensorShape(condition).is_compatible_with([None, *self.condition_shape]):
             raise ValueError(f"The model takes conditions of shape {self.condition_shape}, got {condition[1:]}.")
 
-    def condition_rows(self, condition, num_samples):
+    def condition_rows(self, condition: TensorLike, num_samples: int) -> tf.Tensor | None:
         """The condition as a tensor `[num_samples, ...]`, of as many rows or of one that all share; None without one."""
         if (condition is None) != (self.condition_shape is None):
             raise ValueError(
@@ -157,23 +162,23 @@ class CheckedModel(keras.Model):
             f"all share, got {condition.shape.as_list()}."
         )
 
-    def give_hints(self, x):
+    def give_hints(self, x: Data) -> None:
         """Warns about data, arrays x or (x, condition), that the model can score and will not train well on."""
         hint = None if self.likelihood is None else self.likelihood.hint(self.split(x)[0])
         if hint is not None:
             warnings.warn(hint, stacklevel=2)
 
-    def __call__(self, x, *args, **kwargs):
+    def __call__(self, x: Data, *args: Any, **kwargs: Any) -> Any:
         # Here, since Keras buries an error raised in `call` under a report of the call's arguments.
         return super().__call__(self.as_input(x), *args, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.set_shapes(input_shape)
         dtype = self.density_dtype
         symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in shapes_of(input_shape) if shape is not None)
         self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
 
-    def set_shapes(self, input_shape):
+    def set_shapes(self, input_shape: Shape) -> None:
         """Sets `data_shape` and `condition_shape` from the shape of x, or the shapes of (x, condition), batch included."""
         self.check_shapes(input_shape)
         data, condition = shapes_of(input_shape)
@@ -184,37 +189,45 @@ class CheckedModel(keras.Model):
         self.data_shape = data[1:]
         self.condition_shape = None if condition is None else condition[1:]
 
-    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **kwargs):
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
         for name, value in given.items():
             if value is not None:
                 raise ValueError(f"The model has a loss and metrics of its own: leave {name} out of compile.")
         super().compile(optimizer, **kwargs)
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, y=None, *args, **kwargs):
+    def fit(self, x: Data = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         return self._run(super().fit, x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(self, x: Data = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         if any(name.startswith("_") for name in kwargs):
             # Keras's own call within `fit`, whose validation data are checked.
             return super().evaluate(x, y, *args, **kwargs)
         return self._run(super().evaluate, x, y, *args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Data, *args: Any, **kwargs: Any) -> Any:
         return self._run(super().predict, x, *args, **kwargs)
 
-    def train_on_batch(self, x, y=None, *args, **kwargs):
+    def train_on_batch(self, x: Data, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         return self._run(super().train_on_batch, x, y, *args, **kwargs)
 
-    def test_on_batch(self, x, y=None, *args, **kwargs):
+    def test_on_batch(self, x: Data, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         return self._run(super().test_on_batch, x, y, *args, **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Data) -> Any:
         return self._run(super().predict_on_batch, x)
 
     def _run(self, method, *args, **kwargs):
@@ -249,14 +262,14 @@ class CheckedModel(keras.Model):
                     raise checked.error from None
             raise
 
-    def build_for(self, x):
+    def build_for(self, x: Data) -> None:
         """Builds the model for data like x, if it is not built: an array, (x, condition), or data that `fit` takes."""
         if not self.built:
             shapes = x.shapes if isinstance(x, CheckedData) else CheckedData(x, None, self).shapes
             with self.distribute_strategy.scope():
                 self.build(shapes)
 
-    def batches(self, x, batch_size):
+    def batches(self, x: Data, batch_size: int) -> tuple[Iterator, int | None]:
         """Data that `fit` takes, without weights, in batches of one size.
 
         Args:
@@ -269,16 +282,16 @@ class CheckedModel(keras.Model):
         """
         return checked_batches(self, x, batch_size)
 
-    def check_decoder(self):
+    def check_decoder(self) -> None:
         """Warns, before training, if the decoder cannot give what the likelihood needs."""
 
-    def save(self, filepath, overwrite=True, **kwargs):
+    def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
         self._check_that_it_can_be_loaded()
         _write(super().save, filepath, overwrite, **kwargs)
 
-    def save_weights(self, filepath, overwrite=True, **kwargs):
+    def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
         _write(super().save_weights, filepath, overwrite, **kwargs)
 
     def _check_that_it_can_be_loaded(self):
@@ -305,7 +318,7 @@ def _write(save, filepath, overwrite, **kwargs):
             save(complete, overwrite=True, **kwargs)
 
 
-def shapes_of(input_shape):
+def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
     """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
     is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
     if is_pair and len(input_shape) != 2:

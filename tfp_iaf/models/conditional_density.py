@@ -1,14 +1,20 @@
 """A density of y given a condition, by maximum likelihood."""
 
+from __future__ import annotations
+
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
+from tfp_iaf._types import Data, Seed, Shape, TensorLike
 from tfp_iaf.likelihoods.normal import standardization_hint
 from tfp_iaf.models import _parts
 from tfp_iaf.models.elbo_model import ElboModel
+from tfp_iaf.posteriors import Posterior
 
 __all__ = ["ConditionalDensity"]
 
@@ -59,7 +65,7 @@ class ConditionalDensity(ElboModel):
     metric_names = ("log_likelihood",)
     weights_kl = False
 
-    def __init__(self, encoder, posterior, **kwargs):
+    def __init__(self, encoder: keras.layers.Layer, posterior: Posterior, **kwargs: Any) -> None:
         for name in ("likelihood", "num_samples"):
             if name in kwargs:
                 raise ValueError(f"A conditional density takes no {name}: leave it out.")
@@ -69,7 +75,7 @@ class ConditionalDensity(ElboModel):
         self.encoder = encoder
         self.posterior = posterior
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.set_shapes(input_shape)
         if self.condition_shape is None:
             raise ValueError("The model takes the tuple (y, condition), got y alone.")
@@ -82,26 +88,28 @@ class ConditionalDensity(ElboModel):
                 f"{self.data_shape}: its latent size must be the size of y."
             )
 
-    def call(self, x, training=None):
+    def call(self, x: Data, training: bool | None = None) -> dict[str, tf.Tensor]:
         y, condition = self.split(self.as_input(x))
         return {"log_likelihood": self.posterior(self.encoder(condition, training=training), value=y)}
 
-    def weighted_bound(self, y_pred, sample_weight, training):
+    def weighted_bound(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         del training
         return tf.reduce_mean(y_pred["log_likelihood"] * sample_weight)
 
-    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+    def elbo_terms(
+        self, x: Data, num_samples: int = 1, seed: Seed | None = None, training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
         """`reconstruction` log p(y | condition), the same for each of S samples, and `kl` 0, `[S, B]` each."""
         del seed
         log_prob = self.call(x, training=training)["log_likelihood"]
         reconstruction = tf.tile(log_prob[tf.newaxis], [num_samples, 1])
         return {"reconstruction": reconstruction, "kl": tf.zeros_like(reconstruction)}
 
-    def log_prob(self, y, condition):
+    def log_prob(self, y: TensorLike, condition: TensorLike) -> tf.Tensor:
         """log p(y | condition), `[B]`, of y `[B, ...]` and one condition for each."""
         return self.call((y, condition), training=False)["log_likelihood"]
 
-    def sample(self, num_samples, seed, temperature=1.0, condition=None):
+    def sample(self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         """Samples of y for each of B conditions, `[N, B, ...]`.
 
         Args:
@@ -115,7 +123,7 @@ class ConditionalDensity(ElboModel):
         num_samples, seed, _ = self.checked_draw(num_samples, seed, temperature)
         return self.posterior(self.encode(condition), num_samples=num_samples, seed=seed)[0]
 
-    def encode(self, condition):
+    def encode(self, condition: TensorLike) -> tf.Tensor:
         """The features of conditions `[B, ...]`, `[B, F]`: what the flow's context is read off."""
         if self.condition_shape is None:
             raise ValueError(f"{self.name} is not built: fit it, or call build(((None, ...), (None, ...))) with its shapes.")
@@ -124,18 +132,18 @@ class ConditionalDensity(ElboModel):
         rows = shape[0] if is_batch else 1
         return self.encoder(self.condition_rows(condition, tf.shape(condition)[0] if rows is None else rows), training=False)
 
-    def distribution(self, condition):
+    def distribution(self, condition: TensorLike) -> tfp.distributions.Distribution:
         """p(y | condition) as a `tfd.Distribution` of batch_shape [B] and y's event_shape."""
         return self.posterior.distribution(self.encode(condition))
 
-    def give_hints(self, x):
+    def give_hints(self, x: Data) -> None:
         for name, values in zip(("y", "conditions"), self.split(x)):
             hint = standardization_hint(f"A conditional density expects standardized {name}", values)
             # Integers may be the numbers of classes.
             if hint is not None and (name == "y" or values.dtype.kind == "f"):
                 warnings.warn(hint, stacklevel=2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
@@ -143,6 +151,6 @@ class ConditionalDensity(ElboModel):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> ConditionalDensity:
         config = {name: value for name, value in config.items() if name != "num_samples"}
         return cls(**_parts.deserialize_parts(config, ("encoder",), custom_objects))

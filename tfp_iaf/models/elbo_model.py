@@ -1,10 +1,16 @@
 """The contract of models that are trained on the evidence lower bound."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tfp_iaf import likelihoods, objectives
 from tfp_iaf._arguments import integer, non_negative
+from tfp_iaf._types import Data, Seed, TensorLike
 from tfp_iaf.models._checked_model import CheckedModel, Untracked
 from tfp_iaf.noise import seed_pair
 
@@ -64,68 +70,72 @@ class ElboModel(CheckedModel):
     ['elbo', 'kl', 'loss', 'reconstruction']
     """
 
-    metric_names = ("elbo", "kl", "reconstruction")
+    metric_names: tuple[str, ...] = ("elbo", "kl", "reconstruction")
 
-    def __init__(self, likelihood=None, num_samples=1, **kwargs):
+    def __init__(
+        self, likelihood: str | likelihoods.Likelihood | Callable | None = None, num_samples: int = 1, **kwargs: Any
+    ) -> None:
         super().__init__(None if likelihood is None else likelihoods.get(likelihood), **kwargs)
         self.num_samples = integer("num_samples", num_samples)
         weight = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="kl_weight")
         beta = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="inverse_temperature")
         self.weights_kl = True
         self.anneals_free_energy = False
-        self._unsaved = Untracked(kl_weight=weight, inverse_temperature=beta)
+        self._unsaved: Any = Untracked(kl_weight=weight, inverse_temperature=beta)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.metric_names}
 
     @property
-    def kl_weight(self):
+    def kl_weight(self) -> tf.Variable:
         """The weight of the KL in the training loss, a variable that no file holds: 1 outside a `KLWarmUp`."""
         return self._unsaved.kl_weight
 
     @property
-    def inverse_temperature(self):
+    def inverse_temperature(self) -> tf.Variable:
         """beta of the annealed free energy, a variable that no file holds: 1 outside a `FreeEnergyAnnealing`."""
         return self._unsaved.inverse_temperature
 
     # What a subclass writes.
 
-    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+    def elbo_terms(
+        self, x: Data, num_samples: int = 1, seed: Seed | None = None, training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
         """A dict of `kl` log q(z|x) - log p(z), and `reconstruction` log p(x|z), `[S, B]` each, at S samples of q(z|x)."""
         raise NotImplementedError(f"{type(self).__name__} must write elbo_terms(x, num_samples, seed, training).")
 
-    def latent_specs(self):
+    def latent_specs(self) -> Any:
         """A `tf.TensorSpec` of z, `[B, ...]`, or a list of them, with the names that served models give them."""
         raise NotImplementedError(f"{type(self).__name__} has no latents that it could name.")
 
-    def posterior_sample(self, x, seed=None):
+    def posterior_sample(self, x: Data, seed: Seed | None = None) -> Any:
         """(z, log q(z|x) `[B]`) of one sample for each example; `seed` is an integer or a pair."""
         raise NotImplementedError(f"{type(self).__name__} has no posterior to sample.")
 
-    def posterior_log_prob(self, x, z):
+    def posterior_log_prob(self, x: Data, z: Any) -> tf.Tensor:
         """log q(z|x) of given latents, `[B]`, through the inverse of every flow."""
         raise NotImplementedError(f"{type(self).__name__} has no posterior density of given latents.")
 
-    def prior_sample(self, num_samples, seed, temperature=1.0, condition=None):
+    def prior_sample(self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> Any:
         """z of `num_samples` draws of the prior, its base noise times `temperature`."""
         raise NotImplementedError(f"{type(self).__name__} has no prior to sample.")
 
-    def decode(self, z, condition=None, training=False):
+    def decode(self, z: Any, condition: TensorLike | None = None, training: bool = False) -> tf.Tensor:
         """The likelihood's parameters at z, in `density_dtype`."""
         raise NotImplementedError(f"{type(self).__name__} has no decoder.")
 
     # What follows from it.
 
-    def mean(self, z, condition=None):
+    def mean(self, z: Any, condition: TensorLike | None = None) -> tf.Tensor:
         """E[x given z], `[B, ...]`; NotImplementedError if the likelihood has no mean."""
         if self.likelihood is None:
             raise NotImplementedError(f"{type(self).__name__} has no likelihood, and so no mean.")
         return self.likelihood.mean(self.decode(z, condition))
 
-    def reconstruct(self, x, seed=None):
+    def reconstruct(self, x: Data, seed: Seed | None = None) -> tf.Tensor:
         """E[x given z] at one z ~ q(z|x) for each x, `[B, ...]`; `seed` is an integer or a pair."""
         x = self.as_input(x)
         return self.mean(self.posterior_sample(x, seed)[0], self.split(x)[1])
 
-    def sample(self, num_samples, seed, temperature=1.0, condition=None):
+    def sample(self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         """E[x given z] at `num_samples` draws of the prior, `[N, ...]`.
 
         Args:
@@ -138,28 +148,28 @@ class ElboModel(CheckedModel):
         condition = self.condition_rows(condition, num_samples)
         return self.mean(self.prior_sample(num_samples, seed, temperature, condition), condition)
 
-    def kl_objective(self, y_pred, sample_weight, training):
+    def kl_objective(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         """The KL term of the training loss, a scalar, of `call`'s outputs and the examples' weights `[B]`."""
         del training
         return tf.reduce_mean(y_pred["kl"] * sample_weight)
 
-    def call(self, x, training=None):
+    def call(self, x: Data, training: bool | None = None) -> dict[str, tf.Tensor]:
         terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)
         means = {name: tf.reduce_mean(value, axis=0) for name, value in terms.items() if name != "z"}
         return {"elbo": objectives.elbo(means["reconstruction"], means["kl"]), **means}
 
-    def log_likelihood_of(self, x, parameters, num_samples):
+    def log_likelihood_of(self, x: tf.Tensor, parameters: tf.Tensor, num_samples: int) -> tf.Tensor:
         """log p(x|z) of x `[B, ...]` with the likelihood's parameters at S samples, `[S * B, ...]`, as `[S, B]`."""
         distribution = self.likelihood.distribution(parameters)
         return tf.reshape(distribution.log_prob(self.repeated(x, num_samples)), [num_samples, tf.shape(x)[0]])
 
     @staticmethod
-    def repeated(x, num_samples):
+    def repeated(x: tf.Tensor | None, num_samples: int) -> tf.Tensor | None:
         """x `[B, ...]` for each of S samples, `[S * B, ...]`; None stays None."""
         return None if x is None else tf.tile(x, tf.concat([[num_samples], tf.ones([len(x.shape) - 1], tf.int32)], axis=0))
 
     @staticmethod
-    def checked_draw(num_samples, seed, temperature):
+    def checked_draw(num_samples: int, seed: Seed, temperature: float) -> tuple[int, tf.Tensor, float]:
         """(num_samples, seed as a pair, temperature), checked where they are not tensors of a graph."""
         if not tf.is_tensor(num_samples):
             num_samples = integer("num_samples", num_samples)
@@ -169,7 +179,9 @@ class ElboModel(CheckedModel):
             temperature = non_negative("temperature", temperature)
         return num_samples, seed_pair(seed), temperature
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: TensorLike | None = None, training: bool = True
+    ) -> tf.Tensor:
         del x, y
         example = y_pred[self.metric_names[0]]
         weight = tf.ones_like(example)
@@ -178,11 +190,13 @@ class ElboModel(CheckedModel):
         for name, tracker in self.trackers.items():
             tracker.update_state(y_pred[name], sample_weight=weight)
         bound = self.weighted_bound(y_pred, weight, training)
+        # Keras leaves replicas without rows where the last batch is small: their mean is no number.
+        bound = tf.where(tf.size(example) > 0, bound, tf.zeros_like(bound))
         loss = -bound + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
         # tf.distribute adds up the replicas' gradients.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def weighted_bound(self, y_pred, sample_weight, training):
+    def weighted_bound(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         """What training raises, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""
         if not training:
             return tf.reduce_mean(y_pred["elbo"] * sample_weight)
@@ -196,19 +210,20 @@ class ElboModel(CheckedModel):
         log_q = tf.reduce_mean(y_pred["log_q"] * sample_weight)
         return objectives.annealed_free_energy(bound, log_q, tf.cast(self.inverse_temperature, kl.dtype))
 
-    def fit(self, x=None, y=None, *args, **kwargs):
+    def fit(self, x: Data = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         # A weight that an interrupted warm-up left behind would stay for ever.
-        self._end_annealing()
+        self.end_annealing()
         try:
             return super().fit(x, y, *args, **kwargs)
         finally:
-            self._end_annealing()
+            self.end_annealing()
 
-    def _end_annealing(self):
+    def end_annealing(self) -> None:
+        """Gives the terms of the loss that a callback anneals the weight 1, which they have outside of its training."""
         self.kl_weight.assign(1.0)
         self.inverse_temperature.assign(1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "num_samples": self.num_samples}
         if self.likelihood is not None:
             config["likelihood"] = likelihoods.serialize(self.likelihood)

@@ -1,16 +1,24 @@
 """The variational autoencoder as a Keras model."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_iaf import objectives, priors
+from tfp_iaf._types import Data, Seed, Shape, TensorLike
+from tfp_iaf.likelihoods import Likelihood
 from tfp_iaf.models import _parts
 from tfp_iaf.models._free_bits import FreeBits
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.noise import seed_pair
+from tfp_iaf.posteriors import Posterior
 
 __all__ = ["VAE"]
 
@@ -98,17 +106,17 @@ class VAE(ElboModel):
 
     def __init__(
         self,
-        encoder,
-        posterior,
-        decoder,
-        likelihood="bernoulli",
-        prior=None,
-        num_samples=1,
-        objective="elbo",
-        free_bits=0.0,
-        soft_free_bits=False,
-        **kwargs,
-    ):
+        encoder: keras.layers.Layer,
+        posterior: Posterior,
+        decoder: keras.layers.Layer,
+        likelihood: str | Likelihood | Callable = "bernoulli",
+        prior: priors.Prior | tfp.distributions.Distribution | Callable | None = None,
+        num_samples: int = 1,
+        objective: str = "elbo",
+        free_bits: float = 0.0,
+        soft_free_bits: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(likelihood, num_samples, **kwargs)
         self._free_bits = FreeBits(free_bits, soft_free_bits)
         self.free_bits = self._free_bits.minimum
@@ -127,7 +135,7 @@ class VAE(ElboModel):
         self.prior = priors.get(prior, dtype=self.dtype_policy.name)
         self._memory.decoder_is_opaque = False
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.set_shapes(input_shape)
         x = self._symbolic(self.data_shape)
         condition = None if self.condition_shape is None else self._symbolic(self.condition_shape)
@@ -160,7 +168,9 @@ class VAE(ElboModel):
     def _symbolic(self, shape):
         return keras.KerasTensor((None, *shape), dtype=self.density_dtype)
 
-    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+    def elbo_terms(
+        self, x: Data, num_samples: int = 1, seed: Seed | None = None, training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
         """The terms of the bound at S samples of q(z|x).
 
         Args:
@@ -179,7 +189,7 @@ class VAE(ElboModel):
         features = self.encoder(_joined(x, condition), training=training)
         seed = None if seed is None else seed_pair(seed)
         if training and self._follows_path:
-            z, log_q = self._along_path(features, num_samples, seed, lambda: weights)
+            z, log_q = self._along_path(features, num_samples, seed, lambda: weights)  # type: ignore[has-type]
         elif training and self._splits_by_entry:
             parameters = self.posterior.read(features)
             z, log_q = self.posterior.draw(parameters, self.posterior.noise(parameters, num_samples, seed), by_entry=True)
@@ -211,41 +221,43 @@ class VAE(ElboModel):
             z = objectives.scale_gradient(z, weights)
         return z, objectives.along_path(log_q, score, z)
 
-    def kl_objective(self, y_pred, sample_weight, training):
+    def kl_objective(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         if not self.free_bits:
             return super().kl_objective(y_pred, sample_weight, training)
         return self._free_bits.kl(y_pred["kl_per_map"] * sample_weight[:, tf.newaxis], self.free_bits_weights, training)
 
-    def encode(self, x):
+    def encode(self, x: Data) -> tf.Tensor:
         """The features of x, or of (x, condition), `[B, F]`: what the posterior is given."""
         return self.encoder(_joined(*self.split(self.as_input(x))), training=False)
 
-    def encode_mean(self, x):
+    def encode_mean(self, x: Data) -> tf.Tensor:
         """z at the mean of the posterior's base, `[B, D]`: the same at every call."""
         return self.posterior(self.encode(x), sample=False)[0]
 
-    def decode(self, z, condition=None, training=False):
+    def decode(self, z: TensorLike, condition: TensorLike | None = None, training: bool = False) -> tf.Tensor:
         """The likelihood's parameters at z `[B, D]`, in `density_dtype`; a conditional model takes a condition for each row."""
         if condition is not None:
             condition = tf.cast(condition, self.density_dtype)
         return tf.cast(self.decoder(_joined(z, condition), training=training), self.density_dtype)
 
-    def latent_specs(self):
+    def latent_specs(self) -> tf.TensorSpec:
         return tf.TensorSpec((None, *self.posterior.event_shape), self.density_dtype, name="z")
 
-    def posterior_sample(self, x, seed=None):
+    def posterior_sample(self, x: Data, seed: Seed | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         return self.posterior(self.encode(x), seed=None if seed is None else seed_pair(seed))
 
-    def posterior_log_prob(self, x, z):
+    def posterior_log_prob(self, x: Data, z: TensorLike) -> tf.Tensor:
         return self.posterior(self.encode(x), value=z)
 
-    def prior_sample(self, num_samples, seed, temperature=1.0, condition=None):
+    def prior_sample(
+        self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None
+    ) -> tf.Tensor:
         """`num_samples` draws of the prior, `[N, D]`; arguments as of `sample`."""
         num_samples, seed, temperature = self.checked_draw(num_samples, seed, temperature)
         condition = self.condition_rows(condition, num_samples)
         return self.prior.sample(num_samples, seed, temperature=temperature, condition=condition)
 
-    def check_decoder(self):
+    def check_decoder(self) -> None:
         if not self._memory.decoder_is_opaque:
             return
         self._memory.decoder_is_opaque = False
@@ -261,7 +273,7 @@ class VAE(ElboModel):
                 stacklevel=2,
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
@@ -274,7 +286,7 @@ class VAE(ElboModel):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> VAE:
         return cls(**_parts.deserialize_parts(config, ("encoder", "decoder"), custom_objects))
 
 

@@ -1,12 +1,17 @@
 """What the masked networks share: hidden layers, a context, and a last layer that gives each entry its parameters."""
 
+from __future__ import annotations
+
 import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers import WeightNormalization
 from tfp_iaf.networks.base import Network
 
@@ -55,22 +60,22 @@ class MaskedNetwork(Network):
 
     def __init__(
         self,
-        params,
-        event_shape,
-        context_size=None,
-        activation=None,
-        residual=False,
-        weight_norm=False,
-        conditional_input_layers="first_layer",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        params: int,
+        event_shape: int | Sequence[int] | None,
+        context_size: int | None = None,
+        activation: Identifier = None,
+        residual: bool = False,
+        weight_norm: bool = False,
+        conditional_input_layers: str = "first_layer",
+        use_bias: bool = True,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(params=params, event_shape=event_shape, context_size=context_size, **kwargs)
         self.activation = _elementwise(keras.activations.get(activation))
         self.residual = residual
@@ -94,11 +99,13 @@ class MaskedNetwork(Network):
                 "bias_regularizer and bias_constraint."
             )
 
-    def make_layer(self, in_degrees, out_degrees, strict, **kwargs):
+    def make_layer(
+        self, in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, strict: bool, **kwargs: Any
+    ) -> keras.layers.Layer:
         """One masked layer; `kwargs` are those of `keras.layers.Dense`."""
         raise NotImplementedError
 
-    def make_layers(self, last_axis_degrees, hidden_degrees):
+    def make_layers(self, last_axis_degrees: npt.ArrayLike, hidden_degrees: Sequence[np.ndarray]) -> None:
         """Makes the hidden layers and the last one.
 
         Args:
@@ -116,7 +123,8 @@ class MaskedNetwork(Network):
         widths = [len(degrees) for degrees in hidden_degrees]
         self.skips = [self.residual and k > 0 and widths[k - 1] == widths[k] for k in range(len(widths))]
         self.output_layer = self._linear_layer(
-            *self._degrees[-2:],
+            self._degrees[-2],
+            self._degrees[-1],
             strict=True,
             kernel_initializer=self._initializer() if self.weight_norm else _near_zero(),
             initial_scale=OUTPUT_SCALE,
@@ -150,7 +158,7 @@ class MaskedNetwork(Network):
             **kwargs,
         )
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         del input_shape  # All sizes are known.
         layers = [*self.hidden_layers, self.output_layer]
         for layer, in_degrees in zip(layers, self._degrees):
@@ -173,7 +181,7 @@ class MaskedNetwork(Network):
             autocast=False,
         )
 
-    def linear_maps(self):
+    def linear_maps(self) -> list[LinearMap]:
         """The `LinearMap` of every layer, from the event to the parameters."""
         return [
             LinearMap(
@@ -188,10 +196,10 @@ class MaskedNetwork(Network):
             )
         ]
 
-    def call(self, y, context=None):
+    def call(self, y: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         return self.evaluate(y, context)[0]
 
-    def evaluate(self, y, context=None):
+    def evaluate(self, y: tf.Tensor, context: tf.Tensor | None = None) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """(parameters, the hidden layers' pre-activations): what an exact inverse needs of a network."""
         context = None if context is None else tf.convert_to_tensor(context)
         x, pre_activations = y, []
@@ -204,7 +212,7 @@ class MaskedNetwork(Network):
         parameters = tf.reshape(outputs, tf.concat([tf.shape(outputs)[:-1], axes], axis=0))
         return tf.ensure_shape(parameters, outputs.shape[:-1].concatenate(axes)), pre_activations
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "activation": keras.activations.serialize(self.activation),

@@ -1,10 +1,17 @@
 """The masked multilayer perceptron (MADE) that parametrizes a dense autoregressive flow."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from tfp_iaf import masks
 from tfp_iaf._arguments import widths
+from tfp_iaf._types import Identifier, InputOrder, Shape
 from tfp_iaf.layers import MaskedDense
 from tfp_iaf.networks._masked_network import MaskedNetwork
 from tfp_iaf.networks._tfp_arguments import context_arguments, from_keras_2
@@ -73,30 +80,30 @@ class AutoregressiveNetwork(MaskedNetwork):
 
     def __init__(
         self,
-        params,
-        event_shape=None,
-        hidden_units=(),
-        context_size=None,
-        input_order="left-to-right",
-        activation=None,
-        residual=False,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        seed=None,
-        weight_norm=False,
-        hidden_degrees="equal",
-        conditional=False,
-        conditional_event_shape=None,
-        conditional_input_layers=None,
-        num_blocks=None,
-        validate_args=False,
-        **kwargs,
-    ):
+        params: int,
+        event_shape: int | Sequence[int] | None = None,
+        hidden_units: Sequence[int] = (),
+        context_size: int | None = None,
+        input_order: InputOrder = "left-to-right",
+        activation: Identifier = None,
+        residual: bool = False,
+        use_bias: bool = True,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
+        seed: int | None = None,
+        weight_norm: bool = False,
+        hidden_degrees: str | Sequence[Sequence[int]] = "equal",
+        conditional: bool = False,
+        conditional_event_shape: int | Sequence[int] | None = None,
+        conditional_input_layers: str | None = None,
+        num_blocks: int | None = None,
+        validate_args: bool = False,
+        **kwargs: Any,
+    ) -> None:
         del validate_args
         context_size, conditional_input_layers = context_arguments(
             context_size=context_size,
@@ -133,7 +140,7 @@ class AutoregressiveNetwork(MaskedNetwork):
             self._set_degrees()
 
     @property
-    def event_size(self):
+    def event_size(self) -> int:
         return None if self.event_shape is None else self.event_shape[0]
 
     def _set_degrees(self):
@@ -149,12 +156,14 @@ class AutoregressiveNetwork(MaskedNetwork):
         )
         self.make_layers(self.degrees, degrees)
 
-    def make_layer(self, in_degrees, out_degrees, strict, **kwargs):
+    def make_layer(
+        self, in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, strict: bool, **kwargs: Any
+    ) -> keras.layers.Layer:
         # Only degrees that rise or fall all along allow more than one block.
         is_monotone = masks.is_monotone(in_degrees) and masks.is_monotone(out_degrees)
         return MaskedDense(in_degrees, out_degrees, strict, num_blocks=self.num_blocks if is_monotone else 1, **kwargs)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         if self.event_shape is None:
             if not input_shape or input_shape[-1] is None:
                 raise ValueError(f"{self.name} finds its event_shape from what it is called with, got shape {input_shape}.")
@@ -162,7 +171,7 @@ class AutoregressiveNetwork(MaskedNetwork):
             self._set_degrees()
         super().build(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "hidden_units": list(self.hidden_units),

@@ -1,10 +1,16 @@
 """The contract of all autoregressive networks, and the checks of what they are called with."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Shape, TensorLike
 from tfp_iaf.layers import TrackedLayer, density_dtype
 
 __all__ = ["Network"]
@@ -68,15 +74,17 @@ class Network(TrackedLayer):
     array([[0., 1., 2.]], dtype=float32)
     """
 
-    inverses = ("fixed_point", "sequential")
+    inverses: tuple[str, ...] = ("fixed_point", "sequential")
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # An inverse that reads the network's layers knows nothing of another `call`.
         if "call" in vars(cls) and "inverses" not in vars(cls):
             cls.inverses = Network.inverses
 
-    def __init__(self, params, event_shape, context_size=None, **kwargs):
+    def __init__(
+        self, params: int, event_shape: int | Sequence[int] | None, context_size: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.density_dtype = density_dtype(self)
         self.params = integer("params", params)
@@ -87,13 +95,13 @@ class Network(TrackedLayer):
         self.context_size = None if context_size is None else integer("context_size", context_size)
 
     @property
-    def context_shape(self):
+    def context_shape(self) -> tuple[int, ...] | None:
         if self.context_size is None:
             return None
         return (*(() if self.event_shape is None else self.event_shape[:-1]), self.context_size)
 
     @property
-    def degrees(self):
+    def degrees(self) -> np.ndarray:
         try:
             return self.__dict__["_degrees_of_entries"]
         except KeyError:
@@ -103,7 +111,7 @@ class Network(TrackedLayer):
             ) from None
 
     @degrees.setter
-    def degrees(self, degrees):
+    def degrees(self, degrees: TensorLike) -> None:
         degrees = np.asarray(degrees)
         if not np.issubdtype(degrees.dtype, np.integer) or degrees.shape != self.event_shape:
             raise ValueError(
@@ -116,7 +124,9 @@ class Network(TrackedLayer):
             )
         self.__dict__["_degrees_of_entries"] = degrees
 
-    def __call__(self, y, context=None, conditional_input=None, **kwargs):
+    def __call__(
+        self, y: TensorLike, context: TensorLike | None = None, conditional_input: TensorLike | None = None, **kwargs: Any
+    ) -> tf.Tensor:
         """The parameters `[..., *event_shape, P]`; `conditional_input` is TFP's word for the context."""
         if conditional_input is not None:
             if context is not None:
@@ -130,7 +140,7 @@ class Network(TrackedLayer):
             kwargs["context"] = context
         return super().__call__(y, **kwargs)
 
-    def compute_output_shape(self, y_shape, context_shape=None):
+    def compute_output_shape(self, y_shape: Shape, context_shape: Shape | None = None) -> tuple[int | None, ...]:
         event_shape = tuple(y_shape[-1:]) if self.event_shape is None else self.event_shape
         axes = -len(event_shape)
         leading = tf.TensorShape(y_shape[:axes])
@@ -138,7 +148,7 @@ class Network(TrackedLayer):
             leading = tf.broadcast_static_shape(leading, tf.TensorShape(context_shape[:axes]))
         return (*leading, *event_shape, self.params)
 
-    def check_inputs(self, y, context):
+    def check_inputs(self, y: Any, context: Any) -> None:
         """Raises a ValueError unless `y` and `context` fit the network, and each other.
 
         Args:
@@ -179,7 +189,7 @@ class Network(TrackedLayer):
             raise ValueError(f"{self.name} expects {what} of shape {_format(expected)}, got {tuple(shape)}.")
         return shape.as_list()[: -len(expected)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "params": self.params,

@@ -1,10 +1,17 @@
 """The masked convolutional network that parametrizes an autoregressive flow over images, feature maps and time series."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from tfp_iaf import masks
 from tfp_iaf._arguments import integer, widths
+from tfp_iaf._types import Identifier, InputOrder
 from tfp_iaf.layers import MaskedConv
 from tfp_iaf.networks._masked_network import MaskedNetwork
 
@@ -62,17 +69,17 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
 
     def __init__(
         self,
-        params,
-        event_shape,
-        filters=(),
-        kernel_size=3,
-        context_channels=None,
-        input_order="left-to-right",
-        activation="elu",
-        residual=False,
-        weight_norm=False,
-        **kwargs,
-    ):
+        params: int,
+        event_shape: Sequence[int],
+        filters: Sequence[int] = (),
+        kernel_size: int = 3,
+        context_channels: int | None = None,
+        input_order: InputOrder = "left-to-right",
+        activation: Identifier = "elu",
+        residual: bool = False,
+        weight_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if not np.iterable(event_shape) or len(tuple(event_shape)) not in (2, 3):
             raise ValueError(f"ConvAutoregressiveNetwork expects event_shape (H, W, C) or (T, C), got {event_shape!r}.")
         super().__init__(
@@ -107,15 +114,17 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
             raise ValueError(f"kernel_size must be {expected} for events of shape {self.event_shape}, got {value!r}.")
         return tuple(integer("kernel_size", size) for size in sizes)
 
-    def make_layer(self, in_degrees, out_degrees, strict, **kwargs):
+    def make_layer(
+        self, in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, strict: bool, **kwargs: Any
+    ) -> keras.layers.Layer:
         reverse = self.input_order == "right-to-left"
         return MaskedConv(in_degrees, out_degrees, strict, kernel_size=self.kernel_size, reverse=reverse, **kwargs)
 
     @property
-    def context_channels(self):
+    def context_channels(self) -> int | None:
         return self.context_size
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         # Here it has another name.
         del config["context_size"]

@@ -1,11 +1,17 @@
 """The recurrent network that parametrizes an autoregressive flow."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import masks
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import InputOrder, Shape
 from tfp_iaf.networks._masked_network import OUTPUT_STDDEV
 from tfp_iaf.networks.base import Network
 
@@ -55,8 +61,16 @@ class RecurrentAutoregressiveNetwork(Network):
     inverses = ("recurrent", "fixed_point", "sequential")
 
     def __init__(
-        self, params, event_shape, units, cell="lstm", context_size=None, input_order="left-to-right", seed=None, **kwargs
-    ):
+        self,
+        params: int,
+        event_shape: int | Sequence[int],
+        units: int | Sequence[int],
+        cell: str = "lstm",
+        context_size: int | None = None,
+        input_order: InputOrder = "left-to-right",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(params=params, event_shape=event_shape, context_size=context_size, **kwargs)
         if self.event_shape is None or len(self.event_shape) != 1:
             raise ValueError(f"RecurrentAutoregressiveNetwork acts on vectors: expected event_shape (D,), got {event_shape!r}.")
@@ -83,15 +97,15 @@ class RecurrentAutoregressiveNetwork(Network):
         )
 
     @property
-    def event_size(self):
+    def event_size(self) -> int:
         return self.event_shape[0]
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Shape | None = None) -> None:
         del input_shape  # All sizes are known.
         self.recurrence.build((None, self.event_size, 1 + (self.context_size or 0)))
         self.output_layer.build((None, self.units[-1]))
 
-    def call(self, y, context=None):
+    def call(self, y: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         y = tf.convert_to_tensor(y)
         leading, static_leading = tf.shape(y)[:-1], y.shape[:-1]
         if context is not None:
@@ -115,11 +129,11 @@ class RecurrentAutoregressiveNetwork(Network):
         parameters = tf.reshape(parameters, tf.concat([leading, axes], axis=0))
         return tf.ensure_shape(parameters, static_leading.concatenate(axes))
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size: int) -> Any:
         """The state before the first entry, of so many rows: a structure of tensors `[B, units]`."""
         return self.recurrence.cell.get_initial_state(batch_size=batch_size)
 
-    def advance(self, previous, context, state):
+    def advance(self, previous: tf.Tensor, context: tf.Tensor | None, state: Any) -> tuple[tf.Tensor, Any]:
         """(parameters `[B, P]` of the next entry in the order, the next state), for entry-by-entry evaluation.
 
         Args:
@@ -131,7 +145,7 @@ class RecurrentAutoregressiveNetwork(Network):
         outputs, state = self.recurrence.cell(inputs, state)
         return self.output_layer(outputs), state
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": list(self.units),

@@ -1,10 +1,14 @@
 """The chain of flows whose parameters all come from the features: what planar, radial and Sylvester posteriors share."""
 
+from __future__ import annotations
+
 import abc
+from typing import Any
 
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
+from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["AmortizedChain"]
@@ -19,25 +23,25 @@ class AmortizedChain(Posterior):
         **kwargs: `seed`, `name`, `dtype`, `trainable`.
     """
 
-    def __init__(self, latent_size, num_flows, **kwargs):
+    def __init__(self, latent_size: int, num_flows: int, **kwargs: Any) -> None:
         super().__init__(latent_size, **kwargs)
         self.num_flows = integer("num_flows", num_flows)
 
     @property
     @abc.abstractmethod
-    def num_parameters(self):
+    def num_parameters(self) -> int:
         """Of one flow."""
 
     @abc.abstractmethod
-    def flow(self, parameters):
+    def flow(self, parameters: tf.Tensor) -> FlowBijector:
         """The flow of parameters `[..., num_parameters]`."""
 
     @property
-    def flow_size(self):
+    def flow_size(self) -> int:  # type: ignore[override]
         return self.num_flows * self.num_parameters
 
-    def flows(self, flow_inputs):
+    def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         return [self.flow(parameters) for parameters in tf.split(flow_inputs, self.num_flows, axis=-1)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_flows": self.num_flows}

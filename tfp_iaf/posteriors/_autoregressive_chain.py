@@ -1,10 +1,18 @@
 """The chain of inverse autoregressive flows: what `IAF`, `ConvIAF` and `RecurrentIAF` share."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import tensorflow as tf
 
 from tfp_iaf import masks
 from tfp_iaf._arguments import integer
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses, maps
+from tfp_iaf._types import InputOrder
+from tfp_iaf.bijectors import FlowBijector, InverseAutoregressiveFlow, inverses, maps
+from tfp_iaf.networks import Network
 from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["AutoregressiveChain"]
@@ -33,7 +41,17 @@ class AutoregressiveChain(Posterior):
     # What the networks call the size of their context.
     context_argument = "context_size"
 
-    def __init__(self, network_type, network_arguments, num_flows, context_size, bijector_fn, inverse, input_order, **kwargs):
+    def __init__(
+        self,
+        network_type: type[Network],
+        network_arguments: dict[str, Any],
+        num_flows: int,
+        context_size: int,
+        bijector_fn: maps.MapLike,
+        inverse: str | inverses.Inverse,
+        input_order: InputOrder | Sequence[InputOrder],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_flows = integer("num_flows", num_flows)
         self.context_size = integer(self.context_argument, context_size, at_least=0)
@@ -78,21 +96,21 @@ class AutoregressiveChain(Posterior):
         return order, [(order, reverse)[k % 2] for k in range(count)]
 
     @property
-    def flow_size(self):
+    def flow_size(self) -> int:  # type: ignore[override]
         return self.context_size
 
-    def flows(self, flow_inputs):
+    def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         return [
             InverseAutoregressiveFlow(network, context=flow_inputs, bijector_fn=self.map, inverse=self.inverse)
             for network in self.networks
         ]
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> AutoregressiveChain:
         # Here, since Keras buries an error raised in the constructor.
         return super().from_config({**config, "bijector_fn": maps.get(config.get("bijector_fn", "affine"))})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         of_network = self.networks[0].get_config()
         return {
             **super().get_config(),

@@ -1,5 +1,10 @@
 """What all posteriors share: a Gaussian base read off the features, and a chain of flows on top of it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,9 +12,11 @@ import tensorflow_probability as tfp
 
 from tfp_iaf import scales
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal
+from tfp_iaf.posteriors._shapes import check_value_shape, event_shape
 
 __all__ = ["Posterior"]
 
@@ -77,27 +84,34 @@ class Posterior(SeededLayer):
     # How many numbers (per place) the features supply to the flows.
     flow_size = 0
 
-    def __init__(self, latent_size=None, seed=None, *, latent_shape=None, **kwargs):
+    def __init__(
+        self,
+        latent_size: int | None = None,
+        seed: int | None = None,
+        *,
+        latent_shape: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Inputs are cast in `read`: a given z keeps its precision under a policy of half precision.
         super().__init__(seed, **{"autocast": False, **kwargs})
-        self.event_shape = _event_shape(latent_size, latent_shape)
+        self.event_shape = event_shape(latent_size, latent_shape)
         self.density_dtype = density_dtype(self)
         self._event_axes = tuple(range(-len(self.event_shape), 0))
         self.base_layer = self.reader(2 * self.event_shape[-1], name="base")
-        self.flow_layer = None
+        self.flow_layer: keras.layers.Layer | None = None
 
     @property
-    def output(self):
+    def output(self) -> Any:
         # Keras takes the number of outputs of a layer's first symbolic call for that of every other: after a first call with
         # `value`, the single log_q, a functional model would miss the log_q of (z, log_q).
         first = super().output
         return first if isinstance(first, list) else [first, first]
 
     @property
-    def latent_size(self):
+    def latent_size(self) -> int:
         return self.event_shape[-1]
 
-    def flows(self, flow_inputs):
+    def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         """The chain: a list of `bijectors.FlowBijector`s in the order they act on y.
 
         Args:
@@ -106,25 +120,25 @@ class Posterior(SeededLayer):
         del flow_inputs
         return []
 
-    def base_scale(self, loc, unconstrained):
+    def base_scale(self, loc: tf.Tensor, unconstrained: tf.Tensor) -> tf.Tensor:
         """The base's scale, of what the features say."""
         del loc
         return scales.softplus_scale(unconstrained)
 
-    def reader(self, size, **kwargs):
+    def reader(self, size: int, **kwargs: Any) -> keras.layers.Layer:
         """A layer that reads `size` numbers (per place) off the features."""
         kwargs["dtype"] = self.dtype_policy
         convolution = {1: None, 2: keras.layers.Conv1D, 3: keras.layers.Conv2D}[len(self.event_shape)]
         return convolution(size, 3, padding="same", **kwargs) if convolution else keras.layers.Dense(size, **kwargs)
 
-    def build(self, features_shape):
+    def build(self, features_shape: Shape) -> None:
         self.base_layer.build(features_shape)
         if self.flow_size:
             self.flow_layer = self.reader(self.flow_size, kernel_initializer=self.flow_initializer, name="flow")
             self.flow_layer.build(features_shape)
         self.build_flows()
 
-    def build_flows(self):
+    def build_flows(self) -> None:
         """Builds what the flows use, without the layers that read the features."""
         for flow in self._some_flows():
             if not callable(getattr(flow, "forward_and_log_det", None)):
@@ -135,33 +149,33 @@ class Posterior(SeededLayer):
         return self.flows(inputs)
 
     @property
-    def splits_by_entry(self):
+    def splits_by_entry(self) -> bool:
         """Whether `draw` can give log q by entry."""
         return all(_defines(flow, "forward_and_log_derivatives") for flow in self._some_flows())
 
     @property
-    def has_inverse(self):
+    def has_inverse(self) -> bool:
         """Whether `score` works: where every flow has an inverse."""
         return all(_defines(flow, "inverse_and_log_det") for flow in self._some_flows())
 
     @property
-    def has_score(self):
+    def has_score(self) -> bool:
         """Whether `draw_with_score` works: where every flow has an inverse, or finds the score without one."""
         methods = "inverse_and_log_det", "forward_and_score"
         return all(any(_defines(flow, method) for method in methods) for flow in self._some_flows())
 
     @property
-    def parameter_sizes(self):
+    def parameter_sizes(self) -> tuple[int, int, int]:
         """Sizes of the last axis of what `draw` and `score` take: of loc, the unconstrained scale, and the flows' inputs."""
         return self.latent_size, self.latent_size, self.flow_size
 
-    def read(self, features):
+    def read(self, features: TensorLike) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
         """(loc, unconstrained scale, flows' inputs or None) of the features: the parameters of `draw` and `score`."""
         features = keras.ops.cast(features, self.compute_dtype)
         loc, unconstrained = tf.split(self.base_layer(features), 2, axis=-1)
         return loc, unconstrained, None if self.flow_layer is None else self.flow_layer(features)
 
-    def draw(self, parameters, noise, by_entry=False):
+    def draw(self, parameters: Sequence[tf.Tensor], noise: tf.Tensor, by_entry: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """(z, log q(z|x)) at this standard normal noise.
 
         Args:
@@ -184,7 +198,7 @@ class Posterior(SeededLayer):
             log_q -= log_det
         return z, log_q
 
-    def draw_with_score(self, parameters, noise):
+    def draw_with_score(self, parameters: Sequence[tf.Tensor], noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(z, log q(z|x), d log q(z|x) / dz with the parameters and weights held fixed) at this standard normal noise.
 
         No flow is inverted: the score of the base at its sample is known, and `FlowBijector.forward_and_score` takes it along.
@@ -200,7 +214,7 @@ class Posterior(SeededLayer):
             score = tf.stop_gradient(score)
         return z, log_q, score
 
-    def score(self, parameters, z):
+    def score(self, parameters: Sequence[tf.Tensor], z: tf.Tensor) -> tf.Tensor:
         """log q(z|x) of a given z `[..., *latent_shape]`, through the inverse of every flow; `parameters` as in `draw`."""
         loc, scale, flows = self._base_and_flows(parameters)
         y, log_prob = tf.cast(z, self.density_dtype), 0.0
@@ -209,9 +223,18 @@ class Posterior(SeededLayer):
             log_prob -= log_det
         return log_prob + tf.reduce_sum(gaussian_log_prob((y - loc) / scale, scale), axis=self._event_axes)
 
-    def __call__(self, features, *args, num_samples=None, seed=None, sample=True, value=None, **kwargs):
+    def __call__(
+        self,
+        features: TensorLike,
+        *args: Any,
+        num_samples: int | None = None,
+        seed: Seed | None = None,
+        sample: bool = True,
+        value: TensorLike | None = None,
+        **kwargs: Any,
+    ) -> Any:
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
-        self._check_features(features)
+        self.check_features_shape(np.shape(features))
         given = {}
         if seed is not None:
             given["seed"] = seed if keras.utils.is_keras_tensor(seed) else seed_pair(seed)
@@ -231,7 +254,7 @@ class Posterior(SeededLayer):
             return super().__call__(features, *args, **given, **kwargs)
         if given:
             raise ValueError(f"{self.name} scores the given value: leave out {', '.join(given)}, or leave out value.")
-        self._check_value(features, value)
+        check_value_shape(self.name, np.shape(value), self.event_shape, batch=np.shape(features)[0])
         try:
             return super().__call__(features, *args, value=value, **kwargs)
         except NotImplementedError:
@@ -240,7 +263,14 @@ class Posterior(SeededLayer):
                 "with them."
             ) from None
 
-    def call(self, features, num_samples=None, seed=None, sample=True, value=None):
+    def call(
+        self,
+        features: TensorLike,
+        num_samples: int | None = None,
+        seed: Seed | None = None,
+        sample: bool = True,
+        value: TensorLike | None = None,
+    ) -> Any:
         parameters = self.read(features)
         if value is not None:
             return self.score(parameters, value)
@@ -248,7 +278,7 @@ class Posterior(SeededLayer):
             return self.draw(parameters, self.noise(parameters, num_samples, seed))
         return self.draw(parameters, tf.zeros(self._noise_shape(parameters, num_samples), self.density_dtype))
 
-    def noise(self, parameters, num_samples=None, seed=None):
+    def noise(self, parameters: Sequence[tf.Tensor], num_samples: int | None = None, seed: Seed | None = None) -> tf.Tensor:
         """Standard normal noise for `draw`: what a call with these arguments takes."""
         return standard_normal(self._noise_shape(parameters, num_samples), self.next_seed(seed), self.density_dtype)
 
@@ -256,11 +286,11 @@ class Posterior(SeededLayer):
         shape = tf.shape(parameters[0])
         return shape if num_samples is None else tf.concat([[num_samples], shape], axis=0)
 
-    def log_prob(self, features, z):
+    def log_prob(self, features: TensorLike, z: TensorLike) -> tf.Tensor:
         """log q(z|x) of given z, `[..., B, *latent_shape]` -> `[..., B]`: the same as `posterior(features, value=z)`."""
         return self(features, value=z)
 
-    def distribution(self, features):
+    def distribution(self, features: TensorLike) -> tfp.distributions.Distribution:
         """q(z|x) as a `tfd.Distribution`: batch_shape [B], the latent's event_shape, features captured.
 
         A `tfd.TransformedDistribution` of the base Gaussian and a `tfb.Chain` of the flows (for a chain without flows the base,
@@ -268,7 +298,7 @@ class Posterior(SeededLayer):
         """
         if keras.utils.is_keras_tensor(features):
             raise ValueError("distribution takes arrays or tensors: in a functional model use posterior(features, value=z).")
-        self._check_features(features)
+        self.check_features_shape(np.shape(features))
         if not self.built:
             self.build(np.shape(features))
         loc, scale, flows = self._base_and_flows(self.read(features))
@@ -277,7 +307,9 @@ class Posterior(SeededLayer):
             base = tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=len(self.event_shape))
         return tfd.TransformedDistribution(base, tfb.Chain(flows[::-1])) if flows else base
 
-    def compute_output_shape(self, features_shape, num_samples=None, value_shape=None):
+    def compute_output_shape(
+        self, features_shape: Shape, num_samples: int | None = None, value_shape: Shape | None = None
+    ) -> tuple:
         """The shapes of (z, log_q), or with `value_shape` that of log_q."""
         self.check_features_shape(tuple(features_shape))
         batch = features_shape[:1]
@@ -287,39 +319,26 @@ class Posterior(SeededLayer):
         leading = () if num_samples is None else (None if tf.is_tensor(num_samples) else num_samples,)
         return (*leading, *batch, *self.event_shape), (*leading, *batch)
 
-    def compute_output_spec(self, features, num_samples=None, seed=None, sample=True, value=None):
+    def compute_output_spec(
+        self, features: Any, num_samples: Any = None, seed: Any = None, sample: Any = True, value: Any = None
+    ) -> Any:
         del seed, sample  # They change no shape.
-        shapes = self.compute_output_shape(_shape_of(features), num_samples, None if value is None else _shape_of(value))
+        shapes = self.compute_output_shape(np.shape(features), num_samples, None if value is None else np.shape(value))
         if value is not None:
             return keras.KerasTensor(shapes, self.density_dtype)
         return tuple(keras.KerasTensor(shape, self.density_dtype) for shape in shapes)
 
-    def check_features_shape(self, shape):
+    def check_features_shape(self, shape: Shape) -> None:
         """Raises a ValueError unless features of this shape fit."""
         places = self.event_shape[:-1]
-        fits = len(shape) == len(places) + 2 and tf.TensorShape(shape[1:-1]).is_compatible_with(places)
-        if not fits:
+        if len(shape) != len(places) + 2 or not tf.TensorShape(shape[1:-1]).is_compatible_with(places):
             expected = ["batch", *map(str, places), "maps" if places else "size"]
             raise ValueError(f"{self.name} expects features of shape [{', '.join(expected)}], got {tuple(shape)}.")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         if len(self.event_shape) == 1:
             return {**super().get_config(), "latent_size": self.latent_size}
         return {**super().get_config(), "latent_shape": list(self.event_shape)}
-
-    def _check_features(self, features):
-        self.check_features_shape(_shape_of(features))
-
-    def _check_value(self, features, value):
-        shape, axes = tf.TensorShape(_shape_of(value)), -len(self.event_shape)
-        batch = _shape_of(features)[0]
-        fits = shape.rank is None or (shape.rank >= -axes and shape[axes:].is_compatible_with(self.event_shape))
-        if fits and shape.rank is not None and shape.rank > -axes:
-            fits = shape[axes - 1] == batch or 1 in (shape[axes - 1], batch) or None in (shape[axes - 1], batch)
-        if not fits:
-            event = ", ".join(map(str, self.event_shape))
-            batch = "batch" if batch is None else batch
-            raise ValueError(f"{self.name} expects z of shape [..., {batch}, {event}], got {tuple(shape)}.")
 
     def _base_and_flows(self, parameters):
         loc, unconstrained, flow_inputs = (None if part is None else tf.cast(part, self.density_dtype) for part in parameters)
@@ -329,18 +348,3 @@ class Posterior(SeededLayer):
 def _defines(flow, method):
     inherited = getattr(FlowBijector, method)
     return getattr(type(flow), method, inherited) is not inherited
-
-
-def _shape_of(value):
-    shape = value.shape if hasattr(value, "shape") else np.shape(value)
-    return shape if isinstance(shape, tf.TensorShape) and shape.rank is None else tuple(shape)
-
-
-def _event_shape(latent_size, latent_shape):
-    if (latent_size is None) == (latent_shape is None):
-        raise ValueError(f"Give latent_size or latent_shape, one of them: got {latent_size!r} and {latent_shape!r}.")
-    if latent_shape is None:
-        return (integer("latent_size", latent_size),)
-    if not np.iterable(latent_shape) or isinstance(latent_shape, str) or not 1 <= len(latent_shape) <= 3:
-        raise ValueError(f"latent_shape must be (D,), (T, C) or (H, W, C), got {latent_shape!r}.")
-    return tuple(integer("A size in latent_shape", size) for size in latent_shape)

@@ -1,8 +1,15 @@
 """The inverse autoregressive flow posterior over time series and feature maps."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from tfp_iaf._arguments import widths
+from tfp_iaf._types import Identifier, InputOrder
+from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.networks import ConvAutoregressiveNetwork
 from tfp_iaf.posteriors._autoregressive_chain import AutoregressiveChain
 
@@ -50,24 +57,24 @@ class ConvIAF(AutoregressiveChain):
 
     def __init__(
         self,
-        latent_shape,
-        num_flows=2,
-        filters=(64, 64),
-        kernel_size=3,
-        context_channels=None,
-        bijector_fn="affine",
-        inverse="auto",
-        input_order="left-to-right",
-        activation="elu",
-        residual=False,
-        weight_norm=False,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        seed=None,
-        **kwargs,
-    ):
+        latent_shape: Sequence[int],
+        num_flows: int = 2,
+        filters: Sequence[int] = (64, 64),
+        kernel_size: int = 3,
+        context_channels: int | None = None,
+        bijector_fn: maps.MapLike = "affine",
+        inverse: str | inverses.Inverse = "auto",
+        input_order: InputOrder | Sequence[InputOrder] = "left-to-right",
+        activation: Identifier = "elu",
+        residual: bool = False,
+        weight_norm: bool = False,
+        use_bias: bool = True,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         try:
             is_image_or_series = len(latent_shape) in (2, 3)
         except TypeError:
@@ -101,5 +108,5 @@ class ConvIAF(AutoregressiveChain):
         )
 
     @property
-    def context_channels(self):
+    def context_channels(self) -> int | None:
         return self.context_size

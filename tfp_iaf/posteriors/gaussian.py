@@ -1,11 +1,16 @@
 """Gaussian posteriors: of diagonal, and of full covariance."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import positive
-from tfp_iaf.bijectors import LinearCholeskyIAF
+from tfp_iaf._types import TensorLike
+from tfp_iaf.bijectors import FlowBijector, LinearCholeskyIAF
 from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["DiagonalGaussian", "FullCovariance"]
@@ -64,7 +69,7 @@ class FullCovariance(Posterior):
 
     flow_initializer = "zeros"
 
-    def __init__(self, latent_size, row_norm=1.5, relative_scale=1e-3, **kwargs):
+    def __init__(self, latent_size: int, row_norm: float = 1.5, relative_scale: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(latent_size, **kwargs)
         if self.latent_size < 2:
             raise ValueError("FullCovariance needs a latent_size of at least 2; with one latent use DiagonalGaussian.")
@@ -72,20 +77,20 @@ class FullCovariance(Posterior):
         self.relative_scale = positive("relative_scale", relative_scale)
 
     @property
-    def flow_size(self):
+    def flow_size(self) -> int:  # type: ignore[override]
         return self.latent_size * (self.latent_size - 1) // 2
 
-    def base_scale(self, loc, unconstrained):
+    def base_scale(self, loc: tf.Tensor, unconstrained: tf.Tensor) -> tf.Tensor:
         scale = super().base_scale(loc, unconstrained)
         return scale + self.relative_scale * tf.reduce_max(tf.abs(loc) + scale, axis=-1, keepdims=True)
 
-    def flows(self, flow_inputs):
+    def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         rows = tfp.math.fill_triangular(flow_inputs)
         squared_norms = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
         rows *= self.row_norm * tf.math.rsqrt(self.row_norm**2 + squared_norms)
         return [LinearCholeskyIAF(tfp.math.fill_triangular_inverse(rows))]
 
-    def distribution(self, features):
+    def distribution(self, features: TensorLike) -> tfp.distributions.Distribution:
         """q(z|x) as a `tfd.MultivariateNormalTriL` with batch_shape [B]."""
         chain = super().distribution(features)
         base, cholesky = chain.distribution, chain.bijector.bijectors[0].cholesky()
@@ -93,5 +98,5 @@ class FullCovariance(Posterior):
             tf.linalg.matvec(cholesky, base.loc), cholesky * base.stddev()[..., tf.newaxis, :]
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "row_norm": self.row_norm, "relative_scale": self.relative_scale}

@@ -1,7 +1,14 @@
 """The inverse autoregressive flow posterior."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
+from tfp_iaf._types import Identifier, InputOrder
+from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.networks import AutoregressiveNetwork
 from tfp_iaf.posteriors._autoregressive_chain import AutoregressiveChain
 
@@ -53,23 +60,23 @@ class IAF(AutoregressiveChain):
 
     def __init__(
         self,
-        latent_size,
-        num_flows=2,
-        hidden_units=(320, 320),
-        context_size=None,
-        bijector_fn="affine",
-        inverse="auto",
-        input_order="left-to-right",
-        activation="elu",
-        residual=False,
-        weight_norm=False,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        seed=None,
-        **kwargs,
-    ):
+        latent_size: int,
+        num_flows: int = 2,
+        hidden_units: Sequence[int] = (320, 320),
+        context_size: int | None = None,
+        bijector_fn: maps.MapLike = "affine",
+        inverse: str | inverses.Inverse = "auto",
+        input_order: InputOrder | Sequence[InputOrder] = "left-to-right",
+        activation: Identifier = "elu",
+        residual: bool = False,
+        weight_norm: bool = False,
+        use_bias: bool = True,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             network_type=AutoregressiveNetwork,
             network_arguments={

@@ -1,9 +1,16 @@
 """The posterior of additive couplings."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from tfp_iaf._arguments import integer, widths
-from tfp_iaf.bijectors import AdditiveCoupling
+from tfp_iaf._types import Identifier
+from tfp_iaf.bijectors import AdditiveCoupling, FlowBijector
 from tfp_iaf.layers import TrackedLayer
 from tfp_iaf.posteriors.base import Posterior
 
@@ -46,14 +53,14 @@ class NICE(Posterior):
 
     def __init__(
         self,
-        latent_size,
-        num_flows=4,
-        hidden_units=(320, 320),
-        context_size=None,
-        activation="elu",
-        seed=None,
-        **kwargs,
-    ):
+        latent_size: int,
+        num_flows: int = 4,
+        hidden_units: Sequence[int] = (320, 320),
+        context_size: int | None = None,
+        activation: Identifier = "elu",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(latent_size, seed=seed, **kwargs)
         if self.latent_size < 2:
             raise ValueError("NICE needs a latent_size of at least 2; with one latent use DiagonalGaussian.")
@@ -75,13 +82,13 @@ class NICE(Posterior):
         ]
 
     @property
-    def flow_size(self):
+    def flow_size(self) -> int:  # type: ignore[override]
         return self.context_size
 
-    def flows(self, flow_inputs):
+    def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         return [AdditiveCoupling(network, self._kept[k % 2], context=flow_inputs) for k, network in enumerate(self.networks)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_flows": self.num_flows,

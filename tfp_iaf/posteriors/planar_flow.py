@@ -1,9 +1,13 @@
 """The planar flow posterior."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from tfp_iaf.bijectors import Planar
+from tfp_iaf.bijectors import FlowBijector, Planar
 from tfp_iaf.posteriors._amortized_chain import AmortizedChain
 
 __all__ = ["PlanarFlow"]
@@ -36,13 +40,13 @@ class PlanarFlow(AmortizedChain):
     (TensorShape([5, 3]), TensorShape([5]))
     """
 
-    def __init__(self, latent_size, num_flows=10, **kwargs):
+    def __init__(self, latent_size: int, num_flows: int = 10, **kwargs: Any) -> None:
         super().__init__(latent_size, num_flows, **kwargs)
 
     @property
-    def num_parameters(self):
+    def num_parameters(self) -> int:
         return 2 * self.latent_size + 1
 
-    def flow(self, parameters):
+    def flow(self, parameters: tf.Tensor) -> FlowBijector:
         u, w, b = tf.split(parameters, [self.latent_size, self.latent_size, 1], axis=-1)
         return Planar(u, w, b[..., 0])

@@ -1,8 +1,13 @@
 """The radial flow posterior."""
 
-import keras
+from __future__ import annotations
 
-from tfp_iaf.bijectors import Radial
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfp_iaf.bijectors import FlowBijector, Radial
 from tfp_iaf.posteriors._amortized_chain import AmortizedChain
 
 __all__ = ["RadialFlow"]
@@ -35,12 +40,12 @@ class RadialFlow(AmortizedChain):
     (TensorShape([5, 3]), TensorShape([5]))
     """
 
-    def __init__(self, latent_size, num_flows=10, **kwargs):
+    def __init__(self, latent_size: int, num_flows: int = 10, **kwargs: Any) -> None:
         super().__init__(latent_size, num_flows, **kwargs)
 
     @property
-    def num_parameters(self):
+    def num_parameters(self) -> int:
         return self.latent_size + 2
 
-    def flow(self, parameters):
+    def flow(self, parameters: tf.Tensor) -> FlowBijector:
         return Radial(parameters[..., :-2], width=parameters[..., -2], slope=parameters[..., -1])

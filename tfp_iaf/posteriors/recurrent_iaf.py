@@ -1,7 +1,14 @@
 """The inverse autoregressive flow posterior with recurrent networks."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
+from tfp_iaf._types import InputOrder
+from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.networks import RecurrentAutoregressiveNetwork
 from tfp_iaf.posteriors._autoregressive_chain import AutoregressiveChain
 
@@ -38,17 +45,17 @@ class RecurrentIAF(AutoregressiveChain):
 
     def __init__(
         self,
-        latent_size,
-        num_flows=2,
-        units=128,
-        cell="lstm",
-        context_size=None,
-        bijector_fn="affine",
-        inverse="auto",
-        input_order="left-to-right",
-        seed=None,
-        **kwargs,
-    ):
+        latent_size: int,
+        num_flows: int = 2,
+        units: int = 128,
+        cell: str = "lstm",
+        context_size: int | None = None,
+        bijector_fn: maps.MapLike = "affine",
+        inverse: str | inverses.Inverse = "auto",
+        input_order: InputOrder | Sequence[InputOrder] = "left-to-right",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             network_type=RecurrentAutoregressiveNetwork,
             network_arguments={"units": units, "cell": cell},

@@ -1,11 +1,15 @@
 """The Sylvester flow posterior."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import integer, positive
-from tfp_iaf.bijectors import ReverseOrder, Sylvester
+from tfp_iaf.bijectors import FlowBijector, ReverseOrder, Sylvester
 from tfp_iaf.posteriors._amortized_chain import AmortizedChain
 
 __all__ = ["SylvesterFlow"]
@@ -52,14 +56,14 @@ class SylvesterFlow(AmortizedChain):
 
     def __init__(
         self,
-        latent_size,
-        num_flows=4,
-        variant="orthogonal",
-        num_columns=None,
-        num_reflections=8,
-        row_norm=1.5,
-        **kwargs,
-    ):
+        latent_size: int,
+        num_flows: int = 4,
+        variant: str = "orthogonal",
+        num_columns: int | None = None,
+        num_reflections: int = 8,
+        row_norm: float = 1.5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(latent_size, num_flows, **kwargs)
         if variant not in _VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(_VARIANTS)}, got {variant!r}.")
@@ -71,7 +75,7 @@ class SylvesterFlow(AmortizedChain):
         self.row_norm = positive("row_norm", row_norm)
 
     @property
-    def num_parameters(self):
+    def num_parameters(self) -> int:
         return sum(self._sizes)
 
     @property
@@ -82,11 +86,11 @@ class SylvesterFlow(AmortizedChain):
         of_q = {"orthogonal": size * columns, "householder": self.num_reflections * size, "triangular": 0}[self.variant]
         return columns * (columns + 1) // 2, columns * (columns + 1) // 2, columns, of_q
 
-    def flow(self, parameters):
+    def flow(self, parameters: tf.Tensor) -> FlowBijector:
         r, s, b, of_q = tf.split(parameters, self._sizes, axis=-1)
         return Sylvester(self._triangle(r), self._triangle(s), b, **self._q(of_q))
 
-    def flows(self, flow_inputs):
+    def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         first, *others = super().flows(flow_inputs)
         reversal = [ReverseOrder()] if self.variant == "triangular" else []
         return [first, *(flow for other in others for flow in (*reversal, other))]
@@ -106,7 +110,7 @@ class SylvesterFlow(AmortizedChain):
             return {"reflections": rows}
         return {"columns": rows + tf.eye(*rows.shape[-2:], dtype=rows.dtype)}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "variant": self.variant,

@@ -1,5 +1,9 @@
 """What a model's argument `prior=` may be."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import tensorflow_probability as tfp
 
 from tfp_iaf import _registered
@@ -10,7 +14,7 @@ from tfp_iaf.priors.standard_normal import StandardNormal
 __all__ = ["get"]
 
 
-def get(prior, dtype=None):
+def get(prior: Any, dtype: Any = None) -> Prior:
     """The `Prior` that a model's `prior=` means.
 
     Args:

@@ -1,12 +1,17 @@
 """The autoregressive flow prior."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer, widths
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, maps
+from tfp_iaf._types import Identifier, Seed, TensorLike
+from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses, maps
 from tfp_iaf.networks import AutoregressiveNetwork
 from tfp_iaf.noise import standard_normal
 from tfp_iaf.priors.base import Prior
@@ -58,14 +63,14 @@ class AutoregressiveFlow(Prior):
 
     def __init__(
         self,
-        num_flows=2,
-        hidden_units=(320, 320),
-        condition_size=None,
-        bijector_fn="affine",
-        inverse="auto",
-        activation="elu",
-        **kwargs,
-    ):
+        num_flows: int = 2,
+        hidden_units: Sequence[int] = (320, 320),
+        condition_size: int | None = None,
+        bijector_fn: maps.MapLike = "affine",
+        inverse: str | inverses.Inverse = "auto",
+        activation: Identifier = "elu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_flows = integer("num_flows", num_flows)
         self.hidden_units = widths("hidden_units", hidden_units)
@@ -74,7 +79,7 @@ class AutoregressiveFlow(Prior):
         self.inverse = inverse
         self.activation = keras.activations.get(activation)
 
-    def build(self, latent_shape):
+    def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)
         self.networks = [
             AutoregressiveNetwork(
@@ -105,7 +110,7 @@ class AutoregressiveFlow(Prior):
             for network in self.networks
         ]
 
-    def log_prob(self, z, condition=None):
+    def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         z = tf.cast(z, self.density_dtype)
         batch_shape = tf.shape(z)[: len(z.shape) - len(self.latent_shape)]
         eps = tf.reshape(z, tf.concat([batch_shape, [math.prod(self.latent_shape)]], axis=0))
@@ -115,7 +120,7 @@ class AutoregressiveFlow(Prior):
             log_prob += log_det
         return log_prob - 0.5 * (tf.reduce_sum(tf.square(eps), axis=-1) + eps.shape[-1] * math.log(2.0 * math.pi))
 
-    def sample(self, n, seed, temperature=1.0, condition=None):
+    def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
         z = temperature * standard_normal([n, math.prod(self.latent_shape)], seed, self.density_dtype)
         for flow in reversed(self._flows(condition)):
@@ -123,11 +128,11 @@ class AutoregressiveFlow(Prior):
         return tf.reshape(z, [n, *self.latent_shape])
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> AutoregressiveFlow:
         # Here, since Keras buries an error raised in the constructor.
         return super().from_config({**config, "bijector_fn": maps.get(config.get("bijector_fn", "affine"))})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_flows": self.num_flows,

@@ -1,8 +1,15 @@
 """What a prior is: a Keras layer that scores and draws latents."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer, non_negative
+from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.layers import TrackedLayer, density_dtype
 from tfp_iaf.noise import seed_pair
 
@@ -42,36 +49,36 @@ class Prior(TrackedLayer):
     (TensorShape([5, 2]), TensorShape([5]), 1)
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         # A given z keeps its precision under a policy of half precision.
         super().__init__(**{"autocast": False, **kwargs})
-        self.latent_shape = None
+        self.latent_shape: tuple[int, ...] | None = None
         self.density_dtype = density_dtype(self)
 
-    def connect(self, model):
+    def connect(self, model: keras.Model) -> None:
         """Called by the model before `build`, for priors that are made of its other parts, such as `VampPrior`."""
 
-    def build(self, latent_shape):
+    def build(self, latent_shape: Sequence[int]) -> None:
         """Makes the weights; `latent_shape` is the shape of one latent, without a batch axis."""
         self.latent_shape = tuple(integer("A size of the latent", size) for size in latent_shape)
 
-    def log_prob(self, z, condition=None):
+    def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         """log p(z), `[..., *latent_shape]` -> `[...]`.
 
         `condition`, of a conditional model, is `[B, ...]` for z `[S, B, *latent_shape]` or `[B, *latent_shape]`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no log_prob: define it.")
 
-    def log_prob_by_entry(self, z, condition=None):
+    def log_prob_by_entry(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         """log p of each entry, of z's shape, of a prior whose entries are independent: then a KL splits by entry."""
         raise NotImplementedError(f"The log_prob of {type(self).__name__} is no sum over the latent's entries.")
 
     @property
-    def splits_by_entry(self):
+    def splits_by_entry(self) -> bool:
         """Whether the prior defines `log_prob_by_entry`."""
         return type(self).log_prob_by_entry is not Prior.log_prob_by_entry
 
-    def sample(self, n, seed, temperature=1.0, condition=None):
+    def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         """n draws `[n, *latent_shape]`.
 
         Args:
@@ -82,10 +89,10 @@ class Prior(TrackedLayer):
         """
         raise NotImplementedError(f"{type(self).__name__} has no sample: define it.")
 
-    def call(self, z, condition=None):
+    def call(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         return self.log_prob(z, condition=condition)
 
-    def check_sample_arguments(self, n, seed, temperature):
+    def check_sample_arguments(self, n: int, seed: Seed, temperature: float) -> tuple[int, tf.Tensor, tf.Tensor]:
         """(n, seed as an int32 tensor [2], temperature as a tensor), a ValueError for values out of range; tensors pass."""
         if self.latent_shape is None:
             raise ValueError(f"{self.name} knows no latents yet: build it for the shape of one latent, or build its model.")

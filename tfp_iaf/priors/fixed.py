@@ -1,10 +1,16 @@
 """A prior that is a given distribution."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _registered
+from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.priors.base import Prior
 
 __all__ = ["Fixed"]
@@ -36,7 +42,7 @@ class Fixed(Prior):
     TensorShape([5])
     """
 
-    def __init__(self, distribution_fn, **kwargs):
+    def __init__(self, distribution_fn: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.distribution_fn = distribution_fn
         # In eager mode, wherever the layer is made: tensors of a function that is being traced would be lost after it.
@@ -44,7 +50,7 @@ class Fixed(Prior):
             self.distribution = _distribution(distribution_fn)
         _check_reads_no_trainable_variables(self.distribution)
 
-    def build(self, latent_shape):
+    def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)
         distribution = self.distribution
         if distribution.event_shape != list(self.latent_shape) or distribution.batch_shape != []:
@@ -57,11 +63,11 @@ class Fixed(Prior):
                 f"The prior must have dtype {self.density_dtype} as the model has, got {tf.as_dtype(distribution.dtype).name}."
             )
 
-    def log_prob(self, z, condition=None):
+    def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         return self.distribution.log_prob(tf.cast(z, self.density_dtype))
 
-    def sample(self, n, seed, temperature=1.0, condition=None):
+    def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         n, seed, checked = self.check_sample_arguments(n, seed, temperature)
         if tf.is_tensor(temperature) and not tf.executing_eagerly():
@@ -72,11 +78,11 @@ class Fixed(Prior):
         return self.distribution.sample(n, seed=seed)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Fixed:
         # Of what a file names only registered functions are called.
         return super().from_config({**config, "distribution_fn": _registered.deserialize(config["distribution_fn"])})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         function = self.distribution_fn
         if isinstance(function, tfd.Distribution):
             raise ValueError(

@@ -1,12 +1,17 @@
 """The Gaussian mixture prior."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_iaf import scales
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import standard_normal
 from tfp_iaf.priors.base import Prior
 
@@ -41,12 +46,12 @@ class GaussianMixture(Prior):
     (TensorShape([5]), 3)
     """
 
-    def __init__(self, num_components, seed=None, **kwargs):
+    def __init__(self, num_components: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_components = integer("num_components", num_components)
         self.seed = None if seed is None else integer("seed", seed, at_least=0)
 
-    def build(self, latent_shape):
+    def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)
         shape = (self.num_components, *self.latent_shape)
         near_zero = keras.initializers.RandomNormal(stddev=0.5, seed=self.seed)
@@ -57,7 +62,7 @@ class GaussianMixture(Prior):
             name="unconstrained_scales", shape=shape, initializer="zeros", autocast=False
         )
 
-    def components(self):
+    def components(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(log w `[K]`, loc `[K, *latent_shape]`, scale `[K, *latent_shape]`)."""
         logits, locs, unconstrained = (
             tf.cast(tf.convert_to_tensor(weight), self.density_dtype)
@@ -65,7 +70,7 @@ class GaussianMixture(Prior):
         )
         return tf.nn.log_softmax(logits), locs, scales.softplus_scale(unconstrained)
 
-    def log_prob(self, z, condition=None):
+    def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         log_weights, locs, scale = self.components()
         axes = -len(self.latent_shape)
@@ -73,7 +78,7 @@ class GaussianMixture(Prior):
         log_probs = -0.5 * tf.square(standardized) - 0.5 * math.log(2.0 * math.pi) - tf.math.log(scale)
         return tf.reduce_logsumexp(log_weights + tf.reduce_sum(log_probs, axis=range(axes, 0)), axis=-1)
 
-    def sample(self, n, seed, temperature=1.0, condition=None):
+    def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
         log_weights, locs, scale = self.components()
@@ -84,5 +89,5 @@ class GaussianMixture(Prior):
         noise = standard_normal([n, *self.latent_shape], for_noise, self.density_dtype)
         return tf.gather(locs, component) + temperature * tf.gather(scale, component) * noise
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_components": self.num_components, "seed": self.seed}

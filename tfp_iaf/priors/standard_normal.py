@@ -1,10 +1,13 @@
 """The standard normal prior."""
 
+from __future__ import annotations
+
 import math
 
 import keras
 import tensorflow as tf
 
+from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import standard_normal
 from tfp_iaf.priors.base import Prior
 
@@ -28,16 +31,16 @@ class StandardNormal(Prior):
     TensorShape([3])
     """
 
-    def log_prob(self, z, condition=None):
+    def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         axes = range(-len(self.latent_shape), 0)
         return -0.5 * (tf.reduce_sum(tf.square(z), axis=axes) + math.prod(self.latent_shape) * math.log(2.0 * math.pi))
 
-    def log_prob_by_entry(self, z, condition=None):
+    def log_prob_by_entry(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         return -0.5 * (tf.square(z) + math.log(2.0 * math.pi))
 
-    def sample(self, n, seed, temperature=1.0, condition=None):
+    def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
         return temperature * standard_normal([n, *self.latent_shape], seed, self.density_dtype)

@@ -1,11 +1,16 @@
 """The VampPrior: a mixture of the model's own posteriors."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import standard_normal
 from tfp_iaf.priors.base import Prior
 
@@ -47,13 +52,13 @@ class VampPrior(Prior):
     (TensorShape([5]), TensorShape([10, 6]))
     """
 
-    def __init__(self, num_components, seed=None, **kwargs):
+    def __init__(self, num_components: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_components = integer("num_components", num_components)
         self.seed = None if seed is None else integer("seed", seed, at_least=0)
-        self._model = None
+        self._model: Callable[[], keras.Model] | None = None
 
-    def connect(self, model):
+    def connect(self, model: keras.Model) -> None:
         if model.condition_shape is not None:
             raise ValueError("A VampPrior has no pseudo-inputs for conditions: give a conditional model another prior.")
         if not model.posterior.has_inverse:
@@ -61,7 +66,7 @@ class VampPrior(Prior):
         # In a function, where Keras finds no layers: the model trains and saves them.
         self._model = lambda: model
 
-    def build(self, latent_shape):
+    def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)
         if self._model is None:
             raise ValueError("A VampPrior is made of a model's posterior: pass it to a model as prior=, which builds it.")
@@ -72,11 +77,11 @@ class VampPrior(Prior):
             autocast=False,
         )
 
-    def get_build_config(self):
+    def get_build_config(self) -> dict[str, Any]:
         # The model builds it, once they are connected.
         return None
 
-    def pseudo_inputs(self):
+    def pseudo_inputs(self) -> tf.Tensor:
         """u, `[C, *data_shape]`."""
         u = tf.cast(tf.convert_to_tensor(self._unconstrained), self.density_dtype)
         limits = self._model().likelihood.data_range
@@ -86,13 +91,13 @@ class VampPrior(Prior):
         model = self._model()
         return model.posterior.read(model.encoder(self.pseudo_inputs(), training=False))
 
-    def log_prob(self, z, condition=None):
+    def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         z = tf.expand_dims(tf.cast(z, self.density_dtype), -len(self.latent_shape) - 1)
         log_q = self._model().posterior.score(self._parameters(), z)
         return tf.reduce_logsumexp(log_q, axis=-1) - math.log(self.num_components)
 
-    def sample(self, n, seed, temperature=1.0, condition=None):
+    def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
         for_component, for_noise = (tf.random.experimental.stateless_fold_in(seed, k, alg="philox") for k in (0, 1))
@@ -102,5 +107,5 @@ class VampPrior(Prior):
         noise = standard_normal([n, *self.latent_shape], for_noise, self.density_dtype)
         return self._model().posterior.draw(parameters, temperature * noise)[0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_components": self.num_components, "seed": self.seed}

@@ -1,12 +1,17 @@
 """How far a fitted surrogate is from its target: importance weights say it."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import seed_pair
 from tfp_iaf.vi._target import log_density
 
@@ -31,7 +36,12 @@ class Diagnosis(NamedTuple):
     threshold: float
 
 
-def diagnose(joint_distribution, surrogate_posterior, num_samples=10000, seed=0):
+def diagnose(
+    joint_distribution: tfp.distributions.Distribution | Callable,
+    surrogate_posterior: tfp.distributions.Distribution,
+    num_samples: int = 10000,
+    seed: Seed = 0,
+) -> Diagnosis:
     """Importance weights of the surrogate's draws: effective sample size and Pareto k.
 
     ```none
@@ -77,7 +87,7 @@ def diagnose(joint_distribution, surrogate_posterior, num_samples=10000, seed=0)
     )
 
 
-def pareto_k(log_weights):
+def pareto_k(log_weights: TensorLike) -> float:
     """The shape k of a generalized Pareto distribution fitted to the largest importance weights.
 
     The empirical Bayes estimate of Zhang and Stephens (2009), shrunk towards 0.5 by the weight of ten draws.

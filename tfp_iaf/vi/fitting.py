@@ -1,6 +1,9 @@
 """Fits a surrogate posterior with settings that work for most targets."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -10,6 +13,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
 from tfp_iaf._arguments import integer, positive
+from tfp_iaf._types import Seed
 from tfp_iaf.noise import seed_pair
 from tfp_iaf.vi._target import log_density
 
@@ -40,16 +44,16 @@ class Fit(NamedTuple):
 
 
 def fit(
-    joint_distribution,
-    surrogate_posterior,
-    num_steps=2000,
-    sample_size=256,
-    learning_rates=(1e-2, 3e-3),
-    annealing_steps=0,
-    seed=0,
-    verbose=True,
-    jit_compile=None,
-):
+    joint_distribution: tfp.distributions.Distribution | Callable,
+    surrogate_posterior: tfp.distributions.Distribution,
+    num_steps: int = 2000,
+    sample_size: int = 256,
+    learning_rates: Sequence[float] = (1e-2, 3e-3),
+    annealing_steps: int = 0,
+    seed: Seed = 0,
+    verbose: bool = True,
+    jit_compile: bool | None = None,
+) -> Fit:
     """Fits a surrogate posterior by path gradients, and keeps the best of a few learning rates.
 
     ```none

@@ -1,11 +1,17 @@
 """IAF surrogate posteriors for TFP's joint distributions."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import integer
-from tfp_iaf.posteriors import IAF
+from tfp_iaf._types import Identifier, InputOrder, TensorLike
+from tfp_iaf.bijectors import maps
+from tfp_iaf.posteriors import IAF, Posterior
 
 __all__ = ["AmortizedSurrogatePosterior", "build_iaf_surrogate_posterior"]
 
@@ -16,17 +22,17 @@ _BASES = ("normal", "student_t")
 
 
 def build_iaf_surrogate_posterior(
-    joint_distribution,
-    num_flows=3,
-    hidden_units=(64, 64),
-    base="normal",
-    bijector_fn="affine",
-    activation="elu",
-    input_order="left-to-right",
-    feature_size=None,
-    seed=None,
-    name="iaf_surrogate_posterior",
-):
+    joint_distribution: tfp.distributions.Distribution,
+    num_flows: int = 3,
+    hidden_units: Sequence[int] = (64, 64),
+    base: str = "normal",
+    bijector_fn: maps.MapLike = "affine",
+    activation: Identifier = "elu",
+    input_order: InputOrder | Sequence[InputOrder] = "left-to-right",
+    feature_size: int | None = None,
+    seed: int | None = None,
+    name: str = "iaf_surrogate_posterior",
+) -> tfp.distributions.TransformedDistribution | AmortizedSurrogatePosterior:
     """A trainable distribution over the unknowns of a joint distribution: inverse autoregressive flows on its event space.
 
     ```none
@@ -113,16 +119,16 @@ class AmortizedSurrogatePosterior(tf.Module):
     TensorShape([3, 7])
     """
 
-    def __init__(self, posterior, structure, name):
+    def __init__(self, posterior: Posterior, structure: tfp.bijectors.Bijector, name: str) -> None:
         super().__init__(name)
         self.posterior = posterior
         self._structure = structure
 
     @property
-    def trainable_variables(self):
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
         return tuple(self.posterior.trainable_variables)
 
-    def __call__(self, features):
+    def __call__(self, features: TensorLike) -> tfp.distributions.Distribution:
         return tfd.TransformedDistribution(self.posterior.distribution(features), self._structure, name=self.name)
 
 

@@ -1,5 +1,7 @@
 """A posterior layer as a distribution that reads no features."""
 
+from __future__ import annotations
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -13,7 +15,7 @@ __all__ = ["without_features"]
 tfd = tfp.distributions
 
 
-def without_features(posterior):
+def without_features(posterior: Posterior) -> tfp.distributions.TransformedDistribution:
     """A trainable distribution q(z) of the base and the flows of a posterior layer, for `fit`.
 
     ```none

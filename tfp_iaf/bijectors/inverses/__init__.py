@@ -8,18 +8,21 @@
 | "sequential" | D | every network; the reference | any order |
 """
 
+from __future__ import annotations
+
 from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Inverse
 from tfp_iaf.bijectors.inverses.blocks import Blocks
 from tfp_iaf.bijectors.inverses.fixed_point import FixedPoint
 from tfp_iaf.bijectors.inverses.recurrent import Recurrent
 from tfp_iaf.bijectors.inverses.sequential import Sequential
+from tfp_iaf.networks import Network
 
 __all__ = ["Blocks", "Equation", "FixedPoint", "ImplicitInverse", "Inverse", "Recurrent", "Sequential", "get"]
 
 _NAMED = {"blocks": Blocks(), "fixed_point": FixedPoint(), "recurrent": Recurrent(), "sequential": Sequential()}
 
 
-def get(inverse, network):
+def get(inverse: str | Inverse, network: Network) -> Inverse:
     """The `Inverse` that an `inverse=` argument means for this network.
 
     Args:

@@ -1,12 +1,18 @@
 """What every inverse of an autoregressive flow solves, and the gradient of its solution."""
 
+from __future__ import annotations
+
 import abc
 import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_iaf import _compat
+from tfp_iaf.bijectors.maps import ElementwiseMap
+from tfp_iaf.networks import Network
 
 __all__ = ["Equation", "ImplicitInverse", "Inverse", "Linearization"]
 
@@ -22,7 +28,14 @@ class Equation:
         values: tensors, the values of the network's weights; None for the weights themselves.
     """
 
-    def __init__(self, network, elementwise_map, z, context, values):
+    def __init__(
+        self,
+        network: Network,
+        elementwise_map: ElementwiseMap,
+        z: tf.Tensor | None,
+        context: tf.Tensor | None,
+        values: Any,
+    ) -> None:
         self.network = network
         self.map = elementwise_map
         self.z = z
@@ -30,7 +43,7 @@ class Equation:
         self.values = values
 
     @contextlib.contextmanager
-    def weights(self):
+    def weights(self) -> Iterator[None]:
         """Inside, the network's weights have the equation's values."""
         if self.values is None:
             yield
@@ -38,12 +51,12 @@ class Equation:
         with keras.StatelessScope(state_mapping=zip(self.network.weights, self.values)):
             yield
 
-    def parameters_at(self, y):
+    def parameters_at(self, y: tf.Tensor) -> tf.Tensor:
         """The network's parameters at y, in y's dtype."""
         with self.weights():
             return tf.cast(self.network(y, context=self.context), y.dtype)
 
-    def image(self, parameters):
+    def image(self, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(g, log|det dz/dy|) at the y whose parameters these are."""
         y, log_derivative = self.map.inverse(self.z, parameters)
         return y, tf.reduce_sum(log_derivative, axis=range(-len(self.network.event_shape), 0))
@@ -62,13 +75,13 @@ class Inverse(abc.ABC):
     has_adjoint = False
 
     @classmethod
-    def serves(cls, network):
+    def serves(cls, network: Network) -> bool:
         """Whether this inverse works for a network of a kind that lists it, as the network is set up."""
         del network
         return True
 
     @abc.abstractmethod
-    def __call__(self, equation):
+    def __call__(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         """(y, log|det dz/dy| at y) of an `Equation`."""
 
 
@@ -84,18 +97,18 @@ class ImplicitInverse(Inverse):
     has_adjoint = True
 
     @abc.abstractmethod
-    def solve(self, equation):
+    def solve(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         """(y, log|det dz/dy|) with y = g(y)."""
 
     @abc.abstractmethod
-    def adjoint(self, equation, linearization, by_y, by_parameters):
+    def adjoint(self, equation: Equation, linearization: Linearization, by_y: tf.Tensor, by_parameters: tf.Tensor) -> tf.Tensor:
         """u with u = by_y + P'(s u + by_parameters), of y's shape, at a `Linearization`."""
 
-    def evaluate(self, equation, y):
+    def evaluate(self, equation: Equation, y: tf.Tensor) -> tuple[tf.Tensor, Any]:
         """(parameters at y, whatever else `adjoint` needs to know of the network there)."""
         return equation.parameters_at(y), None
 
-    def __call__(self, equation):
+    def __call__(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         num_contexts = 0 if equation.context is None else 1
 
         def with_inputs(z, *others):
@@ -117,7 +130,7 @@ class ImplicitInverse(Inverse):
 
         return solved(equation.z, *([equation.context] if num_contexts else []), *equation.values)
 
-    def forward_and_score(self, equation, y, score):
+    def forward_and_score(self, equation: Equation, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(z, log-derivatives, the score at z) of a given y and the score there; see `FlowBijector.forward_and_score`.
 
         With f' the map's derivatives: dz/dy = diag(f') (I - diag(s) P), so one `adjoint` takes the score to z without a search.
@@ -137,7 +150,7 @@ class Linearization:
         inputs: context and values of the equation, as far as gradients with respect to them are asked for.
     """
 
-    def __init__(self, inverse, equation, y, inputs=()):
+    def __init__(self, inverse: ImplicitInverse, equation: Equation, y: tf.Tensor, inputs: Sequence[tf.Tensor] = ()) -> None:
         self.event_ndims = len(equation.network.event_shape)
         self._inverse, self._equation, self._y = inverse, equation, y
         with tf.GradientTape(persistent=True) as self._tape:
@@ -150,7 +163,7 @@ class Linearization:
         # f(g; parameters) = z, so dg / d parameters = -(df / d parameters) / f'.
         self.parameter_slopes = -self._of_map(self.z, self.parameters, tf.exp(-self.log_derivatives))
 
-    def solve(self, by_y, by_log_det):
+    def solve(self, by_y: tf.Tensor, by_log_det: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(u, the gradient with respect to the parameters) of those with respect to y and log_det; see `ImplicitInverse`."""
         by_log_det = tf.reshape(by_log_det, tf.concat([tf.shape(by_log_det), [1] * self.event_ndims], axis=0))
         by_log_derivatives = tf.broadcast_to(by_log_det, tf.shape(self.log_derivatives))
@@ -158,7 +171,7 @@ class Linearization:
         u = self._inverse.adjoint(self._equation, self, by_y + through_y, by_parameters)
         return u, by_parameters + u[..., tf.newaxis] * self.parameter_slopes
 
-    def pull_back(self, by_parameters, sources=None):
+    def pull_back(self, by_parameters: tf.Tensor, sources: Any = None) -> Any:
         """P' times this, with P = d parameters / dy; or the gradient with respect to other sources than y."""
         sources = self._y if sources is None else sources
         return self._tape.gradient(self.parameters, sources, by_parameters, unconnected_gradients="zero")

@@ -6,13 +6,17 @@ the block are evaluated at once until its entries settle: usually three or four 
 entries. The gradient solves the transposed system, which has the same form in the reversed order.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_iaf.bijectors.inverses._cycle import Layer, solve_cycle
-from tfp_iaf.bijectors.inverses.base import ImplicitInverse
+from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Linearization
+from tfp_iaf.networks import Network
 
 __all__ = ["Blocks"]
 
@@ -26,15 +30,15 @@ class Blocks(ImplicitInverse):
     """
 
     @classmethod
-    def serves(cls, network):
+    def serves(cls, network: Network) -> bool:
         # It rounds as float32 and float64 do.
         return network.compute_dtype in ("float32", "float64")
 
-    def evaluate(self, equation, y):
+    def evaluate(self, equation: Equation, y: tf.Tensor) -> tuple[tf.Tensor, Any]:
         with equation.weights():
             return equation.network.evaluate(y, context=equation.context)
 
-    def solve(self, equation):
+    def solve(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         network, z = equation.network, equation.z
         (size,) = network.event_shape
         batch_shape = tf.shape(z)[:-1]
@@ -73,7 +77,7 @@ class Blocks(ImplicitInverse):
         parameters = tf.reshape(outputs, tf.concat([batch_shape, [size, network.params]], axis=0))
         return equation.image(tf.ensure_shape(parameters, z.shape.concatenate(network.params)))
 
-    def adjoint(self, equation, linearization, by_y, by_parameters):
+    def adjoint(self, equation: Equation, linearization: Linearization, by_y: tf.Tensor, by_parameters: tf.Tensor) -> tf.Tensor:
         network = equation.network
         (size,) = network.event_shape
         params = network.params
@@ -97,7 +101,7 @@ class Blocks(ImplicitInverse):
 
         # The skip that leads from the units of layer l past layer l + 1, whose adjoint is computed just before.
         skips = [False, *network.skips[:0:-1]]
-        functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in skips[: len(slopes)]]
+        functions = [functools.partial(hidden, has_skip=has_skip) for has_skip in skips[: len(slopes)]] + [_linear]
         sides = [_as_rows(slope, len(each.in_degrees)) for slope, each in zip(slopes[::-1], linear_maps)] + [None]
         layers = [
             Layer(
@@ -109,7 +113,7 @@ class Blocks(ImplicitInverse):
                 side=side,
                 function=function,
             )
-            for each, side, function in zip(linear_maps, sides, [*functions, _linear])
+            for each, side, function in zip(linear_maps, sides, functions)
         ]
         groups = size - network.degrees
         groups_of_parameters = np.repeat(groups, params)

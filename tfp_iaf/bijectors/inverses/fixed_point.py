@@ -1,9 +1,11 @@
 """The inverse of a flow with any network, by iteration of all entries at once."""
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf.bijectors.inverses.base import ImplicitInverse
+from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Linearization
 
 __all__ = ["FixedPoint", "settled"]
 
@@ -17,7 +19,7 @@ class FixedPoint(ImplicitInverse):
     Source: Song et al. 2021, "Accelerating feedforward computation via parallel nonlinear equation solving", section 3.
     """
 
-    def solve(self, equation):
+    def solve(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         z, degrees = equation.z, equation.network.degrees
         # Entries not yet settled may grow until they overflow, and an overflow would reach the settled ones through a mask
         # (inf * 0 is nan): they stay well inside the range of the dtype that the network computes in.
@@ -39,7 +41,7 @@ class FixedPoint(ImplicitInverse):
         # y is settled: one more evaluation leaves it as it is, and gives the log_det.
         return equation.image(equation.parameters_at(y))
 
-    def adjoint(self, equation, linearization, by_y, by_parameters):
+    def adjoint(self, equation: Equation, linearization: Linearization, by_y: tf.Tensor, by_parameters: tf.Tensor) -> tf.Tensor:
         """The same iteration in the transposed system."""
         event_axes = range(-equation.network.degrees.ndim, 0)
         slopes = linearization.parameter_slopes
@@ -61,7 +63,7 @@ class FixedPoint(ImplicitInverse):
         return u
 
 
-def settled(new, old, scale=1.0):
+def settled(new: tf.Tensor, old: tf.Tensor, scale: float | tf.Tensor = 1.0) -> tf.Tensor:
     """Whether no entry differs by more than rounding of values of the order of `scale` or of their own."""
     tolerance = 2.0 * np.finfo(new.dtype.as_numpy_dtype).eps
     return tf.logical_not(tf.reduce_any(tf.abs(new - old) > tolerance * (scale + tf.abs(new))))

@@ -1,9 +1,12 @@
 """The inverse of a flow with a recurrent network, for the price of one evaluation."""
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf.bijectors.inverses.base import Inverse
+from tfp_iaf.bijectors.inverses.base import Equation, Inverse
+from tfp_iaf.networks import Network
 
 __all__ = ["Recurrent"]
 
@@ -18,10 +21,10 @@ class Recurrent(Inverse):
     """
 
     @classmethod
-    def serves(cls, network):
+    def serves(cls, network: Network) -> bool:
         return network.compute_dtype in ("float32", "float64")
 
-    def __call__(self, equation):
+    def __call__(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         network, z, context = equation.network, equation.z, equation.context
         (size,) = network.event_shape
         rows = tf.reshape(z, [-1, size])

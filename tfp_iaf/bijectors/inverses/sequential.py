@@ -1,8 +1,10 @@
 """The inverse entry by entry: D evaluations of the network, the reference for the fast ones."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
-from tfp_iaf.bijectors.inverses.base import Inverse
+from tfp_iaf.bijectors.inverses.base import Equation, Inverse
 
 __all__ = ["Sequential"]
 
@@ -13,7 +15,7 @@ class Sequential(Inverse):
     Gradients of any order go through the loop.
     """
 
-    def __call__(self, equation):
+    def __call__(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         degrees = tf.constant(equation.network.degrees, tf.int32)
 
         def body(position, y):

@@ -4,9 +4,9 @@ A map works on tensors, not through `tfb.Bijector`: one evaluation gives the val
 a Keras layer leaves nothing behind in TFP. Any elementwise `tfb.Bijector` joins in through `FromBijector`.
 """
 
-from tfp_iaf.bijectors.maps.base import ElementwiseMap
+from tfp_iaf.bijectors.maps.base import ElementwiseMap, MapLike
 from tfp_iaf.bijectors.maps.from_bijector import FromBijector, Spline
 from tfp_iaf.bijectors.maps.monotone import Monotone
 from tfp_iaf.bijectors.maps.named import Affine, Gated, Location, get, serialize
 
-__all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "Monotone", "Spline", "get", "serialize"]
+__all__ = ["Affine", "ElementwiseMap", "FromBijector", "Gated", "Location", "MapLike", "Monotone", "Spline", "get", "serialize"]

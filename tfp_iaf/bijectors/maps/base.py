@@ -1,8 +1,14 @@
 """The contract of elementwise maps y -> z, given each entry's parameters."""
 
-import abc
+from __future__ import annotations
 
-__all__ = ["ElementwiseMap"]
+import abc
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+__all__ = ["ElementwiseMap", "MapLike"]
 
 
 class ElementwiseMap(abc.ABC):
@@ -27,25 +33,29 @@ class ElementwiseMap(abc.ABC):
     array([2., 2., 2., 2.], dtype=float32)
     """
 
-    params = None
+    params: int | None = None
 
     @abc.abstractmethod
-    def forward(self, y, parameters):
+    def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(z, log df/dy at y), both of y's shape `[..., *event]`; `parameters` is `[..., *event, P]`."""
 
     @abc.abstractmethod
-    def inverse(self, z, parameters):
+    def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(y, log df/dy at y), both of z's shape."""
 
-    def inverse_near(self, z, parameters, start):
+    def inverse_near(self, z: tf.Tensor, parameters: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         """The y of `inverse`, without a gradient: a map that searches may begin at `start`, a guess of y."""
         del start
         return self.inverse(z, parameters)[0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, JSON-able."""
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> ElementwiseMap:
         return cls(**config)
+
+
+# What a `bijector_fn=` may be, see `maps.get`.
+MapLike: TypeAlias = str | ElementwiseMap | tuple[Callable, int] | dict[str, Any]

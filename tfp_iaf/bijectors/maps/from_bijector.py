@@ -1,5 +1,10 @@
 """Maps that are elementwise bijectors of TFP: a user's function, and the spline."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -23,36 +28,36 @@ class FromBijector(ElementwiseMap):
         ValueError: if `bijector_fn` is not callable, or `params` is no positive integer.
     """
 
-    def __init__(self, bijector_fn, params):
+    def __init__(self, bijector_fn: Callable, params: int) -> None:
         if not callable(bijector_fn):
             raise ValueError(f"FromBijector takes a function from parameters to a tfb.Bijector, got {bijector_fn!r}.")
         self._bijector_fn = bijector_fn
         self.params = integer("params", params)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(other) is FromBijector and (other._bijector_fn, other.params) == (self._bijector_fn, self.params)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self._bijector_fn, self.params))
 
-    def forward(self, y, parameters):
+    def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         bijector = self._bijector_fn(parameters)
         z, log_derivative = bijector.forward(y), bijector.forward_log_det_jacobian(y, event_ndims=0)
         _compat.forget(bijector)
         return z, log_derivative
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         bijector = self._bijector_fn(parameters)
         y = bijector.inverse(z)
         log_derivative = bijector.forward_log_det_jacobian(y, event_ndims=0)
         _compat.forget(bijector)
         return y, log_derivative
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"bijector_fn": _registered.serialize("The map's function", self._bijector_fn), "params": self.params}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> FromBijector:
         return cls(_registered.deserialize(config["bijector_fn"]), config["params"])
 
 
@@ -79,25 +84,25 @@ class Spline(ElementwiseMap):
     11
     """
 
-    def __init__(self, num_bins=8, half_range=5.0):
+    def __init__(self, num_bins: int = 8, half_range: float = 5.0) -> None:
         self.num_bins = integer("num_bins", num_bins, at_least=2)
         self.half_range = positive("half_range", half_range)
         self.params = 3 * self.num_bins - 1
         self._inner = FromBijector(self._spline, self.params)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(other) is Spline and other.get_config() == self.get_config()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.num_bins, self.half_range))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"num_bins": self.num_bins, "half_range": self.half_range}
 
-    def forward(self, y, parameters):
+    def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._apply(self._inner.forward, y, parameters)
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._apply(self._inner.inverse, z, parameters)
 
     def _apply(self, direction, x, parameters):

@@ -1,5 +1,9 @@
 """The monotone map: a line with smooth steps, and its inverse by Newton's method."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -37,24 +41,24 @@ class Monotone(ElementwiseMap):
     14
     """
 
-    def __init__(self, num_sigmoids=8):
+    def __init__(self, num_sigmoids: int = 8) -> None:
         self.num_sigmoids = integer("num_sigmoids", num_sigmoids)
         self.params = 2 + 3 * self.num_sigmoids
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(other) is Monotone and other.num_sigmoids == self.num_sigmoids
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.num_sigmoids)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"num_sigmoids": self.num_sigmoids}
 
-    def forward(self, y, parameters):
+    def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         z, slope = value_and_slope(y, *self._constrained(parameters))
         return z, tf.math.log(slope)
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         constrained = self._constrained(parameters)
         y = inverse_without_gradient(z, *constrained)
         # Two steps at the solution leave it as it is, and have its first three derivatives.
@@ -63,8 +67,9 @@ class Monotone(ElementwiseMap):
             y = y - (value - z) / slope
         return y, tf.math.log(value_and_slope(y, *constrained)[1])
 
-    def inverse_near(self, z, parameters, start):
-        return inverse_without_gradient(z, *self._constrained(parameters), start=start)
+    def inverse_near(self, z: tf.Tensor, parameters: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+        line, sigmoids = self._constrained(parameters)
+        return inverse_without_gradient(z, line, sigmoids, start)
 
     def _constrained(self, parameters):
         count = self.num_sigmoids
@@ -76,7 +81,7 @@ class Monotone(ElementwiseMap):
         )
 
 
-def value_and_slope(y, line, sigmoids):
+def value_and_slope(y: tf.Tensor, line: Any, sigmoids: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """(f, df/dy) of f(y) = d + a y + sum_k b_k (sigmoid((y - c_k) / s_k) - 1/2).
 
     Args:
@@ -95,7 +100,7 @@ def value_and_slope(y, line, sigmoids):
     return value, slope + tf.reduce_sum(heights / widths * tf.sigmoid(x) * tf.sigmoid(-x), axis=-1)
 
 
-def inverse_without_gradient(z, line, sigmoids, start=None):
+def inverse_without_gradient(z: tf.Tensor, line: Any, sigmoids: Any, start: tf.Tensor | None = None) -> tf.Tensor:
     """The y with f(y) = z, without a gradient: Newton's method within the bracket (z - d -+ sum b / 2) / a.
 
     A step that leaves the bracket, or is no shorter than half the step before, is replaced by bisection, so that the search

@@ -1,11 +1,15 @@
 """The maps that are linear in y, and what a `bijector_fn=` may be: a name, a map, or a function."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tfp_iaf import _registered, scales
 from tfp_iaf._arguments import positive
-from tfp_iaf.bijectors.maps.base import ElementwiseMap
+from tfp_iaf.bijectors.maps.base import ElementwiseMap, MapLike
 from tfp_iaf.bijectors.maps.from_bijector import FromBijector, Spline
 from tfp_iaf.bijectors.maps.monotone import Monotone
 
@@ -31,23 +35,23 @@ class Affine(ElementwiseMap):
 
     params = 2
 
-    def __init__(self, log_scale_bound=scales.LOG_SCALE_BOUND):
+    def __init__(self, log_scale_bound: float = scales.LOG_SCALE_BOUND) -> None:
         self.log_scale_bound = positive("log_scale_bound", log_scale_bound)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(other) is Affine and other.log_scale_bound == self.log_scale_bound
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.log_scale_bound)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"log_scale_bound": self.log_scale_bound}
 
-    def forward(self, y, parameters):
+    def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shift, log_scale = parameters[..., 0], scales.bounded_log_scale(parameters[..., 1], self.log_scale_bound)
         return (y - shift) * tf.exp(-log_scale), -log_scale
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shift, log_scale = parameters[..., 0], scales.bounded_log_scale(parameters[..., 1], self.log_scale_bound)
         return z * tf.exp(log_scale) + shift, -log_scale
 
@@ -62,12 +66,12 @@ class Gated(ElementwiseMap):
 
     params = 2
 
-    def forward(self, y, parameters):
+    def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         m, gate = parameters[..., 0], scales.bounded_gate(parameters[..., 1])
         s = tf.sigmoid(gate)
         return s * (y - m) + m, tf.math.log_sigmoid(gate)
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         m, gate = parameters[..., 0], scales.bounded_gate(parameters[..., 1])
         return (z - m) * (1.0 + tf.exp(-gate)) + m, tf.math.log_sigmoid(gate)
 
@@ -78,17 +82,17 @@ class Location(ElementwiseMap):
 
     params = 1
 
-    def forward(self, y, parameters):
+    def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return y - parameters[..., 0], tf.zeros_like(y)
 
-    def inverse(self, z, parameters):
+    def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return z + parameters[..., 0], tf.zeros_like(z)
 
 
 _NAMED = {"affine": Affine(), "gated": Gated(), "location": Location(), "monotone": Monotone(), "spline": Spline()}
 
 
-def get(bijector_fn, params=None):
+def get(bijector_fn: MapLike, params: int | None = None) -> ElementwiseMap:
     """The `ElementwiseMap` that a `bijector_fn` means.
 
     Args:
@@ -132,7 +136,7 @@ def get(bijector_fn, params=None):
     return found
 
 
-def serialize(elementwise_map):
+def serialize(elementwise_map: ElementwiseMap) -> str | dict[str, Any]:
     """What `get` turns back into an equal map: its name where that says it all.
 
     >>> serialize(Affine()), serialize(Spline())

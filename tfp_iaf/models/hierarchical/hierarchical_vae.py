@@ -1,11 +1,18 @@
 """The ResNet VAE with stacked three-dimensional latents."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer
+from tfp_iaf._types import Data, Seed, Shape, TensorLike
 from tfp_iaf.bijectors import maps
+from tfp_iaf.likelihoods import Likelihood
 from tfp_iaf.models._free_bits import FreeBits
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.models.hierarchical import _posterior_factories as posterior_factories
@@ -78,25 +85,25 @@ class HierarchicalVAE(ElboModel):
 
     def __init__(
         self,
-        image_shape,
-        num_layers=(4,),
-        filters=64,
-        latent_channels=32,
-        patch_size=2,
-        inference="bidirectional",
-        posterior="iaf",
-        num_flows=None,
-        flow_filters=None,
-        bijector_fn=None,
-        free_bits=0.0,
-        soft_free_bits=False,
-        likelihood="discretized_logistic",
-        weight_norm=True,
-        recompute=False,
-        num_samples=1,
-        seed=None,
-        **kwargs,
-    ):
+        image_shape: Sequence[int],
+        num_layers: Sequence[int] = (4,),
+        filters: int = 64,
+        latent_channels: int = 32,
+        patch_size: int = 2,
+        inference: str = "bidirectional",
+        posterior: str | Callable = "iaf",
+        num_flows: int | None = None,
+        flow_filters: Sequence[int] | None = None,
+        bijector_fn: maps.MapLike | None = None,
+        free_bits: float = 0.0,
+        soft_free_bits: bool = False,
+        likelihood: str | Likelihood | Callable = "discretized_logistic",
+        weight_norm: bool = True,
+        recompute: bool = False,
+        num_samples: int = 1,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if inference not in INFERENCES:
             raise ValueError(f"Unknown inference {inference!r}: expected one of {', '.join(INFERENCES)}.")
         super().__init__(likelihood, num_samples, **kwargs)
@@ -155,29 +162,31 @@ class HierarchicalVAE(ElboModel):
         self.build((None, *self.image_shape))
 
     @property
-    def latent_shapes(self):
+    def latent_shapes(self) -> list[tuple[int, ...]]:
         """The shapes of z_1 ... z_L."""
         return [layer.event_shape for layer in self.ladder.stochastic_layers]
 
     @property
-    def prior(self):
+    def prior(self) -> LadderPrior:
         """p(z_1 ... z_L), with `log_prob(z)` and `sample(n, seed, temperature)`."""
         return LadderPrior(self.ladder)
 
-    def latent_specs(self):
+    def latent_specs(self) -> list[tf.TensorSpec]:
         return [
             tf.TensorSpec((None, *shape), self.density_dtype, name=f"z_{index + 1}")
             for index, shape in enumerate(self.latent_shapes)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.set_shapes(input_shape)
         if not self.ladder.built:
             self.ladder.build()
             num_groups = sum(layer.num_groups for layer in self.ladder.stochastic_layers)
             self.free_bits_weights = self._free_bits.make_weights(self, num_groups)
 
-    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+    def elbo_terms(
+        self, x: Data, num_samples: int = 1, seed: Seed | None = None, training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
         """The terms of the bound at S samples of q(z|x).
 
         Args:
@@ -205,23 +214,23 @@ class HierarchicalVAE(ElboModel):
             "reconstruction": self.log_likelihood_of(x, parameters, num_samples),
         }
 
-    def encode(self, x):
+    def encode(self, x: Data) -> tf.Tensor:
         """The first feature maps of x, `[B, height, width, filters]`: all that the posterior reads of x."""
         return self.ladder.features(self.as_input(x))
 
-    def encode_mean(self, x):
+    def encode_mean(self, x: Data) -> list[tf.Tensor]:
         """z_1 ... z_L, each at the mean of its posterior's base, `[B, ...]`: the same at every call."""
         x = self.as_input(x)
         zeros = [tf.zeros([tf.shape(x)[0], *shape], self.density_dtype) for shape in self.latent_shapes]
         return self._up_and_down(x, 1, self._drawn(zeros))[0]
 
-    def posterior_sample(self, x, seed=None):
+    def posterior_sample(self, x: Data, seed: Seed | None = None) -> tuple[list[tf.Tensor], tf.Tensor]:
         """(z_1 ... z_L, log q(z|x)) of one sample for each image: a list, and `[B]`."""
         x = self.as_input(x)
         z, log_q, _, _ = self._up_and_down(x, 1, self._drawn(self._noise(tf.shape(x)[0], seed)))
         return z, sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
-    def posterior_log_prob(self, x, z):
+    def posterior_log_prob(self, x: Data, z: Any) -> tf.Tensor:
         """log q(z|x) of given latents, `[B]`, through the inverse of every flow.
 
         Args:
@@ -238,22 +247,24 @@ class HierarchicalVAE(ElboModel):
         _, log_q, _, _ = self._up_and_down(x, 1, given)
         return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
-    def decode(self, z, condition=None, training=False):
+    def decode(self, z: Any, condition: TensorLike | None = None, training: bool = False) -> tf.Tensor:
         """The likelihood's parameters at z_1 ... z_L, in `density_dtype`."""
         del training
         self._check_latents(z)
         self.condition_rows(condition, np.shape(z[0])[0])
         return self.ladder.down(tf.shape(z[0])[0], lambda index, prior: tf.cast(z[index], self.density_dtype))
 
-    def prior_sample(self, num_samples, seed, temperature=1.0, condition=None):
+    def prior_sample(
+        self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None
+    ) -> list[tf.Tensor]:
         """z_1 ... z_L, `[num_samples, ...]` each, drawn from the prior; arguments as of `sample`."""
         return self._prior_sample_and_decode(num_samples, seed, temperature, condition)[0]
 
-    def sample(self, num_samples, seed, temperature=1.0, condition=None):
+    def sample(self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         # One way down draws the latents and decodes them.
         return self.likelihood.mean(self._prior_sample_and_decode(num_samples, seed, temperature, condition)[1])
 
-    def kl_objective(self, y_pred, sample_weight, training):
+    def kl_objective(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         if not self.free_bits:
             return super().kl_objective(y_pred, sample_weight, training)
         return self._free_bits.kl(y_pred["kl_per_map"] * sample_weight[:, tf.newaxis], self.free_bits_weights, training)
@@ -281,7 +292,7 @@ class HierarchicalVAE(ElboModel):
                 f"{shapes}{'' if num_rows is None else f' for {num_rows} images'}."
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "image_shape": list(self.image_shape),
