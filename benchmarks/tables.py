@@ -9,6 +9,7 @@ import re
 import statistics
 
 from benchmarks import study_tables
+from benchmarks.claims import claims
 from benchmarks.flow_cases import QUANTITIES
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -321,6 +322,7 @@ def flow_machine():
 TABLES = {
     table.__name__: table
     for table in (
+        claims,
         static_mnist,
         published_mlp,
         digits,
