@@ -39,23 +39,29 @@ def fixed_seeds(request):
 
 
 @pytest.fixture(autouse=True)
-def operation_by_operation(request, monkeypatch):
-    """Eager calls of flows run as such, and `fit` without XLA: to compile for a test's few calls takes longer.
+def fit_without_xla(request, monkeypatch):
+    """To compile takes longer than a test's few steps. `tests/models/test_vae.py` shows that training with XLA agrees."""
+    if not request.node.get_closest_marker("compiled"):
+        compile_model = keras.Model.compile
 
-    Except in tests marked `compiled`, and of the package's and the pages' examples. `tests/test_eager.py` shows that eager
-    calls give the same bits either way, and `tests/models/test_vae.py` that training with XLA and without agree.
+        def compile_without_xla(model, *args, jit_compile=False, **kwargs):
+            compile_model(model, *args, jit_compile=jit_compile, **kwargs)
+
+        monkeypatch.setattr(keras.Model, "compile", compile_without_xla)
+
+
+@pytest.fixture(autouse=True)
+def operation_by_operation(request):
+    """Eager calls of flows run as such: to trace a graph for a test's few calls takes longer.
+
+    Except in tests marked `compiled`, and of the package's and the pages' examples. `tests/test_eager.py` shows that both give
+    the same bits.
     """
     if request.node.get_closest_marker("compiled") or not request.node.path.is_relative_to(request.config.rootpath / "tests"):
         yield
-        return
-    compile_model = keras.Model.compile
-
-    def compile_without_xla(model, *args, jit_compile=False, **kwargs):
-        compile_model(model, *args, jit_compile=jit_compile, **kwargs)
-
-    monkeypatch.setattr(keras.Model, "compile", compile_without_xla)
-    with uncompiled():
-        yield
+    else:
+        with uncompiled():
+            yield
 
 
 @pytest.fixture(autouse=True, scope="module")
