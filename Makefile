@@ -138,7 +138,7 @@ study: setup
 
 # Flows on four energies. Two hours on one core.
 energies: setup
-	$(RUN) examples/energies.py --steps=10000 --learning_rate=5e-3 --out=benchmarks/results/energies.png
+	$(RUN) examples/energies.py --steps=10000 --learning_rate=5e-3 --jit_compile --out=benchmarks/results/energies.png
 
 # The posteriors of eight schools and of the funnel: docs/variational_inference.md. Ten minutes on one core.
 joint: setup
