@@ -7,7 +7,8 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
 .PHONY: setup demo dist docs test test-dist test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
-.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-joint smoke-density smoke-images smoke-energies smoke-hamiltonian
+.PHONY: smoke smoke-train smoke-serve smoke-latents smoke-banana smoke-joint smoke-density smoke-images smoke-energies
+.PHONY: smoke-hamiltonian
 .PHONY: bench energies joint priors before-after static-mnist published-mlp study report
 
 setup: .venv/installed
@@ -22,7 +23,10 @@ demo: setup
 	  --hidden_units=64 --flow_hidden_units=128,128 --epochs=300 --kl_warm_up_steps=300 --keep_best --logdir=runs/demo
 	$(RUN) examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=runs/demo/served_samples.png
 	$(RUN) examples/fit_banana.py --out=runs/demo/banana.png
-	@echo 'Open runs/demo: curves.png, banana.png, served_samples.png, and the pictures of each posterior.'
+	$(RUN) examples/train_conditional_vae.py --logdir=runs/demo/classes
+	$(RUN) examples/latent_space.py --logdir=runs/demo/latent_space
+	@echo 'Open runs/demo: latent_space/posteriors.png and traversal.png, classes/samples.png, banana.png, curves.png,'
+	@echo 'served_samples.png, and the samples and reconstructions of each posterior.'
 
 test: lint unit smoke
 	@echo 'All checks passed.'
@@ -54,13 +58,17 @@ doctest: setup
 
 # Two at a time: most of each is importing and compiling. The conditional examples' --smoke is in tests/examples.
 smoke: setup
-	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-hamiltonian smoke-banana smoke-joint smoke-density smoke-energies
+	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-latents smoke-hamiltonian smoke-banana smoke-joint smoke-density \
+	  smoke-energies
 
 smoke-train:
-	$(RUN) examples/train_vae.py --smoke --posterior=iaf --prior=autoregressive_flow --logdir=runs/smoke
+	$(RUN) examples/train_vae.py --smoke --posterior=iaf --prior=autoregressive_flow --tensorboard --logdir=runs/smoke
 
 smoke-serve: smoke-train
 	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf-autoregressive_flow/saved_model --out=runs/smoke/served_samples.png --num_samples=4
+
+smoke-latents:
+	$(RUN) examples/latent_space.py --smoke --logdir=runs/smoke/latents
 
 smoke-banana:
 	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png

@@ -24,7 +24,7 @@ flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0)
 flags.DEFINE_bool("smoke", False, "A run of seconds.")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import keras
 import matplotlib

@@ -35,7 +35,7 @@ flags.DEFINE_integer("seed", 0, "Seed of the first fit, and of the chains.", low
 flags.DEFINE_bool("smoke", False, "A run of seconds.")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import keras
 import matplotlib
@@ -93,8 +93,9 @@ def as_vectors(z):
 
 def fit_gaussian(joint, build):
     """A surrogate that one of TFP's functions builds."""
+    keras.utils.set_random_seed(FLAGS.seed)
     surrogate = build(joint.event_shape, bijector=joint.experimental_default_event_space_bijector())
-    num_steps = 5 if FLAGS.smoke else 2000
+    num_steps = 5 if FLAGS.smoke else 5000
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, num_steps))
     optimizer.build(surrogate.trainable_variables)
 

@@ -3,9 +3,26 @@
 python examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=samples.png
 """
 
+# ruff: noqa: E402
+
 import argparse
 import math
 import sys
+
+from command_line import import_tensorflow
+
+PARSER = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+PARSER.add_argument("--saved_model", required=True, help="folder written by tfp_iaf.serving.export")
+PARSER.add_argument("--out", default="samples.png", help="PNG to write")
+PARSER.add_argument("--num_samples", type=int, default=64, help="images to draw")
+PARSER.add_argument("--seed", type=int, default=0, help="equal seeds draw equal images")
+PARSER.add_argument("--zoom", type=int, default=8, help="screen pixels per pixel")
+
+if __name__ == "__main__":
+    ARGS = PARSER.parse_args()
+    if ARGS.num_samples < 1 or ARGS.zoom < 1:
+        PARSER.error("--num_samples and --zoom must be at least 1")
+    import_tensorflow()
 
 import tensorflow as tf
 
@@ -21,16 +38,7 @@ def grid(images):
     return tf.cast(tf.round(255.0 * canvas), tf.uint8)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--saved_model", required=True, help="folder written by tfp_iaf.serving.export")
-    parser.add_argument("--out", default="samples.png", help="PNG to write")
-    parser.add_argument("--num_samples", type=int, default=64, help="images to draw")
-    parser.add_argument("--seed", type=int, default=0, help="equal seeds draw equal images")
-    parser.add_argument("--zoom", type=int, default=8, help="screen pixels per pixel")
-    args = parser.parse_args()
-    if args.num_samples < 1 or args.zoom < 1:
-        parser.error("--num_samples and --zoom must be at least 1")
+def main(args):
     try:
         model = tf.saved_model.load(args.saved_model)
     except OSError as error:
@@ -52,4 +60,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)
