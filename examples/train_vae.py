@@ -230,7 +230,7 @@ def main(_):
         splits = datasets.load("digits" if FLAGS.smoke else FLAGS.data)
         if FLAGS.smoke:
             splits = {name: x[:200] for name, x in splits.items()}
-            FLAGS.epochs, FLAGS.importance_samples = 2, 8
+            FLAGS.epochs, FLAGS.importance_samples, FLAGS.jit_compile = 2, 8, False
             FLAGS.hidden_units, FLAGS.flow_hidden_units, FLAGS.latent_size, FLAGS.pseudo_inputs = ["32"], ["32"], 4, 5
         logdir = pathlib.Path(FLAGS.logdir)
         runs = {}

@@ -245,6 +245,7 @@ except ValueError as error:
     assert result.stdout.count("refused") == 12
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
     data = binary_images(tmp_path / "data.npz")
     flags = [

@@ -240,6 +240,10 @@ class CheckedModel(keras.Model):
         data = [CheckedData(arguments.pop("x", None), arguments.pop("sample_weight", None), self)]
         self.build_for(data[0])
         if training:
+            if self.compiled and not self.optimizer.built:
+                # An optimizer that makes its variables in the first step has TensorFlow trace that step twice.
+                with self.distribute_strategy.scope():
+                    self.optimizer.build(self.trainable_variables)
             if data[0].first is not None:
                 self.give_hints(data[0].first)
             self.check_decoder()

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._registered import deserialize
+from tfp_iaf import _registered
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.posteriors import Posterior
 
@@ -123,7 +123,7 @@ def deserialize_parts(config, layers, custom_objects=None):
     """
     parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in layers}
     registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
-    parts.update((name, deserialize(part, custom_objects)) for name, part in registered.items())
+    parts.update((name, _registered.deserialize(part, custom_objects)) for name, part in registered.items())
     return {**config, **parts}
 
 

@@ -79,7 +79,8 @@ def fit(
         annealing_steps: optimizer steps over which the weight of the target rises; 0 for none.
         seed: an integer or a pair; equal seeds give equal fits on one machine.
         verbose: whether to show progress in a terminal or notebook. Nothing is written to files and pipes.
-        jit_compile: whether to compile with XLA.
+        jit_compile: whether to compile with XLA. Leave it off where the joint distribution is an auto-batched one: TensorFlow
+            would compile every 100 steps anew.
 
     Returns:
         A `Fit`.
