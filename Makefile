@@ -6,8 +6,9 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo dist docs test test-dist test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
-.PHONY: smoke smoke-train smoke-serve smoke-banana smoke-joint smoke-density smoke-images smoke-energies smoke-hamiltonian smoke-priors
+.PHONY: setup demo dist docs screenshots links test test-dist test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
+.PHONY: smoke smoke-train smoke-serve smoke-latents smoke-banana smoke-joint smoke-density smoke-images smoke-energies
+.PHONY: smoke-hamiltonian
 .PHONY: bench energies joint priors before-after static-mnist published-mlp study report
 
 setup: .venv/installed
@@ -22,7 +23,10 @@ demo: setup
 	  --hidden_units=64 --flow_hidden_units=128,128 --epochs=300 --kl_warm_up_steps=300 --keep_best --logdir=runs/demo
 	$(RUN) examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=runs/demo/served_samples.png
 	$(RUN) examples/fit_banana.py --out=runs/demo/banana.png
-	@echo 'Open runs/demo: curves.png, banana.png, served_samples.png, and the pictures of each posterior.'
+	$(RUN) examples/train_conditional_vae.py --logdir=runs/demo/classes
+	$(RUN) examples/latent_space.py --logdir=runs/demo/latent_space
+	@echo 'Open runs/demo: latent_space/posteriors.png and traversal.png, classes/samples.png, banana.png, curves.png,'
+	@echo 'served_samples.png, and the samples and reconstructions of each posterior.'
 
 test: lint unit smoke
 	@echo 'All checks passed.'
@@ -35,6 +39,14 @@ test: lint unit smoke
 docs: .venv/docs_installed
 	$(PYTEST) -q tests/test_docs.py
 	$(RUN) -m sphinx -W --keep-going -b html docs build/docs
+
+# Every page of it in Chromium, as wide as a phone and as a desktop; pictures in build/screenshots. Two minutes.
+screenshots: docs
+	$(PYTEST) -q -m long tests/test_site.py
+
+# Whether the links to other sites lead somewhere. Needs a network.
+links: .venv/docs_installed
+	$(RUN) -m sphinx -b linkcheck docs build/links
 
 lint: setup
 	.venv/bin/ruff check .
@@ -54,14 +66,18 @@ doctest: setup
 
 # Two at a time: most of each is importing and compiling. The conditional examples' --smoke is in tests/examples.
 smoke: setup
-	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-hamiltonian smoke-priors smoke-banana smoke-joint smoke-density smoke-energies
+	$(MAKE) --jobs=2 smoke-images smoke-serve smoke-latents smoke-hamiltonian smoke-banana smoke-joint smoke-density \
+	  smoke-energies
 
 smoke-train:
-	$(RUN) examples/train_vae.py --smoke --posterior=diagonal,full_covariance,iaf --logdir=runs/smoke
+	$(RUN) examples/train_vae.py --smoke --posterior=iaf --prior=autoregressive_flow --tensorboard --logdir=runs/smoke
 
 smoke-serve: smoke-train
-	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --out=runs/smoke/served_samples.png --num_samples=4
-	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf/saved_model --latency --seconds=0.05
+	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf-autoregressive_flow/saved_model --out=runs/smoke/served_samples.png --num_samples=4
+	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf-autoregressive_flow/saved_model --latency --seconds=0.05
+
+smoke-latents:
+	$(RUN) examples/latent_space.py --smoke --logdir=runs/smoke/latents
 
 smoke-banana:
 	$(RUN) examples/fit_banana.py --smoke --out=runs/smoke/banana.png
@@ -80,9 +96,6 @@ smoke-energies:
 
 smoke-hamiltonian:
 	$(RUN) examples/hamiltonian_vae.py --smoke --logdir=runs/smoke/hamiltonian
-
-smoke-priors:
-	$(RUN) examples/train_vae.py --smoke --posterior=diagonal --prior=autoregressive_flow --logdir=runs/smoke/priors
 
 # Against other packages, which get an environment of their own (PyTorch's CPU build, JAX). Half an hour on two cores.
 .venv-peers/installed: benchmarks/peers.txt
@@ -140,13 +153,14 @@ VARIANT ?= iaf
 study: setup
 	$(RUN) -m benchmarks.study $(STUDY) --variant=$(VARIANT) --seed=$(SEED) --data=$(MNIST)
 
-# Flows on four energies. Half an hour on one core.
+# Flows on four energies. Two hours on one core.
 energies: setup
-	$(RUN) examples/energies.py --out=benchmarks/results/energies.png
+	$(RUN) examples/energies.py --steps=10000 --learning_rate=5e-3 --jit_compile --out=benchmarks/results/energies.png
 
-# The posterior of eight schools, four ways: docs/variational_inference.md. Five minutes on one core.
+# The posteriors of eight schools and of the funnel: docs/variational_inference.md. Ten minutes on one core.
 joint: setup
 	$(RUN) examples/fit_joint_distribution.py --target=eight_schools --out=benchmarks/results/eight_schools.png
+	$(RUN) examples/fit_joint_distribution.py --target=funnel --out=benchmarks/results/funnel.png
 
 # A flow in the posterior, in the prior, or in both, on digits: docs/results.md. Ten minutes on two cores.
 priors: setup

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md, docs/benchmarks.md and docs/results.md from the files in benchmarks/results.
+"""Writes the tables of README.md and of the pages in docs/ from the files in benchmarks/results.
 
 python -m benchmarks.tables
 """
@@ -9,11 +9,12 @@ import re
 import statistics
 
 from benchmarks import study_tables
+from benchmarks.claims import claims
 from benchmarks.flow_cases import QUANTITIES
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "results.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("benchmarks.md", "results.md", "variational_inference.md"))]
 NAMES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
 FLOWS = {
     "planar": "planar",
@@ -257,6 +258,58 @@ def inverse_cost():
     return "\n".join(lines)
 
 
+def conditional_density():
+    """Fitted and true log-likelihood of new data, and how many of them lie in the fitted intervals."""
+    (run,) = load("conditional_density.json")
+    loss, coverage = run["difference"], run["coverage_of_80_percent_intervals"]
+    lines = [
+        "| | log-likelihood, true | fitted | difference | in the 80 % intervals of y1 | of y2 |",
+        "|---|---|---|---|---|---|",
+        f"| {run['examples']:,} new examples | {run['log_likelihood']['true']:.3f} | {run['log_likelihood']['fitted']:.3f} "
+        f"| {loss['mean']:.3f} ± {loss['standard_error']:.3f} | {coverage['y1']:.1%} | {coverage['y2']:.1%} |",
+    ]
+    return "\n".join(lines)
+
+
+def conditional_digits():
+    """How many samples of each class a classifier of real digits takes for that class."""
+    (run,) = load("conditional_digits.json")
+    found = run["recognised"]
+    classes = found["means_by_class"]
+    lines = [
+        f"| | all | {' | '.join(classes)} |",
+        "|---" * (2 + len(classes)) + "|",
+        f"| samples recognised | {found['means']:.1%} | {' | '.join(f'{share:.1%}' for share in classes.values())} |",
+        f"| real test images recognised | {found['real_test_images']:.1%} |{' |' * len(classes)}",
+    ]
+    return "\n".join(lines)
+
+
+def eight_schools():
+    return joint_distribution("eight_schools", shown=("mu", "log_tau", "theta_1"))
+
+
+def funnel():
+    return joint_distribution("funnel", shown=("v", "x_1"))
+
+
+def joint_distribution(target, shown):
+    """What each way finds of a joint distribution, from the file of `examples/fit_joint_distribution.py`."""
+    (run,) = load(f"{target}.json")
+    columns = [run["names"].index(name) for name in shown]
+    names = [name.replace("_", " ") for name in shown]
+    lines = [
+        f"| | {' | '.join(f'{name}: mean / sd' for name in names)} | effective sample size per draw | Pareto k "
+        "| processor seconds |",
+        "|---" * (4 + len(names)) + "|",
+    ]
+    for title, row in run["rows"].items():
+        cells = [f"{row['mean'][k]:.2f} / {row['sd'][k]:.2f}" for k in columns]
+        cells += [f"{row['effective_sample_size_per_draw']:.0%}", f"{row['pareto_k']:.2f}" if "pareto_k" in row else ""]
+        lines.append(f"| {title} | {' | '.join(cells)} | {row['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
 def flow_machine():
     (run,) = load("flows/D64.json")
     machine, versions = run["machine"], {}
@@ -269,11 +322,16 @@ def flow_machine():
 TABLES = {
     table.__name__: table
     for table in (
+        claims,
         static_mnist,
         published_mlp,
         digits,
         banana,
         energies,
+        conditional_density,
+        conditional_digits,
+        eight_schools,
+        funnel,
         before_after,
         step_cost,
         mnist_resnet,

@@ -51,7 +51,7 @@ for _name, _known in (("energies", ENERGY_NAMES), ("flows", NUM_FLOWS)):
 flags.register_validator("num_flows", command_line.is_widths, message="expected positive integers, like 2,8")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import keras
 import matplotlib

@@ -24,7 +24,7 @@ flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0)
 flags.DEFINE_bool("smoke", False, "A run of seconds.")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import keras
 import matplotlib
@@ -67,7 +67,7 @@ def fit(posterior):
     model = KLToTarget(posterior)
     features = np.ones([256, 1], np.float32)
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, FLAGS.steps)
-    model.compile(keras.optimizers.Adam(schedule), jit_compile=True)
+    model.compile(keras.optimizers.Adam(schedule), jit_compile=not FLAGS.smoke)
     data = tf.data.Dataset.from_tensors(features).repeat()
     verbose = "auto" if sys.stdout.isatty() else 0
     model.fit(data, steps_per_epoch=FLAGS.steps, shuffle=False, verbose=verbose)

@@ -20,7 +20,6 @@ y1 and of y2.
 import json
 import math
 import pathlib
-import sys
 
 import command_line
 from absl import app, flags
@@ -34,7 +33,7 @@ flags.DEFINE_integer("seed", 0, "Seed of data, weights and batches.", lower_boun
 flags.DEFINE_bool("smoke", False, "A run of seconds.")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import keras
 import matplotlib
@@ -43,6 +42,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from progress import Progress
 from provenance import provenance
 
 import tfp_iaf
@@ -132,7 +132,8 @@ def main(_):
         (train[0][:whole], train[1][:whole]),
         batch_size=BATCH_SIZE,
         epochs=FLAGS.epochs,
-        verbose="auto" if sys.stdout.isatty() else 2,
+        callbacks=[Progress("log_likelihood")],
+        verbose=0,
     )
     fitted, true = np.asarray(model.log_prob(*test), np.float64), true_log_prob(*test)
     difference, error = tfp_iaf.evaluation.mean_and_standard_error(true - fitted)

@@ -11,7 +11,6 @@ weights of Keras 3 networks. Here: the two moons, each a class that the flow is 
 
 import json
 import pathlib
-import sys
 
 import command_line
 from absl import app, flags
@@ -24,7 +23,7 @@ flags.DEFINE_integer("seed", 0, "Seed of data, weights and batches.", lower_boun
 flags.DEFINE_bool("smoke", False, "A run of seconds.")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import keras
 import matplotlib
@@ -35,6 +34,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from progress import Progress
 from provenance import provenance
 from sklearn.datasets import make_moons
 
@@ -85,10 +85,10 @@ def main(_):
     keras.utils.set_random_seed(FLAGS.seed)
     data, test = moons(FLAGS.seed), moons(FLAGS.seed + 1)
     model = ConditionalMAF(FLAGS.num_flows)
-    model.compile(keras.optimizers.Adam(2e-3), jit_compile=True)
+    model.compile(keras.optimizers.Adam(2e-3), jit_compile=not FLAGS.smoke)
     # Whole batches: another size would compile another step.
     batches = tf.data.Dataset.from_tensor_slices(data).shuffle(2000, seed=FLAGS.seed).batch(100).map(lambda *both: (both,))
-    model.fit(batches, epochs=FLAGS.epochs, shuffle=False, verbose="auto" if sys.stdout.isatty() else 0)
+    model.fit(batches, epochs=FLAGS.epochs, shuffle=False, callbacks=[Progress("loss")], verbose=0)
     log_likelihood, error = tfp_iaf.evaluation.mean_and_standard_error(model(test))
     print(f"Test log p(x | class): {log_likelihood:.3f} ± {error:.3f} nats")
 

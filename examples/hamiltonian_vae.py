@@ -49,7 +49,7 @@ for _name in ("hidden_units", "momentum_hidden_units"):
     flags.register_validator(_name, command_line.is_widths, message="expected positive integers, like 128,128")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import datasets
 import keras

@@ -4,12 +4,31 @@ python examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --out=sampl
 python examples/serve_vae.py --saved_model=runs/demo/iaf/saved_model --latency
 """
 
+# ruff: noqa: E402
+
 import argparse
 import math
 import statistics
 import sys
 import threading
 import time
+
+from command_line import import_tensorflow
+
+PARSER = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+PARSER.add_argument("--saved_model", required=True, help="folder written by tfp_iaf.serving.export")
+PARSER.add_argument("--out", default="samples.png", help="PNG to write")
+PARSER.add_argument("--num_samples", type=int, default=64, help="images to draw")
+PARSER.add_argument("--seed", type=int, default=0, help="equal seeds draw equal images")
+PARSER.add_argument("--zoom", type=int, default=8, help="screen pixels per pixel")
+PARSER.add_argument("--latency", action="store_true", help="measure latency and throughput, and draw nothing")
+PARSER.add_argument("--seconds", type=float, default=1.0, help="how long to measure each case")
+
+if __name__ == "__main__":
+    ARGS = PARSER.parse_args()
+    if ARGS.num_samples < 1 or ARGS.zoom < 1 or ARGS.seconds <= 0.0:
+        PARSER.error("--num_samples and --zoom must be at least 1, and --seconds above 0")
+    import_tensorflow()
 
 import tensorflow as tf
 
@@ -63,18 +82,7 @@ def report_latency(model, seconds):
                 print(f"| {name} | {batch} | {threads} | {1e3 * latency:.2f} | {rate * batch:,.0f} |", flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--saved_model", required=True, help="folder written by tfp_iaf.serving.export")
-    parser.add_argument("--out", default="samples.png", help="PNG to write")
-    parser.add_argument("--num_samples", type=int, default=64, help="images to draw")
-    parser.add_argument("--seed", type=int, default=0, help="equal seeds draw equal images")
-    parser.add_argument("--zoom", type=int, default=8, help="screen pixels per pixel")
-    parser.add_argument("--latency", action="store_true", help="measure latency and throughput, and draw nothing")
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure each case")
-    args = parser.parse_args()
-    if args.num_samples < 1 or args.zoom < 1 or args.seconds <= 0.0:
-        parser.error("--num_samples and --zoom must be at least 1, and --seconds above 0")
+def main(args):
     try:
         model = tf.saved_model.load(args.saved_model)
     except OSError as error:
@@ -99,4 +107,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -43,7 +43,7 @@ for _name in ("hidden_units", "flow_hidden_units"):
     flags.register_validator(_name, command_line.is_widths, message="expected positive integers, like 128,128")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import datasets
 import keras
@@ -51,6 +51,7 @@ import numpy as np
 import tensorflow as tf
 import training
 import vae_plots
+from progress import Progress
 from provenance import provenance
 from sklearn.svm import SVC
 
@@ -110,7 +111,8 @@ def run(splits, labels, folder):
         epochs=FLAGS.epochs,
         validation_data=(splits["x_valid"], one_hot["valid"]),
         validation_batch_size=250,
-        verbose="auto" if sys.stdout.isatty() else 2,
+        callbacks=[Progress("elbo", "val_elbo")],
+        verbose=0,
     ).history
 
     folder.mkdir(parents=True, exist_ok=True)

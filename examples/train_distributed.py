@@ -39,7 +39,7 @@ flags.register_validator("data", command_line.is_data, message=command_line.EXPE
 flags.register_validator("hidden_units", command_line.is_widths, message="expected positive integers, like 128,128")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports of a worker take seconds.
+    command_line.parse(tensorflow=False)  # The workers import it.
 
 
 def make_model(data_shape):

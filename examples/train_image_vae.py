@@ -85,19 +85,12 @@ flags.register_validator("steps", command_line.is_steps, message="expected up to
 for _name in ("flow_hidden_units", "num_layers", "flow_filters"):
     flags.register_validator(_name, command_line.is_widths, message="expected positive integers, like 64,64")
 
-if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
-
-import image_datasets
-import keras
-import numpy as np
-import optimizers
-import training
-import vae_plots
-from averaging import averaged
-from provenance import provenance
-
-import tfp_iaf
+for _name in sorted({name for preset in PRESETS.values() for name in preset}):
+    _values = {preset: values[_name] for preset, values in PRESETS.items() if values.get(_name) is not None}
+    _texts = {preset: ",".join(value) if isinstance(value, list) else str(value) for preset, value in _values.items()}
+    if len(_texts) == len(PRESETS) and len(set(_texts.values())) == 1:
+        _texts = {"every preset": next(iter(_texts.values()))}
+    FLAGS[_name].help += f" ({'; '.join(f'{preset}: {text}' for preset, text in _texts.items())})" if _texts else ""
 
 
 def read_settings():
@@ -117,6 +110,21 @@ def read_settings():
     if not set(values["posterior"]) <= set(known):
         raise ValueError(f"--posterior: the preset {FLAGS.preset} has {', '.join(known)}.")
     return types.SimpleNamespace(**values)
+
+
+if __name__ == "__main__":
+    command_line.parse(read_settings)
+
+import image_datasets
+import keras
+import numpy as np
+import optimizers
+import training
+import vae_plots
+from averaging import averaged
+from provenance import provenance
+
+import tfp_iaf
 
 
 def resnet_vae(settings, posterior, images):

@@ -60,6 +60,7 @@ flags.DEFINE_bool("jit_compile", True, "Compile with XLA.")
 flags.DEFINE_integer("importance_samples", 128, "Samples per example for log p(x).", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of weights, noise and data order.", lower_bound=0)
 flags.DEFINE_string("logdir", "runs/vae", "Folder of the results.")
+flags.DEFINE_bool("tensorboard", False, "Write curves and pictures for TensorBoard, to tensorboard/ in each folder.")
 flags.DEFINE_bool("smoke", False, "A run of seconds: two epochs on a few digits.")
 
 flags.register_validator("data", command_line.is_data, message=command_line.EXPECTED_DATA)
@@ -70,7 +71,7 @@ for _name in ("hidden_units", "flow_hidden_units"):
     flags.register_validator(_name, command_line.is_widths, message="expected positive integers, like 256,256")
 
 if __name__ == "__main__":
-    command_line.parse()  # The imports below take seconds.
+    command_line.parse()
 
 import datasets
 import keras
@@ -93,6 +94,7 @@ NOT_OF_THE_CHECKPOINT = (
     "jit_compile",
     "importance_samples",
     "logdir",
+    "tensorboard",
 )
 
 
@@ -154,6 +156,11 @@ def num_steps(splits):
     return training.num_steps(len(splits["x_train"]), FLAGS.batch_size, FLAGS.epochs, FLAGS.steps)
 
 
+def for_tensorboard(x, folder):
+    pictures = [tfp_iaf.callbacks.TensorBoardImages(folder, x, seed=FLAGS.seed)] if x.ndim == 3 else []
+    return [keras.callbacks.TensorBoard(folder), *pictures]
+
+
 def run(posterior, prior, splits, folder):
     """Trains and evaluates one model, and writes what came out of it; returns its metrics and history."""
     name = title(posterior, prior)
@@ -174,6 +181,7 @@ def run(posterior, prior, splits, folder):
         kl_warm_up_steps=FLAGS.kl_warm_up_steps,
         keep_best=FLAGS.keep_best,
         settings=kept_settings(splits),
+        callbacks=for_tensorboard(splits["x_valid"][:25], folder / "tensorboard") if FLAGS.tensorboard else [],
     )
     seconds = training.median_seconds_per_step(history)
     metrics = {
@@ -222,7 +230,7 @@ def main(_):
         splits = datasets.load("digits" if FLAGS.smoke else FLAGS.data)
         if FLAGS.smoke:
             splits = {name: x[:200] for name, x in splits.items()}
-            FLAGS.epochs, FLAGS.importance_samples = 2, 8
+            FLAGS.epochs, FLAGS.importance_samples, FLAGS.jit_compile = 2, 8, False
             FLAGS.hidden_units, FLAGS.flow_hidden_units, FLAGS.latent_size, FLAGS.pseudo_inputs = ["32"], ["32"], 4, 5
         logdir = pathlib.Path(FLAGS.logdir)
         runs = {}

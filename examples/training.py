@@ -2,7 +2,6 @@
 
 import itertools
 import statistics
-import sys
 
 import checkpoints
 import datasets
@@ -10,6 +9,7 @@ import numpy as np
 from averaging import ValidateAverage
 from command_line import STEPS_BETWEEN_VALIDATIONS
 from early_stopping import EarlyStopping
+from progress import Progress
 
 import tfp_iaf
 
@@ -79,8 +79,9 @@ def fit(
                 saver,
                 *stopping,
                 *callbacks,
+                Progress("elbo", "val_elbo"),
             ],
-            verbose="auto" if sys.stdout.isatty() else 2,
+            verbose=0,
         )
     if keep_best:
         saver.restore_best(model)

@@ -45,11 +45,16 @@ def plot_images(rows, titles, path, grey="gray_r", columns=None):
     """
     figure, panels = plt.subplots(1, len(rows), figsize=(3.2 * len(rows), 3.5), layout="constrained", squeeze=False)
     for panel, images, title in zip(panels[0], rows, titles):
-        panel.imshow(_grid(np.asarray(images), columns), cmap=grey, vmin=0.0, vmax=1.0, interpolation="nearest")
-        panel.set_title(title)
-        panel.set_axis_off()
+        draw_grid(panel, images, title, grey, columns)
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def draw_grid(panel, images, title, grey="gray_r", columns=None):
+    """Draws images as a grid into a titled panel; arguments as of `plot_images`."""
+    panel.imshow(_grid(np.asarray(images), columns), cmap=grey, vmin=0.0, vmax=1.0, interpolation="nearest")
+    panel.set_title(title, fontsize=10)
+    panel.set_axis_off()
 
 
 def _grid(images, columns=None):

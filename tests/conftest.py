@@ -1,8 +1,10 @@
 """Every test starts from the same seeds, on a machine with two logical devices."""
 
 import gc
+import random
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -13,6 +15,9 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
+# Rooms whose tests hardly train.
+WITHOUT_TRAINING = ("bijectors", "inverses", "networks", "posteriors")
+
 
 def pytest_collection_finish():
     # What was imported stays: garbage collection need not look at it again.
@@ -21,8 +26,28 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
-def fixed_seeds():
-    keras.utils.set_random_seed(0)
+def fixed_seeds(request):
+    """Python's seed is what Keras's initializers draw from, and TensorFlow's what `fit` shuffles by.
+
+    TensorFlow forgets every kernel when it is seeded, which costs a tenth of the time of tests that call many operations once.
+    """
+    if request.node.path.parent.name in WITHOUT_TRAINING:
+        random.seed(0)
+        np.random.seed(0)
+    else:
+        keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def fit_without_xla(request, monkeypatch):
+    """To compile takes longer than a test's few steps. `tests/models/test_vae.py` shows that training with XLA agrees."""
+    if not request.node.get_closest_marker("compiled"):
+        compile_model = keras.Model.compile
+
+        def compile_without_xla(model, *args, jit_compile=False, **kwargs):
+            compile_model(model, *args, jit_compile=jit_compile, **kwargs)
+
+        monkeypatch.setattr(keras.Model, "compile", compile_without_xla)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests import own_models, properties
+from tests import cases, own_models, properties
 from tfp_iaf import VAE, bijectors, models, objectives, serving
 from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance, Posterior
 
@@ -41,7 +41,7 @@ def tasks_of(loaded):
     return {name for name in loaded.signatures if name != "serving_default"}
 
 
-@pytest.mark.parametrize("posterior", POSTERIORS.values(), ids=POSTERIORS)
+@cases.parametrize("posterior", POSTERIORS, ["diagonal", "full covariance"])
 def test_signatures_equal_the_model(posterior, tmp_path):
     model, x = model_and_data(posterior)
     loaded = exported(model, tmp_path)
@@ -144,7 +144,11 @@ def test_conditional_models(tmp_path):
 
 @pytest.mark.parametrize(
     ("likelihood", "outputs", "good", "bad"),
-    [("bernoulli", 6, 1.0, 0.5), ("discretized_logistic", 12, 255.0, 0.25), ("normal", 12, 0.3, np.inf)],
+    [
+        ("bernoulli", 6, 1.0, 0.5),
+        pytest.param("discretized_logistic", 12, 255.0, 0.25, marks=pytest.mark.long),
+        pytest.param("normal", 12, 0.3, np.inf, marks=pytest.mark.long),
+    ],
 )
 def test_data_out_of_range_give_nan(likelihood, outputs, good, bad, tmp_path):
     model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(outputs), likelihood)

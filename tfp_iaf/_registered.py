@@ -1,8 +1,8 @@
-"""Loading of what a file names, without running code that the program has not registered."""
+"""What a file may name: objects, classes and functions that the program has registered with Keras, and nothing else."""
 
 import keras
 
-__all__ = ["activation", "check_functions", "deserialize"]
+__all__ = ["activation", "check_functions", "deserialize", "serialize"]
 
 # The functions of these modules of Keras compute with tensors, and do nothing else. Files may call most of them "builtins".
 _TENSOR_FUNCTIONS = {
@@ -83,3 +83,31 @@ def activation(identifier):
     """
     check_functions(identifier)
     return keras.activations.get(identifier)
+
+
+def serialize(title, part):
+    """What `deserialize` turns back into an equal object, or into the same class or function.
+
+    Args:
+        title: what an error calls it, such as "The prior's function".
+        part: an object, a class or a function.
+
+    Raises:
+        ValueError: unless the class or function is registered: it could be saved, and not loaded.
+
+    >>> serialize("The map", lambda x: x)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: The map cannot be written into a file: decorate '<lambda>' with ...
+    """
+    kind = part if hasattr(part, "__name__") else type(part)
+    name = keras.saving.get_registered_name(kind)
+    if keras.saving.get_registered_object(name) is not kind:
+        raise ValueError(
+            f"{title} cannot be written into a file: decorate {name!r} with "
+            "@keras.saving.register_keras_serializable(), or save the weights alone."
+        )
+    if isinstance(part, type):
+        # Keras writes functions and instances; a class is named as a function is.
+        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+    return keras.saving.serialize_keras_object(part)

@@ -9,7 +9,7 @@ A study is a module with
   `initialize(model, x_train, seed)`, called before the first step.
 """
 
-NAMES = ("deep-mnist", "small-mlp-ours", "small-mlp-published")
+NAMES = ("deep-mnist", "small-mlp-ours", "small-mlp-published", "static-mnist")
 
 DEFAULTS = {
     # Of the rate: constant, or falling linearly to this fraction at the last step.

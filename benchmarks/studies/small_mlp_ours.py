@@ -1,7 +1,6 @@
 """The network sizes of the published small MLP with our recipe: ELU, and Adamax with a rate that falls linearly to 1 %."""
 
-from benchmarks.studies.mlp import mlp_decoder, mlp_encoder
-from tfp_iaf import models, posteriors
+from benchmarks.studies.mlp import mlp_vae
 
 SETTINGS = {
     "posterior": "iaf",
@@ -32,19 +31,4 @@ VARIANTS = {
     "iaf-60k": {"steps": 60_000},
 }
 
-
-def make_model(settings, data_shape, seed):
-    latent_size = settings["latent_size"]
-    posterior = {
-        "diagonal": lambda: posteriors.DiagonalGaussian(latent_size, seed=seed),
-        "full_covariance": lambda: posteriors.FullCovariance(latent_size, seed=seed),
-        "iaf": lambda: posteriors.IAF(
-            latent_size,
-            num_flows=settings["num_flows"],
-            hidden_units=settings["flow_hidden_units"],
-            bijector_fn=settings["bijector_fn"],
-            activation=settings["activation"],
-            seed=seed,
-        ),
-    }[settings["posterior"]]()
-    return models.VAE(mlp_encoder(settings), posterior, mlp_decoder(settings, data_shape), free_bits=settings["free_bits"])
+make_model = mlp_vae

@@ -208,7 +208,7 @@ FLOWS = {
     "recurrent": Constructor(_recurrent),
     "images": _conv((2, 3, 2)),
     "images, spline, right to left": _conv((2, 3, 2), "right-to-left", params=8, bijector_fn="spline", is_variant=True),
-    "series": _conv((4, 2)),
+    "series": _conv((4, 2), is_variant=True),
 }
 
 
@@ -284,7 +284,7 @@ BIJECTORS = {
     "masked autoregressive": _dense(flow_type=MaskedAutoregressiveFlow, is_variant=False),
     "linear Cholesky": Constructor(_linear_cholesky),
     "reverse": Constructor(lambda batch_shape, seed: ReverseOrder(), has_batch_shape=False),
-    "reverse, images": Constructor(lambda batch_shape, seed: ReverseOrder(3), (2, 3, 2), has_batch_shape=False),
+    "reverse, images": Constructor(lambda batch_shape, seed: ReverseOrder(3), (2, 3, 2), False, is_variant=True),
     "own flow": Constructor(lambda batch_shape, seed: OwnFlow(tf.exp(normals(*batch_shape, EVENT_SIZE, seed=seed)))),
 }
 

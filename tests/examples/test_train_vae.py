@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import zipfile
 
 import numpy as np
@@ -122,10 +123,51 @@ def test_bad_flags_end_in_one_line_and_write_nothing(flags, message, tmp_path):
     assert not logdir.exists()
 
 
-def test_help_lists_the_flags():
-    result = run("--help")
-    for flag in ("--data", "--posterior", "--epochs", "--steps", "--seed", "--logdir", "--[no]smoke"):
-        assert flag in result.stdout
+def test_every_program_has_help():
+    # Each has --smoke, and so is run by `make smoke` or a test; but the one that reads what another wrote.
+    programs = [path for path in EXAMPLES.glob("*.py") if "import command_line" in path.read_text()]
+    for path in [*programs, EXAMPLES / "serve_vae.py"]:
+        result = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, path.name
+        assert not result.stderr, path.name
+        assert ("--[no]smoke" in result.stdout) == (path.name != "serve_vae.py"), path.name
+        if path.name == "train_image_vae.py":
+            assert "cifar-small: 32; cifar-paper: 160" in " ".join(result.stdout.replace("cifar-\n    ", "cifar-").split())
+
+
+def test_importing_tensorflow_leaves_out_its_start_up_lines_alone(monkeypatch, capfd):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import command_line
+
+    def import_module(name):
+        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
+        os.write(2, b"I0000 00:00:1795669436.586178   31958 cudart_stub.cc:31] Could not find cuda drivers on your machine\n")
+        print("something else", file=sys.stderr)
+        raise ImportError(name)
+
+    monkeypatch.setattr(command_line.importlib, "import_module", import_module)
+    with pytest.raises(ImportError):
+        command_line.import_tensorflow()
+    assert capfd.readouterr().err == "something else\n"
+
+
+def test_progress_is_a_bar_in_a_terminal_and_ten_lines_in_a_file(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    from progress import Progress
+
+    def shown():
+        callback = Progress("elbo", "val_elbo")
+        callback.set_params({"epochs": 40})
+        callback.set_model(types.SimpleNamespace(stop_training=False))
+        callback.on_train_begin()
+        for epoch in range(20, 40):  # A resumed run.
+            callback.on_epoch_end(epoch, {"elbo": -epoch, "kl": 1.0})
+        return capsys.readouterr().out
+
+    text = shown()
+    assert text.splitlines() == [f"epoch {done} of 40: elbo {1 - done:.2f}" for done in (24, 28, 32, 36, 40)]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert shown().count("\n") == 1
 
 
 def test_a_wrong_flag_is_refused_before_tensorflow_is_imported():
@@ -136,6 +178,8 @@ def test_a_wrong_flag_is_refused_before_tensorflow_is_imported():
         "fit_banana",
         "fit_density",
         "fit_conditional_density",
+        "fit_joint_distribution",
+        "latent_space",
         "energies",
         "hamiltonian_vae",
     ):
@@ -201,6 +245,7 @@ except ValueError as error:
     assert result.stdout.count("refused") == 12
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_and_ends_as_the_unbroken_one(tmp_path):
     data = binary_images(tmp_path / "data.npz")
     flags = [

@@ -59,7 +59,7 @@ def test_learns_a_curved_density_of_two_modes(tmp_path):
 def test_data(kind):
     y, condition, _ = curved(64, seed=0)
     model = make(hidden_units=(8,), bijector_fn="affine")
-    model.compile("adam", jit_compile=kind == "arrays")
+    model.compile("adam", run_eagerly=kind == "dataset")
     elements = tf.data.Dataset.from_tensor_slices(((y, condition),)).batch(32)
     data = (y, condition) if kind == "arrays" else elements
     history = model.fit(data, validation_data=data, verbose=0).history

@@ -49,6 +49,7 @@ def test_the_posterior_is_correlated_enough_to_tell():
     assert diagonal_gap() > 0.2
 
 
+@pytest.mark.long
 def test_full_covariance_closes_the_gap():
     assert abs(gap(FullCovariance(LATENTS, seed=0))) < 0.02
 

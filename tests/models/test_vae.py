@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tests import cases
 from tests.strategies import mirrored_strategy
 from tfp_iaf import VAE, priors
 from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance
@@ -15,7 +16,7 @@ POSTERIORS = {
     "full covariance": lambda **kwargs: FullCovariance(3, seed=1, **kwargs),
     "IAF": lambda **kwargs: IAF(3, hidden_units=(16, 16), seed=1, **kwargs),
 }
-every_posterior = pytest.mark.parametrize("posterior", POSTERIORS.values(), ids=POSTERIORS)
+every_posterior = cases.parametrize("posterior", POSTERIORS, ["diagonal", "full covariance"])
 
 
 def data(rows=96):

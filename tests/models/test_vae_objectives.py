@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import properties
+from tests import cases, properties
 from tests.bijectors.constructors import NoInverse
 from tfp_iaf import VAE, FreeEnergyAnnealing, KLWarmUp, objectives, priors
 from tfp_iaf.models.vae import OBJECTIVES
@@ -113,7 +113,7 @@ def bits_model(objective="elbo", posterior=None, **kwargs):
     return model
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@cases.parametrize("objective", {name: name for name in OBJECTIVES}, ["elbo", "importance_weighted"])
 def test_every_objective_trains(objective):
     model = bits_model(objective, num_samples=4 if OBJECTIVES[objective][0] else 1)
     assert VAE.from_config(keras.saving.serialize_keras_object(model.get_config())).objective == objective

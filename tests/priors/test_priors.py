@@ -169,7 +169,7 @@ def test_fixed_has_one_temperature():
         (lambda: priors.get("normal"), "prior must be a priors.Prior"),
         (lambda: priors.get(priors.StandardNormal), "prior must be a priors.Prior"),
         (lambda: priors.Fixed(normal()).get_config(), "cannot be written into a file"),
-        (lambda: priors.Fixed(normal).get_config(), "'normal' cannot be written into a file"),
+        (lambda: priors.Fixed(normal).get_config(), "decorate 'normal'"),
         (lambda: priors.Fixed(lambda: normal()).get_config(), "cannot be written into a file"),
     ],
 )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
-from tfp_iaf._registered import deserialize
+from tfp_iaf import _registered
 from tfp_iaf.likelihoods.base import FromFunction, Likelihood
 from tfp_iaf.likelihoods.bernoulli import Bernoulli
 from tfp_iaf.likelihoods.discretized_logistic import DiscretizedLogistic
@@ -30,7 +28,7 @@ def get(identifier: Any) -> Likelihood:
     >>> get("normal").log_scale_bound
     5.0
     """
-    identifier = deserialize(identifier)
+    identifier = _registered.deserialize(identifier)
     if isinstance(identifier, Likelihood):
         return identifier
     if isinstance(identifier, str) and identifier in NAMES:
@@ -56,10 +54,4 @@ def serialize(likelihood: Likelihood) -> str | dict[str, Any]:
         if type(likelihood) is kind and likelihood.get_config() == kind().get_config():
             return name
     part = likelihood.function if isinstance(likelihood, FromFunction) else likelihood
-    definition = part if hasattr(part, "__name__") else type(part)
-    if keras.saving.get_registered_object(keras.saving.get_registered_name(definition)) is not definition:
-        raise ValueError(
-            f"The likelihood {likelihood.name} cannot be written into a file: decorate it with "
-            "@keras.saving.register_keras_serializable(), or save the weights alone."
-        )
-    return keras.saving.serialize_keras_object(part)
+    return _registered.serialize(f"The likelihood {likelihood.name}", part)

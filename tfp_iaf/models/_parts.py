@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._registered import check_functions, deserialize
+from tfp_iaf import _registered
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.posteriors import Posterior
 
@@ -21,7 +21,7 @@ __all__ = [
     "output_of",
 ]
 
-# Where an activation is looked at, and where its values are called bounded.
+# An activation is evaluated this far out, and a thousand times farther: if it hardly grows, it is called bounded.
 FAR = 1e6
 
 
@@ -121,10 +121,10 @@ def deserialize_parts(config, layers, custom_objects=None):
         layers: names of the Keras layers in it. Posterior, likelihood and prior are made only if the program registered them.
         custom_objects: as in Keras.
     """
-    check_functions(config, custom_objects)
+    _registered.check_functions(config, custom_objects)
     parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in layers}
     registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
-    parts.update((name, deserialize(part, custom_objects)) for name, part in registered.items())
+    parts.update((name, _registered.deserialize(part, custom_objects)) for name, part in registered.items())
     return {**config, **parts}
 
 
@@ -173,7 +173,7 @@ def _from_the_last(layer):
         for inner in reversed(layer.layers):
             yield from _from_the_last(inner)
     elif isinstance(layer, keras.Model):
-        # Of a subclassed model nothing is known, and of a functional one the graph.
+        # A functional model shows its graph, a subclassed one nothing.
         tensors = getattr(layer, "outputs", None) or [None]
         while len(tensors) == 1:
             inner = next((inner for inner in layer.layers if _output(inner) is tensors[0]), None)
@@ -190,4 +190,4 @@ def _output(layer):
     try:
         return layer.output
     except (AttributeError, ValueError):
-        return layer  # Never called, or more than once.
+        return layer  # A layer that was never called, or more than once, shows no graph.

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow_probability as tfp
 
-from tfp_iaf._registered import deserialize
+from tfp_iaf import _registered
 from tfp_iaf.priors.base import Prior
 from tfp_iaf.priors.fixed import Fixed
 from tfp_iaf.priors.standard_normal import StandardNormal
@@ -29,7 +29,7 @@ def get(prior: Any, dtype: Any = None) -> Prior:
     'prior'
     """
     if isinstance(prior, dict):
-        prior = deserialize(prior)
+        prior = _registered.deserialize(prior)
     if prior is None:
         return StandardNormal(dtype=dtype, name="prior")
     if isinstance(prior, Prior):

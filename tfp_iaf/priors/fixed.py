@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._registered import deserialize
+from tfp_iaf import _registered
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.priors.base import Prior
 
@@ -79,8 +79,8 @@ class Fixed(Prior):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Fixed:
-        # Of what a file names only registered functions are called.
-        return super().from_config({**config, "distribution_fn": deserialize(config["distribution_fn"])})
+        # A file may name any function: only registered ones are called.
+        return super().from_config({**config, "distribution_fn": _registered.deserialize(config["distribution_fn"])})
 
     def get_config(self) -> dict[str, Any]:
         function = self.distribution_fn
@@ -89,13 +89,7 @@ class Fixed(Prior):
                 "A tfd.Distribution as prior cannot be written into a file: pass a function that returns it, decorated with "
                 "@keras.saving.register_keras_serializable(), or save the weights alone."
             )
-        name = keras.saving.get_registered_name(function)
-        if keras.saving.get_registered_object(name) is not function:
-            raise ValueError(
-                f"The prior's function {name!r} cannot be written into a file: decorate it with "
-                "@keras.saving.register_keras_serializable(), or save the weights alone."
-            )
-        return {**super().get_config(), "distribution_fn": keras.saving.serialize_keras_object(function)}
+        return {**super().get_config(), "distribution_fn": _registered.serialize("The prior's function", function)}
 
 
 def _distribution(distribution_fn):
@@ -108,7 +102,7 @@ def _distribution(distribution_fn):
 
 
 def _check_reads_no_trainable_variables(distribution):
-    # What it reads when it is evaluated, closures and Keras layers included: `trainable_variables` sees neither.
+    # Evaluated to see what it reads, through closures and Keras layers too, which `trainable_variables` does not show.
     with tf.GradientTape() as tape:
         try:
             z = distribution.sample(seed=(0, 0))

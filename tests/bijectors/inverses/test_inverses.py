@@ -65,7 +65,7 @@ def test_blocks_equal_the_sequential_inverse_with_its_gradients(event_size, argu
     check_against_the_sequential(dense(2, event_size, **arguments), "blocks")
 
 
-@pytest.mark.parametrize("bijector_fn", ["gated", "location", "monotone", "spline"])
+@pytest.mark.parametrize("bijector_fn", ["gated", "location", "monotone", pytest.param("spline", marks=pytest.mark.long)])
 def test_every_map(bijector_fn):
     """In blocks, whose adjoint differentiates the map by itself."""
     check_against_the_sequential(dense(maps.get(bijector_fn).params, 4, (9, 9), context_size=3), "blocks", bijector_fn)

@@ -32,8 +32,7 @@ def test_samples_of_the_prior():
     np.testing.assert_allclose(*cold, atol=1e-2)
 
 
-@pytest.mark.parametrize(("seed", "other"), [(7, 8), ([0, 1], [1, 0])])
-def test_equal_seeds_give_equal_numbers(seed, other):
+def test_equal_seeds_give_equal_numbers():
     model, x = make(), images(2)
     methods = (
         lambda seed: model.sample(2, seed),
@@ -42,8 +41,8 @@ def test_equal_seeds_give_equal_numbers(seed, other):
         lambda seed: model.elbo_terms(x, seed=seed)["kl"],
     )
     for method in methods:
-        np.testing.assert_array_equal(method(seed), method(seed))
-        assert np.abs(method(seed) - method(other)).max() > 1e-3
+        np.testing.assert_array_equal(method(7), method([0, 7]))
+        assert np.abs(method(7) - method([7, 0])).max() > 1e-3
 
 
 def test_reconstructions_are_means_of_posterior_samples():
@@ -90,7 +89,7 @@ def test_free_bits_of_the_loss():
 
 def test_soft_free_bits_follow_the_kl():
     model = make_small(free_bits=100.0, soft_free_bits=True)
-    model.compile(keras.optimizers.Adamax(2e-3))
+    model.compile(keras.optimizers.Adamax(2e-3), run_eagerly=True)
     before = model.free_bits_weights.numpy()
     model.fit(images(12), batch_size=4, verbose=0)
     # Every map's KL is below the minimum: its weight falls.
@@ -116,7 +115,12 @@ def test_free_bits_have_no_gradient_below_the_minimum():
 
 @pytest.mark.parametrize(
     ("inference", "posterior", "jit_compile"),
-    [("bottom-up", "diagonal", False), ("bidirectional", "linear", False), ("bidirectional", "iaf", True)],
+    [
+        pytest.param("bottom-up", "diagonal", True, marks=pytest.mark.long),
+        pytest.param("bidirectional", "linear", False, marks=pytest.mark.long),
+        pytest.param("bidirectional", "iaf", True, marks=pytest.mark.long),
+        ("bottom-up", "iaf", False),
+    ],
 )
 def test_fit_improves_the_bound(inference, posterior, jit_compile):
     model = make_small(inference=inference, posterior=posterior, free_bits=0.1)
@@ -187,7 +191,7 @@ def test_copies_equal_the_model_and_share_nothing(copied, tmp_path):
 def test_mixed_precision_several_samples_and_an_uneven_last_batch():
     """Densities stay in float32."""
     model = make_small(dtype="mixed_float16", num_samples=2)
-    model.compile(keras.optimizers.Adamax(1e-3))
+    model.compile(keras.optimizers.Adamax(1e-3), run_eagerly=True)
     history = model.fit(images(5), batch_size=4, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     terms = model.elbo_terms(images(2), seed=[0, 1])
@@ -236,7 +240,7 @@ def test_replicas_draw_noise_of_their_own_and_share_their_weights():
 
 def test_binary_images():
     model = HierarchicalVAE((8, 8, 1), num_layers=(1,), filters=4, latent_channels=2, likelihood="bernoulli")
-    model.compile(keras.optimizers.Adamax(1e-2))
+    model.compile(keras.optimizers.Adamax(1e-2), run_eagerly=True)
     x = (images(16, channels=1) > 127).astype("float32")
     model.fit(x, batch_size=8, verbose=0)
     samples = model.sample(2, seed=0)

@@ -117,7 +117,12 @@ def test_the_convolutions_emit_the_statistics():
 
 
 @pytest.mark.parametrize(
-    ("inference", "num_layers", "jit_compile"), [("bidirectional", (1, 1), False), ("bottom-up", (1,), True)]
+    ("inference", "num_layers", "jit_compile"),
+    [
+        pytest.param("bidirectional", (1, 1), False, marks=pytest.mark.long),
+        pytest.param("bottom-up", (1,), True, marks=pytest.mark.long),
+        ("bidirectional", (1,), False),
+    ],
 )
 def test_recomputing_gives_the_same_gradients(inference, num_layers, jit_compile):
     results = []

@@ -9,9 +9,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf import _compat, scales
+from tfp_iaf import _compat, _registered, scales
 from tfp_iaf._arguments import integer, positive
-from tfp_iaf._registered import deserialize
 from tfp_iaf.bijectors.maps.base import ElementwiseMap
 
 __all__ = ["FromBijector", "Spline"]
@@ -55,11 +54,11 @@ class FromBijector(ElementwiseMap):
         return y, log_derivative
 
     def get_config(self) -> dict[str, Any]:
-        return {"bijector_fn": keras.saving.serialize_keras_object(self._bijector_fn), "params": self.params}
+        return {"bijector_fn": _registered.serialize("The map's function", self._bijector_fn), "params": self.params}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FromBijector:
-        return cls(deserialize(config["bijector_fn"]), config["params"])
+        return cls(_registered.deserialize(config["bijector_fn"]), config["params"])
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")

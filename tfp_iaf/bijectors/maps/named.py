@@ -7,9 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_iaf import scales
+from tfp_iaf import _registered, scales
 from tfp_iaf._arguments import positive
-from tfp_iaf._registered import deserialize
 from tfp_iaf.bijectors.maps.base import ElementwiseMap, MapLike
 from tfp_iaf.bijectors.maps.from_bijector import FromBijector, Spline
 from tfp_iaf.bijectors.maps.monotone import Monotone
@@ -115,7 +114,7 @@ def get(bijector_fn: MapLike, params: int | None = None) -> ElementwiseMap:
         fits = bijector_fn == "spline" and params is not None and params >= 5 and params % 3 == 2
         found = Spline((params + 1) // 3) if fits and params != 23 else _NAMED[bijector_fn]
     elif isinstance(bijector_fn, dict):
-        found = deserialize(bijector_fn)
+        found = _registered.deserialize(bijector_fn)
     elif isinstance(bijector_fn, tuple | list) and len(bijector_fn) == 2 and callable(bijector_fn[0]):
         found = FromBijector(*bijector_fn)
     elif callable(bijector_fn) and not isinstance(bijector_fn, type) and params is not None:
@@ -146,4 +145,4 @@ def serialize(elementwise_map: ElementwiseMap) -> str | dict[str, Any]:
     for name, named in _NAMED.items():
         if type(elementwise_map) is type(named) and elementwise_map.get_config() == named.get_config():
             return name
-    return keras.saving.serialize_keras_object(elementwise_map)
+    return _registered.serialize("The map", elementwise_map)

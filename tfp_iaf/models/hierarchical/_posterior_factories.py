@@ -2,7 +2,7 @@
 
 import keras
 
-from tfp_iaf._registered import deserialize
+from tfp_iaf import _registered
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.posteriors import ConvIAF, DiagonalGaussian, Posterior
 
@@ -21,7 +21,7 @@ def get(posterior):
     ('iaf', True)
     """
     if isinstance(posterior, dict):
-        posterior = deserialize(posterior)
+        posterior = _registered.deserialize(posterior)
     if isinstance(posterior, str) and posterior in NAMES:
         return posterior
     if callable(posterior) and not isinstance(posterior, keras.layers.Layer):
@@ -43,17 +43,7 @@ def serialize(posterior):
     """
     if isinstance(posterior, str):
         return posterior
-    kind = posterior if hasattr(posterior, "__name__") else type(posterior)
-    name = keras.saving.get_registered_name(kind)
-    if keras.saving.get_registered_object(name) is not kind:
-        raise ValueError(
-            "The posterior's factory cannot be written into a file: decorate the function with "
-            "@keras.saving.register_keras_serializable(), or save the weights alone."
-        )
-    if isinstance(posterior, type):
-        # Keras writes functions and instances; a class is named as a function is.
-        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
-    return keras.saving.serialize_keras_object(posterior)
+    return _registered.serialize("The posterior's factory", posterior)
 
 
 def factory(posterior, *, num_flows, flow_filters, bijector_fn, filters, weight_norm, dtype):
