@@ -101,7 +101,8 @@ def rows_of_documentation():
     page = pathlib.Path(__file__).parents[1] / "docs" / "serving.md"
     lines = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line] for line in lines]
-    return {line[0].replace("`", ""): dict(zip(SIGNATURES, line[1:])) for line in cells if len(line) == 1 + len(SIGNATURES)}
+    rows = [line for line in cells if len(line) == 1 + len(SIGNATURES) and line[0].startswith("`")]
+    return {line[0].strip("`"): dict(zip(SIGNATURES, line[1:])) for line in rows}
 
 
 def main():
