@@ -4,6 +4,7 @@ import pathlib
 import zipfile
 import zlib
 
+import bounded
 import numpy as np
 import tensorflow as tf
 
@@ -110,11 +111,7 @@ def _npz(path):
 def _arrays(path, names):
     """The named arrays of an .npz file."""
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file.files]
-            if missing:
-                raise ValueError(f"lacks {', '.join(missing)}")
-            return {name: file[name] for name in names}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        return bounded.read_arrays(path, names)
+    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"--data={path}: not a readable .npz file of plain arrays {', '.join(names)} ({reason}).") from error

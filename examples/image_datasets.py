@@ -7,6 +7,7 @@ import sys
 import zipfile
 import zlib
 
+import bounded
 import datasets
 import keras
 import numpy as np
@@ -140,22 +141,19 @@ def _is_image(name):
 @contextlib.contextmanager
 def _folder(source):
     """(names of the files, a function that reads one)."""
-    root = pathlib.Path(source)
-    yield (
-        [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()],
-        lambda name: (root / name).read_bytes(),
-    )
+    with bounded.opened_folder(pathlib.Path(source)) as opened:
+        yield opened
 
 
 @contextlib.contextmanager
 def _zip(source):
     """As `_folder`; members are read in memory, nothing is extracted."""
-    try:
-        file = zipfile.ZipFile(source)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ValueError(f"--data={source}: not a whole .zip file ({error}).") from error
-    with file:
-        yield file.namelist(), file.read
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = stack.enter_context(bounded.opened_zip(source))
+        except (zipfile.BadZipFile, OSError) as error:
+            raise ValueError(f"--data={source}: not a whole .zip file ({error}).") from error
+        yield opened
 
 
 def _decoded(source, names, read, size):
@@ -167,9 +165,9 @@ def _decoded(source, names, read, size):
     images = None
     for i, name in enumerate(names):
         try:
-            image = tf.io.decode_image(read(name), expand_animations=False).numpy()
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(f"--data={source}: {name} is no whole JPEG or PNG image.") from error
+            image = bounded.decode_image(read(name))
+        except ValueError as error:
+            raise ValueError(f"--data={source}: {name}: {error}.") from error
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"--data={source}: {name} cannot be read ({str(error).splitlines()[0]}).") from error
         if size is not None:
@@ -177,6 +175,7 @@ def _decoded(source, names, read, size):
         if images is None:
             if image.shape[-1] not in (1, 3):
                 raise ValueError(f"--data={source}: {name} has {image.shape[-1]} channels; expected grey levels or RGB.")
+            bounded.check_size(f"--data={source}: the images", len(names) * image.size, bounded.LARGEST_IMAGES)
             images = np.empty([len(names), *image.shape], np.uint8)
         if image.shape != images.shape[1:]:
             sizes = (" x ".join(map(str, shape)) for shape in (image.shape, images.shape[1:]))

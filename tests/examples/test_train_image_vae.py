@@ -103,13 +103,30 @@ def damaged_member(path):
     path.write_bytes(content)
 
 
+def declared_larger(path):
+    """A PNG whose header says 100,000 x 100,000 pixels."""
+    content = image(9)
+    content = content[:16] + (100_000).to_bytes(4, "big") * 2 + content[24:]
+    zipped(path, {**colours("a", range(9)), "a/9.png": content})
+
+
+def bomb(path):
+    """A member of 300 MiB of zeros, packed into 300 KiB."""
+    zipped(path, colours("a", range(9)))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file, file.open("a/9.png", "w") as member:
+        for _ in range(300):
+            member.write(bytes(2**20))
+
+
 BAD_ZIPS = {
+    "declared larger": (declared_larger, r"a/9\.png: the image would take .* MiB, more than 64"),
+    "bomb": (bomb, r"a/9\.png: the file would take 300 MiB, more than 64"),
     "truncated zip": (truncated_zip, "not a whole .zip file"),
     "damaged member": (damaged_member, r"a/9\.png cannot be read"),
-    "truncated PNG": ({"a/9.png": image(9)[:-20]}, r"a/9\.png is no whole JPEG or PNG"),
-    "truncated JPEG": ({"a/9.jpg": image(9, encode=tf.io.encode_jpeg)[:-20]}, r"a/9\.jpg is no whole JPEG or PNG"),
-    "text": ({"a/9.png": b"hello"}, r"a/9\.png is no whole JPEG or PNG"),
-    "empty": ({"a/9.png": b""}, r"a/9\.png is no whole JPEG or PNG"),
+    "truncated PNG": ({"a/9.png": image(9)[:-20]}, r"a/9\.png: no whole JPEG or PNG"),
+    "truncated JPEG": ({"a/9.jpg": image(9, encode=tf.io.encode_jpeg)[:-20]}, r"a/9\.jpg: no whole JPEG or PNG"),
+    "text": ({"a/9.png": b"hello"}, r"a/9\.png: no whole JPEG or PNG"),
+    "empty": ({"a/9.png": b""}, r"a/9\.png: no whole JPEG or PNG"),
     "other size": ({"a/9.png": image(9, size=7)}, r"a/9\.png is 7 x 7 x 3, the images before it 8 x 8 x 3: pass --size"),
     "RGBA": ({"a/!.png": tf.io.encode_png(np.zeros([8, 8, 4], np.uint8)).numpy()}, r"a/!\.png has 4 channels"),
     "beside the split": (colours("train", [1]) | colours("test", [2]), r"beside train/ and test/ there is a/000\.png"),

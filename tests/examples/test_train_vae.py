@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 import zipfile
 
 import numpy as np
@@ -68,7 +69,36 @@ def with_an_array_missing(path):
             file.writestr(name, content)
 
 
+def npy(header, content=b""):
+    """An .npy file of this header."""
+    text = repr(header).encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content
+
+
+def with_a_claim_of_terabytes(path):
+    with zipfile.ZipFile(binary_images(path), "a") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # The name is there twice: the last one counts.
+        file.writestr("x_train.npy", npy({"descr": "|u1", "fortran_order": False, "shape": (10**6, 10**6)}))
+
+
+def bomb(path):
+    """An array of 2 GiB of zeros, packed into 2 MiB: only the directory of the zip says how long it is."""
+    with zipfile.ZipFile(binary_images(path)) as file:
+        kept = [(name, file.read(name)) for name in file.namelist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in kept:
+            file.writestr(name, content)
+        file.getinfo("x_test.npy").file_size = 2**31
+
+
+def single_array(path):
+    path.write_bytes(npy({"descr": "|u1", "fortran_order": False, "shape": (10**6, 10**6)}))
+
+
 BAD_FILES = {
+    with_a_claim_of_terabytes: "x_train.npy claims 1,000,000,000,000 bytes, and has 0",
+    bomb: "the arrays would take 2,048 MiB, more than 1,024",
+    single_array: "not a readable .npz",
     truncated: "not a readable .npz",
     damaged_inside: "not a readable .npz",
     with_pickles: "not a readable .npz",
