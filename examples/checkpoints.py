@@ -1,19 +1,26 @@
 """Checkpoints that a kill at any moment leaves usable."""
 
+import fcntl
+import hashlib
 import json
 import os
 import pathlib
+import shutil
 import time
 
 import keras
+import numpy as np
 from averaging import averaged
+
+LATEST, BEST = "latest.weights.h5", "best.weights.h5"
 
 
 class Checkpoints(keras.callbacks.Callback):
     """Saves weights, optimizer and noise state at the end of every epoch, and keeps the run's history beside them.
 
-    Each file is written under another name and then moved into place; `save_weights` of the models does so itself. Progress is
-    counted in optimizer steps, which the weights file holds, so the two files need not be of the same epoch.
+    Each file is written under another name and then moved into place. Progress is counted in optimizer steps, which the weights
+    file holds, so weights and history need not be of the same epoch. `checksums.json` tells a file whose bytes have changed.
+    One process at a time may use the folder.
 
     Args:
         folder: where `latest.weights.h5`, `best.weights.h5` (by `val_elbo`; averaged, where the optimizer keeps an average),
@@ -33,29 +40,34 @@ class Checkpoints(keras.callbacks.Callback):
 
     def restore(self, model):
         """Puts the latest state into a built and compiled model; returns the number of epochs done."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        latest = self.folder / "latest.weights.h5"
-        if not latest.exists():
+        self._occupy()
+        if not (self.folder / LATEST).exists():
             if self.settings is not None:
                 self._write("settings.json", json.dumps(self.settings, indent=1))
             return 0
         self.check()
         model.optimizer.build(model.trainable_variables)
-        try:
-            model.load_weights(latest)
-            rows = json.loads((self.folder / "history.json").read_text())
-        except (OSError, ValueError, KeyError) as error:
-            raise self._of_another_run(str(error).splitlines()[0]) from error
+        self._load(model, LATEST)
+        rows = self._read("history.json")
         done = int(model.optimizer.iterations)
         self.history[:] = [row for row in rows if row["step"] <= done]
         return done // self.steps_per_epoch
+
+    def _occupy(self):
+        """Takes the folder for this process, whose end gives it back."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)  # It stays open.
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{self.folder} is in use by another process: wait for it, or choose another --logdir.") from None
 
     def check(self):
         """Raises a ValueError in one line if the checkpoint was written with other settings."""
         path = self.folder / "settings.json"
         if self.settings is None or not path.exists():
             return
-        before = json.loads(path.read_text())
+        before = self._read("settings.json")
         for name, value in self.settings.items():
             # An older checkpoint may lack a setting.
             if before.get(name, value) != value:
@@ -67,7 +79,7 @@ class Checkpoints(keras.callbacks.Callback):
         )
 
     def restore_best(self, model):
-        model.load_weights(self.folder / "best.weights.h5")
+        self._load(model, BEST)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch_start = time.perf_counter()
@@ -82,12 +94,55 @@ class Checkpoints(keras.callbacks.Callback):
         self.history.append(row)
         if row["val_elbo"] > best:
             with averaged(self.model):
-                self.model.save_weights(self.folder / "best.weights.h5")
+                self._save(BEST)
         # The history first: a row too many is dropped on resuming, a row too few would be lost.
         self._write("history.json", json.dumps(self.history, indent=1))
-        self.model.save_weights(self.folder / "latest.weights.h5")
+        self._save(LATEST)
+
+    def _save(self, name):
+        """Saves the weights; at every moment the file's checksum is one of those in `checksums.json`."""
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        # HDF5 may end the process where a disk is full.
+        needed, free = 8 * sum(int(np.prod(each.shape)) for each in variables) + 2**20, shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise OSError(
+                f"{self.folder} has {free / 2**20:.1f} MiB left on its disk, a checkpoint takes {needed / 2**20:.1f}: make "
+                "room, and give the same command again to go on."
+            )
+        staged = self.folder / f"writing-{name}"
+        self.model.save_weights(staged)
+        known = self._read("checksums.json") if (self.folder / "checksums.json").exists() else {}
+        self._write("checksums.json", json.dumps({**known, name: [*known.get(name, [])[-1:], _checksum(staged)]}))
+        os.replace(staged, self.folder / name)
+
+    def _load(self, model, name):
+        path = self.folder / name
+        # Older checkpoints have no checksums.
+        known = self._read("checksums.json").get(name) if (self.folder / "checksums.json").exists() else None
+        try:
+            if known is not None and _checksum(path) not in known:
+                raise ValueError("its checksum is another")
+            model.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise self._damaged(name, error) from error
+
+    def _read(self, name):
+        try:
+            return json.loads((self.folder / name).read_text())
+        except (OSError, ValueError) as error:
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name, error):
+        return ValueError(
+            f"{self.folder / name} is missing, damaged or of another model ({str(error).splitlines()[0]}): choose another "
+            f"--logdir, or remove {self.folder} to start anew."
+        )
 
     def _write(self, name, text):
         temporary = self.folder / f"writing-{name}"
         temporary.write_text(text)
         os.replace(temporary, self.folder / name)
+
+
+def _checksum(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -199,7 +199,7 @@ def main(_):
             for flow, numbers in chains.items()
             for number in numbers
         }
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"energies: {error}")
     fits = [figures for figures, _ in panels.values()]
     draw(panels, chains, out)

@@ -126,7 +126,7 @@ def main(_):
             FLAGS.hidden_units, FLAGS.momentum_hidden_units, FLAGS.latent_size = ["16"], ["8"], 4
         logdir = pathlib.Path(FLAGS.logdir)
         results = [run(int(steps), splits, logdir / steps) for steps in FLAGS.leapfrog_steps]
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"hamiltonian_vae: {error}")
     rows = [
         [title(metrics["leapfrog_steps"]), *(training.with_error(metrics["test"][key]) for key in ("elbo", "log_likelihood"))]

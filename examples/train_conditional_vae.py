@@ -161,7 +161,7 @@ def main(_):
             labels = {name: y[:200] for name, y in labels.items()}
             FLAGS.epochs, FLAGS.samples_per_class = 2, 20
         metrics = run(splits, labels, pathlib.Path(FLAGS.logdir))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"train_conditional_vae: {error}")
     test, found = metrics["test"], metrics["recognised"]
     bound, log_likelihood = (training.with_error(test[key]) for key in ("elbo", "log_likelihood"))

@@ -362,7 +362,7 @@ def main(_):
             images.splits.update({name: x[:200] for name, x in images.splits.items()})
         images.splits["x_train"] = images.splits["x_train"][: FLAGS.limit_train]
         runs = {name: run(name, settings, images, logdir / name) for name in settings.posterior}
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"train_image_vae: {error}")
     num_test = len(images.splits["x_test"])
     num_images = min(settings.importance_images or num_test, num_test)

@@ -238,7 +238,7 @@ def main(_):
             for prior in FLAGS.prior:
                 folder = logdir / (posterior if prior == "standard_normal" else f"{posterior}-{prior}")
                 runs[title(posterior, prior)] = run(posterior, prior, splits, folder)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"train_vae: {error}")
     summary = table([metrics for metrics, _ in runs.values()])
     if len(runs) > 1:
