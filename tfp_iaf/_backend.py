@@ -1,4 +1,4 @@
-"""Refuses to run on a Keras that computes with something else than TensorFlow."""
+"""Refuses a Keras whose backend is not TensorFlow."""
 
 import keras
 

@@ -32,7 +32,7 @@ def uncompiled():
 
 
 def compiled_when_eager(function):
-    """A function of tensors alone, such as a search in a loop, of which an eager call runs a graph.
+    """Makes eager calls of a function of tensors, such as a search in a loop, run as a graph.
 
     >>> @compiled_when_eager
     ... def double(x):
@@ -84,8 +84,8 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values, at_
     call = _compat.call_under_way()
     key = (function, settings, ranks, has_values, None if call is None else call.training)
     with _lock:
-        # With the owner, since a gradient in a graph may hold the owner: garbage collection finds the circle. In its __dict__,
-        # where Keras does not look for layers.
+        # Kept with the owner: a gradient in a graph may hold the owner, and garbage collection then finds the cycle. In its
+        # __dict__, where Keras does not look for layers.
         own = owner.__dict__.setdefault(_ATTRIBUTE, _Functions())
         traced = own.get(key)
         if traced is None:

@@ -12,11 +12,11 @@ import tempfile
 
 __all__ = ["written_beside"]
 
-# Of renameat2(2): relative paths begin at the working directory; both paths change places.
+# Arguments of renameat2(2): relative paths begin at the working directory; both paths change places.
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
-# What was at the path, in the folder of a process that had to move it away first.
+# The name, inside the staging folder, of what was at the path before.
 _OLD = ".old"
 
 

@@ -12,7 +12,7 @@ _COLLECTION = "tfp_iaf_memory"
 
 
 class _Memory(type(_TFP_MEMORY)):  # type: ignore[misc]
-    """TFP's cache, kept with the bijector (eager calls) or with the graph (traced ones) instead of for good in one place."""
+    """TFP's cache, kept with the bijector (eager calls) or the graph (traced ones). TFP keeps one for the whole process."""
 
     def __get__(self, bijector, bijector_class=None):
         if bijector is None:

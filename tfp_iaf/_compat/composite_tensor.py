@@ -23,8 +23,8 @@ class CompositeBijector(tf.__internal__.CompositeTensor):
 class BijectorSpec(BatchableTypeSpec):
     """The base class of such a `_type_spec`: a `tf.TypeSpec` that the specs of Chain and TransformedDistribution may hold.
 
-    Theirs are batchable, and warn about parts that are not, in `Dataset.map` for one. Flows share their network, so none are
-    batched.
+    Their specs are batchable, and warn about parts that are not, for example in `Dataset.map`. Flows share their network, so
+    they cannot be batched.
     """
 
     def _batch(self, batch_size):

@@ -13,7 +13,7 @@ def custom_gradient(function):
 
     While a graph is traced, TensorFlow registers the gradient under a new name for good, and with it keeps the graph and all
     variables that it reads. Here the graph keeps the gradient, and the registry a weak reference. The name is read off the
-    operation that carries the gradient, so threads that trace at once do not meet.
+    operation that carries the gradient, so threads that trace at the same time do not disturb each other.
 
     >>> cube = custom_gradient(lambda x: (x**3, lambda upstream: 3.0 * x**2 * upstream))
     >>> x = tf.Variable(2.0)

@@ -52,7 +52,7 @@ class FlowSpec(_compat.BijectorSpec):
 
     @property
     def _component_specs(self):
-        # Without context, nothing stands in its place: None is no component.
+        # An empty tuple stands for no context, since None is no component.
         return {"context": () if self._context_spec is None else (self._context_spec,), "variables": self._variable_specs}
 
     def _to_components(self, value):

@@ -1,4 +1,4 @@
-"""What flows on vectors share whose parameters are tensors: how these are kept, and which events fit."""
+"""For flows on vectors whose parameters are tensors: how the parameters are kept, and which events fit."""
 
 import numpy as np
 import tensorflow as tf

@@ -77,7 +77,7 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
                 if not network.built:
                     network.build((None, len(self._kept_entries) + (0 if context is None else context.shape[-1])))
                 self._tf_variables = _compat.tf_variables(network)
-                # Not the layer's own, which says nothing of the layers inside of it.
+                # The layer's own dtype says nothing of the layers inside it, so its weights are asked.
                 is_double = any(weight.dtype == "float64" for weight in network.weights)
                 dtype = tf.float64 if is_double else tf.float32
             self._context = None if context is None else captured(context, dtype, "AdditiveCoupling")

@@ -118,7 +118,7 @@ class FlowBijector(_compat.FreshBijector):
         return y
 
     def _forward_log_det_jacobian(self, y):
-        # TFP asks only where `forward` has left nothing.
+        # TFP calls this only where `forward` has stored no log_det.
         return self.forward_and_log_det(y)[1]
 
     def _inverse_log_det_jacobian(self, z):

@@ -104,7 +104,7 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         p += 0.5 * step_size * self._force(x)
         for leapfrog in range(1, self._num_leapfrog_steps + 1):
             x += step_size * p
-            # The half steps of two neighbouring leapfrogs are one.
+            # Two half steps of neighbouring leapfrogs make one whole step.
             p += (0.5 if leapfrog == self._num_leapfrog_steps else 1.0) * step_size * self._force(x)
         return tf.concat([x, p], axis=-1), tf.zeros_like(x[..., 0])
 

@@ -22,7 +22,7 @@ __all__ = ["MaskedDense"]
 BLOCK_THRESHOLD = 256
 NUM_BLOCKS = 4
 
-# They add up over the entries of a kernel, so that blocks add up to the same.
+# Regularizers that are sums over the entries of a kernel: those of its blocks add up to that of the whole.
 _SUMS_OVER_ENTRIES = (type(None), keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 
 

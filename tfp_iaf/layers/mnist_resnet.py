@@ -100,7 +100,7 @@ def mnist_decoder(
         linear_layer(keras.layers.Dense, sizes[-1] ** 2 * filters, weight_norm=weight_norm),
         keras.layers.Reshape((sizes[-1], sizes[-1], filters)),
     ]
-    # A block gives the maps that its mirror image was given.
+    # A block returns as many maps as its mirror image in the encoder takes.
     given = [blocks[0][0], *(filters for filters, _ in blocks[:-1])]
     for k in reversed(range(len(blocks))):
         stride = blocks[k][1]

@@ -74,7 +74,7 @@ class WeightNormalization(keras.layers.Wrapper):
         super().__init__(layer, **kwargs)
         self.initial_mean = initial_mean
         self.initial_scale = initial_scale
-        # Of v: transposed convolutions store [..., out, in].
+        # The axis of v's units: transposed convolutions store [..., out, in].
         self._unit_axis = -2 if isinstance(layer, _TRANSPOSED) else -1
 
     def build(self, input_shape: Shape) -> None:
@@ -99,7 +99,7 @@ class WeightNormalization(keras.layers.Wrapper):
         self._scales_kernel = kernel.shape.rank > 2 and len(self.layer.variables) == 1
 
     def _initial_gain(self, shape, dtype=None):
-        del shape  # The kernel's.
+        del shape  # It follows from the kernel's.
         return tf.cast(self.initial_scale * tf.sqrt(self._squared_norm()), dtype)
 
     def _squared_norm(self):
@@ -114,7 +114,7 @@ class WeightNormalization(keras.layers.Wrapper):
     def _inverse_norm(self):
         """1 / ||v||, and 0 where v = 0."""
         squared = self._squared_norm()
-        # A finite argument where v = 0, for the gradient.
+        # The argument is finite where v = 0 too; otherwise the gradient would be NaN.
         safe = tf.where(squared > 0.0, squared, tf.ones_like(squared))
         return tf.where(squared > 0.0, tf.math.rsqrt(safe), tf.zeros_like(squared))
 
@@ -204,7 +204,7 @@ def initialize_weight_normalization(model: keras.Model, *inputs: Any, **kwargs: 
             "initialize_weight_normalization must be called eagerly, not inside a tf.function: it assigns weights once."
         )
     if not model.built:
-        # In the scope the model was made in. Building may trace the layers; they have no values to start from then.
+        # Built in the scope that the model was made in. While the layers are traced they have no values to start from.
         strategy = getattr(model, "distribute_strategy", None)
         with contextlib.nullcontext() if strategy is None else strategy.scope():
             model(*inputs, **kwargs)

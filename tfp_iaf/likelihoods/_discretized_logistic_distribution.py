@@ -116,7 +116,7 @@ class DiscretizedLogisticDistribution(tfp.distributions.Distribution):
         )
 
     def _mode(self):
-        # Of the bins without a tail, the one nearest to loc; a tail may hold more.
+        # Among bins without a tail, the one nearest to loc holds most; a tail may hold more.
         inner = tf.clip_by_value(tf.floor(NUM_LEVELS * self.loc), 1.0, NUM_LEVELS - 2.0) + tf.zeros_like(self.log_scale)
         candidates = tf.stack([inner, tf.zeros_like(inner), tf.fill(tf.shape(inner), tf.cast(NUM_LEVELS - 1, self.dtype))])
         best = tf.argmax(self._log_prob(candidates), axis=0)

@@ -50,7 +50,7 @@ class CheckedModel(keras.Model):
         # The dtype of data, latents and log-probabilities: float32, or float64 under that policy.
         self.density_dtype = density_dtype(self)
         self.likelihood = likelihood
-        # Of a model without a likelihood: numbers must be finite.
+        # A model without a likelihood takes any finite numbers.
         self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
         self.data_shape: tuple[int, ...] | None = None
         self.condition_shape: tuple[int, ...] | None = None
@@ -169,7 +169,7 @@ class CheckedModel(keras.Model):
             warnings.warn(hint, stacklevel=2)
 
     def __call__(self, x: Data, *args: Any, **kwargs: Any) -> Any:
-        # Here, since Keras buries an error raised in `call` under a report of the call's arguments.
+        # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
         return super().__call__(self.as_input(x), *args, **kwargs)
 
     def build(self, input_shape: Shape) -> None:
@@ -312,7 +312,7 @@ class CheckedModel(keras.Model):
 def _write(save, filepath, overwrite, **kwargs):
     """One of Keras's methods that write a file: a kill leaves what was there before, or the whole file."""
     if "://" in str(filepath) or (not overwrite and os.path.exists(filepath)):
-        save(filepath, overwrite=overwrite, **kwargs)  # Elsewhere than on a disk; or Keras asks the user.
+        save(filepath, overwrite=overwrite, **kwargs)  # No local file; or one where Keras asks the user first.
     else:
         with written_beside(pathlib.Path(filepath)) as complete:
             save(complete, overwrite=True, **kwargs)

@@ -21,7 +21,7 @@ __all__ = [
     "output_of",
 ]
 
-# Where an activation is looked at, and where its values are called bounded.
+# An activation is evaluated this far out, and a thousand times farther: if it hardly grows, it is called bounded.
 FAR = 1e6
 
 
@@ -172,7 +172,7 @@ def _from_the_last(layer):
         for inner in reversed(layer.layers):
             yield from _from_the_last(inner)
     elif isinstance(layer, keras.Model):
-        # Of a subclassed model nothing is known, and of a functional one the graph.
+        # A functional model shows its graph, a subclassed one nothing.
         tensors = getattr(layer, "outputs", None) or [None]
         while len(tensors) == 1:
             inner = next((inner for inner in layer.layers if _output(inner) is tensors[0]), None)
@@ -189,4 +189,4 @@ def _output(layer):
     try:
         return layer.output
     except (AttributeError, ValueError):
-        return layer  # Never called, or more than once.
+        return layer  # A layer that was never called, or more than once, shows no graph.

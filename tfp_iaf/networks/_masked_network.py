@@ -24,7 +24,7 @@ OUTPUT_SCALE = 1e-2
 
 
 class LinearMap(NamedTuple):
-    """What a masked layer computes, `x @ kernel + bias + context @ context_kernel`, for those who compute it in parts.
+    """What a masked layer computes, `x @ kernel + bias + context @ context_kernel`, for an inverse that computes it in parts.
 
     Args:
         kernel: the effective kernel, zero where the degrees forbid a connection.
@@ -112,7 +112,7 @@ class MaskedNetwork(Network):
             last_axis_degrees: degrees of the event's last axis.
             hidden_degrees: for each hidden layer the degrees of its units, or feature maps.
         """
-        # Of the inputs, of every hidden layer, of the outputs.
+        # The degrees of the inputs, of each hidden layer, and of the outputs.
         self._degrees = [np.asarray(last_axis_degrees), *hidden_degrees, np.repeat(last_axis_degrees, self.params)]
         self.hidden_layers = [
             self._linear_layer(
@@ -163,7 +163,7 @@ class MaskedNetwork(Network):
         layers = [*self.hidden_layers, self.output_layer]
         for layer, in_degrees in zip(layers, self._degrees):
             layer.build((None, *self.event_shape[:-1], len(in_degrees)))
-        # Of each layer; None where the context does not enter.
+        # One for each layer; None where the context does not enter.
         self.context_kernels = [None] * len(layers)
         if self.context_size is not None:
             count = len(layers) if self.conditional_input_layers == "all_layers" else 1

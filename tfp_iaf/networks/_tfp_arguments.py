@@ -8,7 +8,7 @@ LAYERS = ("first_layer", "all_layers")
 
 
 def context_arguments(context_size, event_shape, conditional, conditional_event_shape, conditional_input_layers):
-    """(context_size, "first_layer" or "all_layers") of what says whether, how large, and where a context is.
+    """(context_size, "first_layer" or "all_layers"), from the arguments that say whether there is a context, and how it enters.
 
     Either `context_size`, or `conditional=True` with `conditional_event_shape`. The layers that get the context default to
     the first with the former, as in the rest of this package, and to all with the latter, as in TFP.

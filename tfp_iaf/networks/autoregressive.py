@@ -144,7 +144,7 @@ class AutoregressiveNetwork(MaskedNetwork):
         return None if self.event_shape is None else self.event_shape[0]
 
     def _set_degrees(self):
-        """Settles the orders and makes the layers, once the size of the event is known."""
+        """Sets the degrees and makes the layers, once the size of the event is known."""
         self.degrees, self.input_order = masks.fixed_order(self.event_size, self.input_order, self.seed)
         degrees, self.hidden_degrees = masks.fixed_hidden_degrees(
             self.hidden_units,

@@ -126,7 +126,7 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        # Here it has another name.
+        # The context's size is called `context_channels` here.
         del config["context_size"]
         return {
             **config,

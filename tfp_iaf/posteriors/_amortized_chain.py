@@ -30,7 +30,7 @@ class AmortizedChain(Posterior):
     @property
     @abc.abstractmethod
     def num_parameters(self) -> int:
-        """Of one flow."""
+        """The number of parameters of one flow."""
 
     @abc.abstractmethod
     def flow(self, parameters: tf.Tensor) -> FlowBijector:

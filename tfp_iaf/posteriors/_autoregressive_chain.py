@@ -107,7 +107,7 @@ class AutoregressiveChain(Posterior):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> AutoregressiveChain:
-        # Here, since Keras buries an error raised in the constructor.
+        # The map is made here, since Keras buries an error that the constructor raises.
         return super().from_config({**config, "bijector_fn": maps.get(config.get("bijector_fn", "affine"))})
 
     def get_config(self) -> dict[str, Any]:

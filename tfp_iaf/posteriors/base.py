@@ -121,7 +121,7 @@ class Posterior(SeededLayer):
         return []
 
     def base_scale(self, loc: tf.Tensor, unconstrained: tf.Tensor) -> tf.Tensor:
-        """The base's scale, of what the features say."""
+        """The base's scale, from its unconstrained value."""
         del loc
         return scales.softplus_scale(unconstrained)
 
@@ -293,8 +293,7 @@ class Posterior(SeededLayer):
     def distribution(self, features: TensorLike) -> tfp.distributions.Distribution:
         """q(z|x) as a `tfd.Distribution`: batch_shape [B], the latent's event_shape, features captured.
 
-        A `tfd.TransformedDistribution` of the base Gaussian and a `tfb.Chain` of the flows (for a chain without flows the base,
-        for vectors itself such a distribution in TFP).
+        A `tfd.TransformedDistribution` of the base Gaussian and a `tfb.Chain` of the flows; without flows, the base alone.
         """
         if keras.utils.is_keras_tensor(features):
             raise ValueError("distribution takes arrays or tensors: in a functional model use posterior(features, value=z).")

@@ -68,7 +68,7 @@ class NICE(Posterior):
         self.hidden_units = widths("hidden_units", hidden_units)
         self.context_size = integer("context_size", self.latent_size if context_size is None else context_size, at_least=0)
         self.activation = keras.activations.get(activation)
-        # For the flows by turns.
+        # Which half is kept: the even entries in one flow, the odd ones in the next.
         self._kept = [tuple(entry % 2 == turn for entry in range(self.latent_size)) for turn in (0, 1)]
         self.networks = [
             _ShiftNetwork(

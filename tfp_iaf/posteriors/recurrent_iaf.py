@@ -20,8 +20,8 @@ class RecurrentIAF(AutoregressiveChain):
     """q(z|x) of a chain of K inverse autoregressive flows, each with a recurrent network: formulas in `IAF`.
 
     A flow runs its cell over the D entries of the latent: the number of weights does not depend on D, and the density of a
-    given z costs what a sample does. In return a sample takes K D products one after the other, where `IAF` takes K times
-    the few of its layers. An untrained chain is near the identity.
+    given z costs what a sample does. In return, a sample takes D steps of the cell per flow, one after another, where `IAF`
+    takes one product per layer and flow. An untrained chain is near the identity.
 
     Args:
         latent_size: D.

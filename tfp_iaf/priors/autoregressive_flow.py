@@ -129,7 +129,7 @@ class AutoregressiveFlow(Prior):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> AutoregressiveFlow:
-        # Here, since Keras buries an error raised in the constructor.
+        # The map is made here, since Keras buries an error that the constructor raises.
         return super().from_config({**config, "bijector_fn": maps.get(config.get("bijector_fn", "affine"))})
 
     def get_config(self) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Fixed(Prior):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Fixed:
-        # Of what a file names only registered functions are called.
+        # A file may name any function: only registered ones are called.
         return super().from_config({**config, "distribution_fn": _registered.deserialize(config["distribution_fn"])})
 
     def get_config(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _distribution(distribution_fn):
 
 
 def _check_reads_no_trainable_variables(distribution):
-    # What it reads when it is evaluated, closures and Keras layers included: `trainable_variables` sees neither.
+    # Evaluated to see what it reads, through closures and Keras layers too, which `trainable_variables` does not show.
     with tf.GradientTape() as tape:
         try:
             z = distribution.sample(seed=(0, 0))

@@ -63,7 +63,7 @@ class VampPrior(Prior):
             raise ValueError("A VampPrior has no pseudo-inputs for conditions: give a conditional model another prior.")
         if not model.posterior.has_inverse:
             raise ValueError(f"A VampPrior scores given z, and a flow of {model.posterior.name} has no inverse.")
-        # In a function, where Keras finds no layers: the model trains and saves them.
+        # Hidden in a function, so that Keras does not find its layers here: the model trains and saves them.
         self._model = lambda: model
 
     def build(self, latent_shape: Sequence[int]) -> None:
@@ -78,7 +78,7 @@ class VampPrior(Prior):
         )
 
     def get_build_config(self) -> dict[str, Any]:
-        # The model builds it, once they are connected.
+        # None: the model builds the prior after it has connected it.
         return None
 
     def pseudo_inputs(self) -> tf.Tensor:

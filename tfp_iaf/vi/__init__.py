@@ -1,4 +1,4 @@
-"""Variational inference for TFP's joint distributions: a surrogate posterior, its fit, and what the fit is worth."""
+"""Variational inference for TFP's joint distributions: a surrogate posterior, its fit, and a diagnosis of the fit."""
 
 from tfp_iaf.vi.diagnostics import diagnose, pareto_k
 from tfp_iaf.vi.fitting import fit

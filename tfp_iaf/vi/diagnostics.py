@@ -1,4 +1,4 @@
-"""How far a fitted surrogate is from its target: importance weights say it."""
+"""How far a fitted surrogate is from its target, measured by importance weights."""
 
 from __future__ import annotations
 

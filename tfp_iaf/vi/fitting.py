@@ -205,7 +205,7 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
     z = tf.nest.map_structure(tf.stop_gradient, y)
     with tf.GradientTape() as tape:
         tape.watch(tf.nest.flatten(z))
-        # Seen from before the fixed part, whose own score is not needed then.
+        # The density of the value before the fixed part: the score of that part is then not needed.
         log_p, log_det = target(fixed.forward(z)), fixed.forward_log_det_jacobian(z, event_ndims)
         weighted = beta * log_p + log_det
     target_score = tape.gradient(weighted, tf.nest.flatten(z), unconnected_gradients="zero")

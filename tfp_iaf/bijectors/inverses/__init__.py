@@ -1,9 +1,9 @@
 """How the inverse of an autoregressive flow is found: chosen by name, all exact.
 
-| name | evaluations of the network | for | gradients |
+| name | cost, in evaluations of the network | for | gradients |
 |---|---|---|---|
-| "blocks" | as one to three | masked dense networks in float32 or float64 | implicit, first order |
-| "recurrent" | as one | recurrent networks | any order |
+| "blocks" | 1 to 3 | masked dense networks in float32 or float64 | implicit, first order |
+| "recurrent" | 1 | recurrent networks | any order |
 | "fixed_point" | usually 8 to 16, at most D | every network | implicit, first order |
 | "sequential" | D | every network; the reference | any order |
 """

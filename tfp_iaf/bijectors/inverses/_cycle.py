@@ -1,4 +1,4 @@
-"""Solves a system whose units form a cycle of layers and know an order.
+"""Solves a system of units that form a cycle of layers and have an order.
 
 Every unit has a group, 0..G-1. A unit of group i reads units of groups <= i of the layer before it; the first layer closes
 the cycle and reads groups < i. The groups are taken in blocks. What a block reads from the blocks before it is one product
@@ -83,7 +83,7 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
 
 
 def _matrices(layer, units, inputs):
-    """Of each block (what its units read from the blocks before it, what they read from itself)."""
+    """For each block, two matrices: what its units read from the blocks before it, and what they read from the block itself."""
     unit_axis = 0 if layer.is_transposed else 1
     parts = units.split(inputs.sort(layer.matrix, axis=1 - unit_axis), axis=unit_axis)
     spans = [inputs.span(block) for block in range(len(parts))]

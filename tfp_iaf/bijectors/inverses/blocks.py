@@ -1,4 +1,4 @@
-"""The inverse of a flow with a masked multilayer perceptron, for the price of a few evaluations.
+"""The inverse of a flow with a masked multilayer perceptron, at the cost of a few evaluations of the network.
 
 An entry needs the hidden units of lower degrees, a hidden unit of degree d the entries up to d. So the entries are taken in
 blocks, in the input order. What a block reads from the blocks before it is known, and is computed once. Inside, all units of
@@ -64,7 +64,7 @@ class Blocks(ImplicitInverse):
             return value, value
 
         def close(parameters, before, z_entries):
-            # Of n entries: parameters [batch, n P].
+            # The parameters of n entries are [batch, n P].
             parameters = tf.reshape(parameters, [-1, z_entries.shape[1], network.params])
             return equation.map.inverse_near(z_entries, parameters, before)
 
@@ -92,7 +92,7 @@ class Blocks(ImplicitInverse):
             return total * slope, total
 
         def close(total, before, by_entries, slopes_of_entries, by_parameters_of_entries):
-            # Of n entries: totals [batch, n] and slopes [batch, n P] -> [batch, n P].
+            # For n entries: totals [batch, n] and slopes [batch, n P] -> [batch, n P].
             del before
             (count,) = total.shape[1:]
             slopes = tf.reshape(slopes_of_entries, [-1, count, params])
@@ -122,7 +122,7 @@ class Blocks(ImplicitInverse):
             (_as_rows(linearization.parameter_slopes, size * params), groups_of_parameters),
             (_as_rows(by_parameters, size * params), groups_of_parameters),
         ]
-        # Of every row: another one may be huge, or no number.
+        # A scale per row, since another row may be huge or NaN.
         scale = sum(tf.reduce_max(tf.abs(sides_of_entries[k][0]), axis=1, keepdims=True) for k in (0, 2))
         total = solve_cycle(layers, close, sides_of_entries, size, scale)
         return by_y + tf.reshape(total, tf.shape(by_y))

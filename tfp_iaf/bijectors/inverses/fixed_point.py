@@ -46,7 +46,7 @@ class FixedPoint(ImplicitInverse):
         event_axes = range(-equation.network.degrees.ndim, 0)
         slopes = linearization.parameter_slopes
         upstream = by_y + linearization.pull_back(by_parameters)
-        # Of every row: another one may be huge, or no number.
+        # A scale per row, since another row may be huge or NaN.
         scale = tf.reduce_max(tf.abs(upstream), axis=event_axes, keepdims=True)
 
         def update(u, _):

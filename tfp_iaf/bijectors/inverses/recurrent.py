@@ -1,4 +1,4 @@
-"""The inverse of a flow with a recurrent network, for the price of one evaluation."""
+"""The inverse of a flow with a recurrent network, at the cost of one evaluation of the network."""
 
 from __future__ import annotations
 

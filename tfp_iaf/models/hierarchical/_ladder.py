@@ -73,7 +73,7 @@ class Ladder(TrackedLayer):
         self.write_image = linear_layer(
             keras.layers.Conv2D, image_shape[-1] * patch_size**2, 3, 1, "same", initial_scale=0.1, name="write_image", **common
         )
-        # In full precision: the likelihood's parameters are.
+        # In full precision, as are the likelihood's parameters.
         self.log_scale = ChannelLogScale(name="log_scale", dtype=density_dtype(self)) if has_log_scale else None
 
     def build(self, input_shape=None):
