@@ -6,7 +6,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo dist docs screenshots test test-dist test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
+.PHONY: setup demo dist docs screenshots links test test-dist test-fast test-long test-oldest lint unit doctest build-file tour build-query clean
 .PHONY: smoke smoke-train smoke-serve smoke-latents smoke-banana smoke-joint smoke-density smoke-images smoke-energies
 .PHONY: smoke-hamiltonian
 .PHONY: bench energies joint priors before-after static-mnist published-mlp study report
@@ -43,6 +43,10 @@ docs: .venv/docs_installed
 # Every page of it in Chromium, as wide as a phone and as a desktop; pictures in build/screenshots. Two minutes.
 screenshots: docs
 	$(PYTEST) -q -m long tests/test_site.py
+
+# Whether the links to other sites lead somewhere. Needs a network.
+links: .venv/docs_installed
+	$(RUN) -m sphinx -b linkcheck docs build/links
 
 lint: setup
 	.venv/bin/ruff check .

@@ -29,28 +29,32 @@ class Images:
         return self.splits["x_train"].shape[1:]
 
 
-def load(source, seed):
+def load(source, seed, size=None):
     """The images of a source.
 
     Args:
         source: "digits" (scikit-learn's, embedded, 8x8 grey levels), "cifar10" (downloaded by Keras), "mnist" or an .npz file
-            (binary, see `datasets.load`), or a folder or .zip file of .jpg, .jpeg and .png images of one size. Folders train
-            and test at its top, if there are both, are the split; a tenth of train is for validation, the same for every seed.
-            Otherwise a tenth each is for validation and test.
+            (binary, see `datasets.load`), or a folder or .zip file of .jpg, .jpeg and .png images. Folders train and test at
+            its top, if there are both, are the split; a tenth of train is for validation, the same for every seed. Otherwise a
+            tenth each is for validation and test.
         seed: of the split, where the source has none.
+        size: each image of a folder or .zip file is cut to the square in its middle, and scaled to this height and width;
+            None where all have one size.
 
     Raises:
         ValueError: in one line, if the data cannot be had or are not as described.
     """
+    path = pathlib.Path(source)
+    if size is not None and not path.is_dir() and path.suffix.lower() != ".zip":
+        raise ValueError(f"--size scales images of folders and .zip files, and --data={source} is neither: leave it out.")
     if source == "digits":
         return _digits()
     if source == "cifar10":
         return _cifar10()
-    path = pathlib.Path(source)
     if path.is_dir():
-        return _files(source, seed, _folder)
+        return _files(source, seed, size, _folder)
     if path.is_file() and path.suffix.lower() == ".zip":
-        return _files(source, seed, _zip)
+        return _files(source, seed, size, _zip)
     if source == "mnist" or path.is_file():
         return _binary(source)
     raise ValueError(
@@ -96,7 +100,7 @@ def _binary(source):
     return Images({name: x[..., np.newaxis] for name, x in splits.items()}, "bernoulli")
 
 
-def _files(source, seed, opener):
+def _files(source, seed, size, opener):
     with opener(source) as (names, read):
         # In a zip, all may lie below one folder.
         names = sorted(name for name in names if _is_image(name))
@@ -111,7 +115,7 @@ def _files(source, seed, opener):
                 raise ValueError(
                     f"--data={source}: beside train/ and test/ there is {strays[0]}; remove it, or put it below one."
                 )
-        images = _decoded(source, names, read)
+        images = _decoded(source, names, read, size)
     if has_split:
         is_train = np.array([part[0] == "train" for part in parts])
         # Files come sorted, often by class.
@@ -154,7 +158,7 @@ def _zip(source):
         yield file.namelist(), file.read
 
 
-def _decoded(source, names, read):
+def _decoded(source, names, read, size):
     """All images, uint8 `[N, H, W, C]`."""
     if not names:
         raise ValueError(f"--data={source}: holds no {', '.join(SUFFIXES)} files.")
@@ -168,17 +172,28 @@ def _decoded(source, names, read):
             raise ValueError(f"--data={source}: {name} is no whole JPEG or PNG image.") from error
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"--data={source}: {name} cannot be read ({str(error).splitlines()[0]}).") from error
+        if size is not None:
+            image = _scaled(image, size)
         if images is None:
             if image.shape[-1] not in (1, 3):
                 raise ValueError(f"--data={source}: {name} has {image.shape[-1]} channels; expected grey levels or RGB.")
             images = np.empty([len(names), *image.shape], np.uint8)
         if image.shape != images.shape[1:]:
             sizes = (" x ".join(map(str, shape)) for shape in (image.shape, images.shape[1:]))
-            raise ValueError("--data={}: {} is {}, the images before it {}.".format(source, name, *sizes))
+            raise ValueError("--data={}: {} is {}, the images before it {}: pass --size.".format(source, name, *sizes))
         images[i] = image
         if progress is not None and (i + 1) % 100 == 0:
             progress.update(i + 1)
     return images
+
+
+def _scaled(image, size):
+    """The square in the middle of an image, scaled to `size` x `size`."""
+    height, width, _ = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = image[top : top + side, left : left + side]
+    return tf.cast(tf.round(tf.image.resize(square, [size, size], antialias=True)), tf.uint8).numpy()
 
 
 def _tenth(source, count):

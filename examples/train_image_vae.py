@@ -44,6 +44,7 @@ flags.DEFINE_bool("keep_best", False, "Evaluate and export the weights of the be
 flags.DEFINE_bool("jit_compile", None, "Compile with XLA; by default yes, but not in a --smoke run.")
 flags.DEFINE_bool("mixed_precision", False, "Compute in bfloat16, densities in float32.")
 flags.DEFINE_integer("grid_epochs", None, "Save a picture to grids/ every so many epochs.", lower_bound=1)
+flags.DEFINE_integer("size", None, "Cut and scale the images of a folder or .zip to this height and width.", lower_bound=2)
 flags.DEFINE_integer("limit_train", None, "Train on so many first images only.", lower_bound=1)
 # The values of the presets.
 flags.DEFINE_string(
@@ -261,7 +262,13 @@ def run(name, settings, images, folder):
         keep_best=FLAGS.keep_best,
         batches=functools.partial(image_datasets.batches, flip=settings.flip),
         initialize=functools.partial(initialize, x=x_train) if settings.weight_norm else None,
-        settings={**kept, "preset": FLAGS.preset, "seed": FLAGS.seed, "mixed_precision": FLAGS.mixed_precision}
+        settings={
+            **kept,
+            "preset": FLAGS.preset,
+            "seed": FLAGS.seed,
+            "size": FLAGS.size,
+            "mixed_precision": FLAGS.mixed_precision,
+        }
         | {"training_images": len(x_train), **training.schedule(settings.decay_to, num_steps(settings, images))},
         callbacks=[Grids(FLAGS.grid_epochs, label, images, folder / "grids")] if FLAGS.grid_epochs else [],
     )
@@ -284,7 +291,7 @@ def run(name, settings, images, folder):
         "preset": FLAGS.preset,
         "posterior": name,
         "seed": FLAGS.seed,
-        "settings": {**vars(settings), "keep_best": FLAGS.keep_best, "limit_train": FLAGS.limit_train}
+        "settings": {**vars(settings), "keep_best": FLAGS.keep_best, "limit_train": FLAGS.limit_train, "size": FLAGS.size}
         | {"jit_compile": model.jit_compile, "mixed_precision": FLAGS.mixed_precision},
         "steps": history[-1]["step"],
         "parameters": training.num_parameters(model),
@@ -350,7 +357,7 @@ def main(_):
     logdir = pathlib.Path(FLAGS.logdir)
     try:
         settings = read_settings()
-        images = image_datasets.load(settings.data, FLAGS.seed)
+        images = image_datasets.load(settings.data, FLAGS.seed, FLAGS.size)
         if FLAGS.smoke:
             images.splits.update({name: x[:200] for name, x in images.splits.items()})
         images.splits["x_train"] = images.splits["x_train"][: FLAGS.limit_train]

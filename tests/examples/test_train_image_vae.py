@@ -68,6 +68,17 @@ def test_a_zip_with_train_and_test(image_datasets, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "images.zip"]
 
 
+def test_images_of_mixed_sizes_are_cut_and_scaled(image_datasets, tmp_path):
+    wide = np.zeros([6, 12, 3], np.uint8)
+    wide[:, 3:9] = 200  # The square in the middle.
+    files = {**colours("a", range(20)), "a/wide.png": tf.io.encode_png(wide).numpy()}
+    images = image_datasets.load(str(zipped(tmp_path / "mixed.zip", files)), seed=0, size=4)
+    assert images.shape == (4, 4, 3)
+    assert levels(np.concatenate(list(images.splits.values()))) == {*range(20), 200}
+    with pytest.raises(ValueError, match=r"--size scales images of folders .* --data=digits is neither"):
+        image_datasets.load("digits", seed=0, size=4)
+
+
 def test_a_folder_of_jpegs_is_split_by_the_seed(image_datasets, tmp_path):
     for name, content in colours("images/deep", range(30), ".JPG", tf.io.encode_jpeg).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +110,7 @@ BAD_ZIPS = {
     "truncated JPEG": ({"a/9.jpg": image(9, encode=tf.io.encode_jpeg)[:-20]}, r"a/9\.jpg is no whole JPEG or PNG"),
     "text": ({"a/9.png": b"hello"}, r"a/9\.png is no whole JPEG or PNG"),
     "empty": ({"a/9.png": b""}, r"a/9\.png is no whole JPEG or PNG"),
-    "other size": ({"a/9.png": image(9, size=7)}, r"a/9\.png is 7 x 7 x 3, the images before it 8 x 8 x 3"),
+    "other size": ({"a/9.png": image(9, size=7)}, r"a/9\.png is 7 x 7 x 3, the images before it 8 x 8 x 3: pass --size"),
     "RGBA": ({"a/!.png": tf.io.encode_png(np.zeros([8, 8, 4], np.uint8)).numpy()}, r"a/!\.png has 4 channels"),
     "beside the split": (colours("train", [1]) | colours("test", [2]), r"beside train/ and test/ there is a/000\.png"),
 }
