@@ -56,12 +56,9 @@ def draw_posteriors(axes):
         for axis, (way, row) in zip(axes, WAYS.items()):
             figures = rows[row]
             axis.scatter(*draws[way].astype(np.float32).T, s=2, alpha=0.25, linewidths=0)
-            lines = [way, f"{figures['seconds']:.0f} s"]
-            if "pareto_k" in figures:
-                lines[1] += f", k {figures['pareto_k']:.2f}"
-            axis.set(
-                title=f"{lines[0]}\n{lines[1]}, {figures['effective_sample_size_per_draw']:.0%}", xlim=(-8, 22), ylim=(-2.5, 3)
-            )
+            seen = f"{figures['seconds']:.0f} s, {figures['effective_sample_size_per_draw']:.0%}"
+            k = f", k {figures['pareto_k']:.2f}" if "pareto_k" in figures else ""
+            axis.set(title=f"{way}\n{seen}{k}", xlim=(-8.0, 22.0), ylim=(-2.5, 3.0))
             axis.set_xlabel("$\\mu$")
     axes[0].set_ylabel("$\\log\\ \\tau$")
 
@@ -72,7 +69,7 @@ def main():
     draw_cost(left.subplots())
     axes = right.subplots(1, len(WAYS), sharex=True, sharey=True)
     draw_posteriors(axes)
-    right.suptitle("Eight schools: processor seconds, Pareto k, effective sample size per draw", fontsize=9)
+    right.suptitle("Eight schools: processor seconds, effective sample size per draw, Pareto k", fontsize=9)
     out = RESULTS / "both_ways.png"
     figure.savefig(out, dpi=130, metadata={"Software": None})
     print(f"Wrote {out}.")

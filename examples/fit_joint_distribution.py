@@ -27,9 +27,7 @@ TARGET_NAMES = ("eight_schools", "funnel")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("target", "eight_schools", TARGET_NAMES, "The joint distribution.")
-flags.DEFINE_string(
-    "out", None, "Picture to write, by default runs/TARGET.png; figures and draws go beside it, .json and .npz."
-)
+flags.DEFINE_string("out", None, "Picture to write, by default runs/TARGET.png; figures and draws go beside it.")
 flags.DEFINE_integer("num_fits", 3, "Fits of the flow, each from a seed of its own.", lower_bound=1)
 flags.DEFINE_integer("chains", 16, "Chains of NUTS, which run side by side.", lower_bound=2)
 flags.DEFINE_integer("draws", 1000, "Draws per chain, after half as many of adaptation.", lower_bound=10)
