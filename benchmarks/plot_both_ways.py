@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.plot_growth import SIZES
 from benchmarks.tables import RESULTS, load, milliseconds
 
+RATIOS = (1, 3, 10, 30, 100, 300)
 # Each package in its faster mode.
 CONTENDERS = {
     "tfp_iaf XLA": "tfp_iaf",
@@ -44,6 +45,7 @@ def draw_cost(axis):
     errors = [run["contenders"]["tfp_iaf XLA"]["round_trip_error"] for run in load("flows/growth_D*.json")]
     axis.set(title=f"log q of a given z, in times of one sample\n(our largest error: {max(errors):.0e}, float32)", xlabel="D")
     axis.set_xticks(SIZES, map(str, SIZES))
+    axis.set_yticks(RATIOS, map(str, RATIOS))
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend(frameon=False, fontsize=8)
