@@ -125,7 +125,7 @@ class CheckedModel(keras.Model):
         if condition is not None and not condition:
             raise ValueError("The condition must have a row for each example, [batch, ...], got a single number.")
         if condition is not None and None not in (data[0], condition[0]) and data[0] != condition[0]:
-            raise ValueError(f"x and condition must have as many rows, got {data[0]} and {condition[0]}.")
+            raise ValueError(f"x and condition must have the same number of rows, got {data[0]} and {condition[0]}.")
         if self.data_shape is None:
             return
         if not tf.TensorShape(data).is_compatible_with([None, *self.data_shape]):
