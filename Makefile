@@ -74,6 +74,7 @@ smoke-train:
 
 smoke-serve: smoke-train
 	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf-autoregressive_flow/saved_model --out=runs/smoke/served_samples.png --num_samples=4
+	$(RUN) examples/serve_vae.py --saved_model=runs/smoke/iaf-autoregressive_flow/saved_model --latency --seconds=0.05
 
 smoke-latents:
 	$(RUN) examples/latent_space.py --smoke --logdir=runs/smoke/latents

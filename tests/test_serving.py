@@ -13,7 +13,8 @@ from tfp_iaf import VAE, bijectors, models, objectives, serving
 from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance, Posterior
 
 tfd = tfp.distributions
-TASKS = {"encode", "decode", "sample", "elbo", "posterior_log_prob", "log_likelihood"}
+OF_NOISE = {"encode_from_noise", "elbo_from_noise"}
+TASKS = {"encode", "encode_mean", "decode", "sample", "elbo", "posterior_log_prob", "log_likelihood", *OF_NOISE}
 
 POSTERIORS = {
     "diagonal": lambda: DiagonalGaussian(3),
@@ -54,6 +55,22 @@ def test_signatures_equal_the_model(posterior, tmp_path):
         np.testing.assert_allclose(loaded.posterior_log_prob(x[:rows], z)["log_prob"], log_q, atol=1e-4)
         np.testing.assert_allclose(loaded.decode(z)["parameters"], model.decode(z), atol=1e-5)
         np.testing.assert_allclose(loaded.decode(z)["mean"], tf.sigmoid(model.decode(z)), atol=1e-5)
+    noise = np.random.default_rng(1).normal(size=[7, 3]).astype(np.float32)
+    z, log_q = model.posterior_sample(x, noise=noise)
+    at_noise = loaded.encode_from_noise(x, noise)
+    np.testing.assert_allclose(at_noise["z"], z, atol=1e-5)
+    np.testing.assert_allclose(at_noise["log_q"], loaded.posterior_log_prob(x, z)["log_prob"], atol=1e-4)
+    np.testing.assert_allclose(loaded.encode_mean(x)["z"], loaded.encode_from_noise(x, 0.0 * noise)["z"], atol=1e-6)
+    np.testing.assert_allclose(loaded.encode_mean(x)["z"], model.encode_mean(x), atol=1e-6)
+    terms, served = model.elbo_terms(x, noise=noise), loaded.elbo_from_noise(x, noise)
+    for name in ("kl", "reconstruction"):
+        np.testing.assert_allclose(served[name], terms[name][0], atol=1e-4)
+    # No rows, and the first rows alone.
+    assert loaded.encode(x[:0], seed)["z"].shape == (0, 3)
+    assert loaded.elbo(x[:0], seed)["elbo"].shape == loaded.posterior_log_prob(x[:0], z[:0])["log_prob"].shape == (0,)
+    for name in ("encode", "elbo"):
+        for output, value in getattr(loaded, name)(x, seed).items():
+            np.testing.assert_allclose(getattr(loaded, name)(x[:3], seed)[output], value[:3], atol=1e-5)
     np.testing.assert_allclose(loaded.sample(5, seed)["mean"], model.sample(5, seed), atol=1e-5)
     terms = model.elbo_terms(x, seed=seed)
     served = loaded.signatures["elbo"](x=tf.constant(x), seed=seed)
@@ -86,6 +103,9 @@ def test_inputs_have_the_names_of_the_documentation(tmp_path):
         "encode": {"x", "seed"},
         "decode": {"z"},
         "sample": {"num_samples", "seed"},
+        "encode_from_noise": {"x", "noise"},
+        "elbo_from_noise": {"x", "noise"},
+        "encode_mean": {"x"},
         "elbo": {"x", "seed"},
         "posterior_log_prob": {"x", "z"},
         "log_likelihood": {"x", "num_samples", "seed"},
@@ -198,7 +218,7 @@ def test_a_users_own_model(tmp_path):
     model = own_models.WholeLinearGaussian()
     model.build((None, 3))
     loaded = exported(model, tmp_path)
-    assert tasks_of(loaded) == TASKS - {"posterior_log_prob"}
+    assert tasks_of(loaded) == TASKS - {"posterior_log_prob", "encode_mean", *OF_NOISE}
     np.testing.assert_allclose(loaded.log_likelihood(x, 4, seed)["log_likelihood"], model.log_prob(x), rtol=1e-4)
     samples = loaded.sample(4, seed)
     np.testing.assert_allclose(samples["mean"], samples["z"] @ own_models.LOADINGS.T, rtol=1e-4)
@@ -214,6 +234,52 @@ def test_what_fails_in_a_graph_is_not_left_out_without_a_word(tmp_path):
     with pytest.raises(NotImplementedError, match="NumPy"):
         serving.export(model, tmp_path / "saved")
     assert not list(tmp_path.iterdir())
+
+
+def masked_products(function):
+    """The operations of a graph, and of all that it calls, which multiply a weight by a constant."""
+    graphs = [function.graph.as_graph_def()]
+    nodes = [*graphs[0].node, *(node for each in graphs[0].library.function for node in each.node_def)]
+    by_name = {node.name: node for node in nodes}
+    products = []
+    for node in nodes:
+        if node.op == "Mul":
+            sources = {by_name[name.split(":")[0]].op for name in node.input if name.split(":")[0] in by_name}
+            products += [node.name] if sources == {"Const", "ReadVariableOp"} else []
+    return products
+
+
+def test_masks_are_folded_into_the_weights(tmp_path):
+    model, x = model_and_data(lambda: IAF(3, num_flows=1, hidden_units=(12, 12)))
+    # As a norm clip or a load might leave it.
+    layer = next(each for each in model.posterior.networks[0].hidden_layers)
+    layer.load_own_variables({"0": np.ones(layer.kernel.shape, np.float32), "1": layer.bias.numpy()})
+    concrete = tf.function(model.encode_mean).get_concrete_function(tf.TensorSpec([None, 6]))
+    assert masked_products(concrete), "the test can see masks"
+    expected = model.encode_mean(x)
+    loaded = exported(model, tmp_path)
+    for name in ("encode", "encode_from_noise", "posterior_log_prob", "elbo"):
+        assert not masked_products(loaded.signatures[name]), name
+    np.testing.assert_allclose(loaded.encode_mean(x)["z"], expected, atol=1e-6)
+    np.testing.assert_allclose(model.encode_mean(x), expected, atol=1e-6)
+
+
+def test_a_users_exact_density(tmp_path):
+    class Gaussian(models.ElboModel):
+        has_latents = False
+
+        def log_prob(self, x):
+            return tfd.MultivariateNormalDiag(tf.zeros([3]), tf.ones([3])).log_prob(x)
+
+        def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+            raise NotImplementedError
+
+    model = Gaussian()
+    model.set_shapes((None, 3))
+    model.built = True
+    loaded, x = exported(model, tmp_path), np.ones([2, 3], np.float32)
+    assert tasks_of(loaded) == {"log_prob"}
+    np.testing.assert_allclose(loaded.log_prob(x)["log_prob"], model.log_prob(x))
 
 
 def test_conditional_densities(tmp_path):
@@ -266,7 +332,7 @@ def test_eight_threads_on_one_served_model(tmp_path):
 
 
 def test_other_models_are_refused_in_one_line(tmp_path):
-    with pytest.raises(TypeError, match=r"Only a models\.ElboModel or a models\.ConditionalDensity .*got Sequential"):
+    with pytest.raises(TypeError, match=r"Only a models\.ElboModel can be exported, got Sequential"):
         serving.export(keras.Sequential([keras.layers.Dense(2)]), tmp_path / "saved")
     assert not list(tmp_path.iterdir())
 

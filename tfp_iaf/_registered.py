@@ -2,7 +2,13 @@
 
 import keras
 
-__all__ = ["deserialize", "serialize"]
+__all__ = ["activation", "check_functions", "deserialize", "serialize"]
+
+# The functions of these modules of Keras compute with tensors, and do nothing else. Files may call most of them "builtins".
+_TENSOR_FUNCTIONS = {
+    "builtins": ("activations", "initializers", "regularizers", "constraints", "losses", "metrics"),
+    **{f"keras.{module}": (module,) for module in ("activations", "initializers", "regularizers", "constraints", "ops")},
+}
 
 
 def deserialize(config, custom_objects=None):
@@ -36,6 +42,47 @@ def deserialize(config, custom_objects=None):
             "@keras.saving.register_keras_serializable() before loading."
         )
     return found if is_function else keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
+
+
+def check_functions(config, custom_objects=None):
+    """Raises a ValueError if a config names, at any depth, a function that is not registered, nor one of Keras's for tensors.
+
+    Keras returns further functions that a file names, and a layer then calls them.
+
+    Args:
+        config: anything that a `get_config` returns; what holds no dict passes.
+        custom_objects: further names, as in Keras.
+
+    >>> check_functions({"activation": "elu", "layers": [keras.layers.Dense(2, "relu").get_config()]})
+    >>> name = {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "get_file"}
+    >>> check_functions({"layers": [{"activation": name}]})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: The file names 'get_file', which is not registered: import ...
+    """
+    if isinstance(config, list | tuple):
+        for each in config:
+            check_functions(each, custom_objects)
+    if not isinstance(config, dict):
+        return
+    if config.get("class_name") == "function":
+        name = config.get("config")
+        modules = _TENSOR_FUNCTIONS.get(config.get("module"), ())
+        if not (isinstance(name, str) and any(hasattr(getattr(keras, module), name) for module in modules)):
+            deserialize(config, custom_objects)
+        return
+    for each in config.values():
+        check_functions(each, custom_objects)
+
+
+def activation(identifier):
+    """`keras.activations.get`, for a config that names a function only if `check_functions` lets it pass.
+
+    >>> activation("relu").__name__
+    'relu'
+    """
+    check_functions(identifier)
+    return keras.activations.get(identifier)
 
 
 def serialize(title, part):

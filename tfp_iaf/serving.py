@@ -12,40 +12,51 @@ import tensorflow as tf
 
 from tfp_iaf import objectives
 from tfp_iaf._folders import written_beside
-from tfp_iaf.models import ConditionalDensity, ElboModel
+from tfp_iaf.layers import folded_masks
+from tfp_iaf.models import ElboModel
 
 __all__ = ["export"]
 
 
-def export(model: ElboModel | ConditionalDensity, path: str | os.PathLike, overwrite: bool = False) -> None:
+def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -> None:
     """Writes the model as a SavedModel with one signature per task; `tf.saved_model.load` needs neither Keras nor TFP.
 
     | signature | inputs | outputs |
     |---|---|---|
     | `encode` | x, seed | z `[B, D]`, log_q `[B]`: one posterior sample and its log-density |
+    | `encode_from_noise` | x, noise | the same, at the given standard normal noise `[B, D]` |
+    | `encode_mean` | x | z at the mean of the posterior's base: the same at every call |
     | `decode` | z | parameters and mean of p(x given z) |
     | `sample` | num_samples (int32 scalar), seed | z and mean of p(x given z), at z drawn from the prior |
     | `elbo` | x, seed | elbo, kl, reconstruction `[B]` at one posterior sample |
+    | `elbo_from_noise` | x, noise | the same, at the given noise |
     | `posterior_log_prob` | x, z | log_prob `[B]` of the given z |
     | `log_likelihood` | x, num_samples, seed | log_likelihood `[B]`, importance-sampled, one sample in memory at a time |
 
     A model gets the signatures that it can answer: where a method raises NotImplementedError, its signature is left out. A
     posterior whose flows have no inverse lacks `posterior_log_prob`. Where the likelihood has no mean, `decode` gives the
     parameters alone, and `sample` gives `parameters` in place of `mean`. A model of several latents, such as
-    `models.HierarchicalVAE`, has z_1 ... z_L, the first nearest to the image, in place of z.
+    `models.HierarchicalVAE`, has z_1 ... z_L, the first nearest to the image, in place of z, and noise_1 ... noise_L.
 
     A conditional model has one more input, `condition`, in every signature: `[B, ...]`, or in `sample` one row for each
     sample or a single row that all share. It is the last input.
 
-    A `models.ConditionalDensity` has these two signatures:
+    A model without latents, whose density is exact, has these two signatures. So has a `models.ConditionalDensity`, with y in
+    the place of x:
 
     | signature | inputs | outputs |
     |---|---|---|
-    | `log_prob` | y, condition | log_prob `[B]` |
-    | `sample` | num_samples, seed, condition | y `[num_samples, B, ...]` |
+    | `log_prob` | x, condition | log_prob `[B]` |
+    | `sample` | num_samples, seed, condition | x `[num_samples, B, ...]` |
 
-    Batches may have any size. x, y and z have the model's `density_dtype`. `seed` is an int32 tensor of shape [2]: equal seeds
-    give equal results. An example that the likelihood cannot score (x not finite; under "bernoulli" other than 0 and 1, under
+    Batches may have any size. x, y, z and noise have the model's `density_dtype`. `seed` is an int32 tensor of shape [2]: equal
+    seeds give equal results. The noise of a row is that of the seed and of the row's place in its batch, so the first rows
+    of a batch get the same answers alone. The signatures without a seed draw nothing, and convert to the runtimes that lack
+    TensorFlow's generators: LiteRT and ONNX.
+
+    Masks are multiplied into the exported weights, so that a served row costs no masking.
+
+    An example that the likelihood cannot score (x not finite; under "bernoulli" other than 0 and 1, under
     "discretized_logistic" other than the integers 0 to 255) gets NaN in every output: signatures cannot raise an error for
     one row, and a plausible number would hide the mistake.
 
@@ -53,7 +64,7 @@ def export(model: ElboModel | ConditionalDensity, path: str | os.PathLike, overw
     threads at once. Keep the loaded object referenced while its functions are in use.
 
     Args:
-        model: a built `models.VAE`, `models.HierarchicalVAE`, `models.ConditionalDensity`, or another `models.ElboModel`.
+        model: a built `models.ElboModel`, such as a `VAE`, a `HierarchicalVAE` or a `ConditionalDensity`.
         path: the folder to write; it appears when it is complete, and a kill at any moment leaves the whole old folder, if
             there was one, or the whole new one.
         overwrite: whether to replace what is at `path`.
@@ -73,23 +84,23 @@ def export(model: ElboModel | ConditionalDensity, path: str | os.PathLike, overw
     TensorShape([3, 6])
     """
     path = pathlib.Path(path)
-    if not isinstance(model, ElboModel | ConditionalDensity):
-        raise TypeError(f"Only a models.ElboModel or a models.ConditionalDensity can be exported, got {type(model).__name__}.")
+    if not isinstance(model, ElboModel):
+        raise TypeError(f"Only a models.ElboModel can be exported, got {type(model).__name__}.")
     if not model.built:
         raise ValueError("The model is not built: fit it, or call model.build((None, ...)) with the shape of x.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another path, or pass overwrite=True to replace it.")
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name, function in _signatures(model).items():
-        archive.add_endpoint(name, function)
-    with written_beside(path) as complete:
+    with folded_masks(model), written_beside(path) as complete:
+        for name, function in _signatures(model).items():
+            archive.add_endpoint(name, function)
         archive.write_out(complete, verbose=False)
 
 
 def _signatures(model):
     """The traced functions of the tasks that the model can answer, by name."""
-    endpoints = _density_endpoints(model) if isinstance(model, ConditionalDensity) else _elbo_endpoints(model)
+    endpoints = _elbo_endpoints(model) if model.has_latents else _density_endpoints(model)
     condition = [] if model.condition_shape is None else [_condition_spec(model)]
     signatures = {}
     for name, (function, specs) in endpoints.items():
@@ -137,10 +148,7 @@ def _elbo_endpoints(model):
     x = tf.TensorSpec((None, *model.data_shape), model.density_dtype, name="x")
     num_samples = tf.TensorSpec((), tf.int32, name="num_samples")
     seed = tf.TensorSpec((2,), tf.int32, name="seed")
-    try:
-        latents = tf.nest.flatten(model.latent_specs())
-    except NotImplementedError:
-        latents = None  # Then only the functions that neither take nor give z.
+    latents, noise = (_specs_of(method) for method in (model.latent_specs, model.noise_specs))
 
     def data(inputs):
         """What the model takes as x: with the condition, if there is one."""
@@ -155,6 +163,12 @@ def _elbo_endpoints(model):
     def latents_of(inputs):
         return tf.nest.pack_sequence_as(model.latent_specs(), [inputs[spec.name] for spec in latents])
 
+    def chance(inputs):
+        """What decides the sample: the seed or the noise."""
+        if "seed" in inputs:
+            return {"seed": inputs["seed"]}
+        return {"noise": tf.nest.pack_sequence_as(model.noise_specs(), [inputs[spec.name] for spec in noise])}
+
     def mean_of(parameters):
         try:
             return {} if model.likelihood is None else {"mean": model.likelihood.mean(parameters)}
@@ -165,8 +179,11 @@ def _elbo_endpoints(model):
         return _nan_unless(model.is_valid(data(inputs)), outputs)
 
     def encode(inputs):
-        z, log_q = model.posterior_sample(data(inputs), seed=inputs["seed"])
+        z, log_q = model.posterior_sample(data(inputs), **chance(inputs))
         return checked(inputs, {**named(z), "log_q": log_q})
+
+    def encode_mean(inputs):
+        return checked(inputs, named(model.encode_mean(data(inputs))))
 
     def decode(inputs):
         parameters = model.decode(latents_of(inputs), **conditioned(inputs))
@@ -181,7 +198,7 @@ def _elbo_endpoints(model):
         return {**named(z), **(mean_of(parameters) or {"parameters": parameters})}
 
     def elbo(inputs):
-        terms = model.elbo_terms(data(inputs), seed=inputs["seed"], training=False)
+        terms = model.elbo_terms(data(inputs), **chance(inputs), training=False)
         kl, reconstruction = terms["kl"][0], terms["reconstruction"][0]
         outputs = {"elbo": objectives.elbo(reconstruction, kl), "kl": kl, "reconstruction": reconstruction}
         return checked(inputs, outputs)
@@ -208,9 +225,14 @@ def _elbo_endpoints(model):
         return checked(inputs, {"log_likelihood": log_mean})
 
     endpoints = {"elbo": (elbo, [x, seed]), "log_likelihood": (log_likelihood, [x, num_samples, seed])}
+    if noise is not None:
+        endpoints["elbo_from_noise"] = elbo, [x, *noise]
     if latents is not None:
+        if noise is not None:
+            endpoints["encode_from_noise"] = encode, [x, *noise]
         endpoints |= {
             "encode": (encode, [x, seed]),
+            "encode_mean": (encode_mean, [x]),
             "decode": (decode, latents),
             "sample": (sample, [num_samples, seed]),
             "posterior_log_prob": (posterior_log_prob, [x, *latents]),
@@ -218,21 +240,33 @@ def _elbo_endpoints(model):
     return endpoints
 
 
+def _specs_of(method):
+    """The specs that a method of the model returns, as a list; None if the model does not define it."""
+    try:
+        return tf.nest.flatten(method())
+    except NotImplementedError:
+        return None
+
+
 def _density_endpoints(model):
-    """As `_elbo_endpoints`, of a conditional density."""
-    y = tf.TensorSpec((None, *model.data_shape), model.density_dtype, name="y")
+    """As `_elbo_endpoints`, of a model whose density is exact."""
+    name = model.data_name
+    x = tf.TensorSpec((None, *model.data_shape), model.density_dtype, name=name)
     num_samples = tf.TensorSpec((), tf.int32, name="num_samples")
     seed = tf.TensorSpec((2,), tf.int32, name="seed")
 
+    def conditions(inputs):
+        return [inputs["condition"]] if "condition" in inputs else []
+
     def log_prob(inputs):
-        log_prob = model.log_prob(inputs["y"], inputs["condition"])
-        return _nan_unless(model.is_valid((inputs["y"], inputs["condition"])), {"log_prob": log_prob})
+        data = inputs[name], *conditions(inputs)
+        return _nan_unless(model.is_valid(data if len(data) > 1 else data[0]), {"log_prob": model.log_prob(*data)})
 
     def sample(inputs):
-        features = model.encoder(inputs["condition"], training=False)
-        return {"y": model.posterior(features, num_samples=inputs["num_samples"], seed=inputs["seed"])[0]}
+        condition = inputs.get("condition")
+        return {name: model.sample(inputs["num_samples"], inputs["seed"], condition=condition)}
 
-    return {"log_prob": (log_prob, [y]), "sample": (sample, [num_samples, seed])}
+    return {"log_prob": (log_prob, [x]), "sample": (sample, [num_samples, seed])}
 
 
 def _nan_unless(valid, outputs):

@@ -4,7 +4,7 @@ import functools
 
 from keras.src.backend.common import global_state, stateless_scope
 
-__all__ = ["call_under_way", "in_stateless_scope", "tf_variable", "tf_variables"]
+__all__ = ["call_under_way", "in_stateless_scope", "layers_of", "tf_variable", "tf_variables"]
 
 # Whether Keras reads and writes variables through a `keras.StatelessScope` here: a graph traced before would not.
 in_stateless_scope = stateless_scope.in_stateless_scope
@@ -18,6 +18,17 @@ def tf_variable(variable):
     Its public `value` is a tensor, and under a mixed policy a cast one; TFP tracks `tf.Variable`s.
     """
     return variable._value
+
+
+def layers_of(layer):
+    """A Keras layer and all layers inside it, those in lists too; models have a public list, of what they call themselves.
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Sequential([keras.layers.Dense(2)])])
+    >>> [type(each).__name__ for each in layers_of(model)]
+    ['Sequential', 'Sequential', 'Dense']
+    """
+    return list(layer._flatten_layers())
 
 
 def tf_variables(layer):

@@ -208,8 +208,9 @@ def _with_batch_shape_of(context, y, axes):
     static = tf.broadcast_static_shape(y.shape[:axes], context.shape[:axes])
     if static.is_fully_defined() and static == y.shape[:axes]:
         return y
-    batch = tf.broadcast_dynamic_shape(tf.shape(y)[:axes], tf.shape(context)[:axes])
-    repeated = tf.broadcast_to(y, tf.concat([batch, tf.shape(y)[axes:]], axis=0))
+    # A sum, since the runtimes that exports are converted for know no broadcast of shapes.
+    of_batch = (..., *([slice(1)] * -axes))
+    repeated = y + tf.zeros_like(context[of_batch], dtype=y.dtype)
     return tf.ensure_shape(repeated, static.concatenate(y.shape[axes:]))
 
 

@@ -1,5 +1,6 @@
 """Keras layers with weights that know nothing of flows."""
 
+from tfp_iaf.layers._masked_layer import folded_masks
 from tfp_iaf.layers._precision import density_dtype
 from tfp_iaf.layers.channel_log_scale import ChannelLogScale
 from tfp_iaf.layers.linear_layer import linear_layer
@@ -18,6 +19,7 @@ __all__ = [
     "TrackedLayer",
     "WeightNormalization",
     "density_dtype",
+    "folded_masks",
     "initialize_weight_normalization",
     "linear_layer",
     "mnist_decoder",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,10 +12,39 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfp_iaf._compat import layers_of
 from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers.tracked_layer import TrackedLayer
 
-__all__ = ["MaskedLayer"]
+__all__ = ["MaskedLayer", "folded_masks"]
+
+_are_folded: contextvars.ContextVar[bool] = contextvars.ContextVar("are_folded", default=False)
+
+
+@contextlib.contextmanager
+def folded_masks(layer: keras.layers.Layer) -> Iterator[None]:
+    """Within it, graphs that are traced multiply no kernel by its mask: for exports, whose weights do not change any more.
+
+    The masks of the layer, and of all layers in it, are multiplied into their weights first, which changes no output.
+
+    >>> from tfp_iaf.layers import MaskedDense
+    >>> layer = MaskedDense([1, 2], [1, 2], strict=True, kernel_initializer="ones")
+    >>> layer.build()
+    >>> with folded_masks(layer):
+    ...     graph = tf.function(layer.call).get_concrete_function(tf.TensorSpec([None, 2])).graph
+    >>> "Mul" in [operation.type for operation in graph.get_operations()]
+    False
+    """
+    for each in layers_of(layer):
+        if isinstance(each, MaskedLayer) and each.built:
+            for kernel, mask in each.kernels_and_masks():
+                if mask is not None:
+                    kernel.assign(kernel * keras.ops.cast(mask, kernel.dtype))
+    token = _are_folded.set(True)
+    try:
+        yield
+    finally:
+        _are_folded.reset(token)
 
 
 class MaskedLayer(TrackedLayer):
@@ -81,6 +112,16 @@ class MaskedLayer(TrackedLayer):
             constraint=self.kernel_constraint,
             autocast=False,
         )
+
+    def kernels_and_masks(self) -> list[tuple[keras.Variable, np.ndarray | None]]:
+        """The weights that are kernels or blocks of one, each with its mask; None where all is allowed."""
+        return [(self._kernel, self._mask)]
+
+    @staticmethod
+    def masked(kernel: keras.Variable, mask: np.ndarray | None, dtype: tf.DType) -> tf.Tensor:
+        """A kernel, or a block of one, times its mask."""
+        value = tf.cast(tf.convert_to_tensor(kernel), dtype)
+        return value if mask is None or _are_folded.get() else value * tf.constant(mask, dtype)
 
     def initial_kernel(self, shape: Sequence[int], dtype: Any = None) -> tf.Tensor:
         # Forbidden entries start at zero and get no gradient: regularizers and weight decay then leave them out.

@@ -78,8 +78,7 @@ class MaskedConv(MaskedLayer):
     @property
     def kernel(self) -> tf.Tensor:
         """The masked kernel, `[h // 2 + 1, w, I, O]` or `[k, I, O]`."""
-        kernel = tf.convert_to_tensor(self._kernel)
-        return kernel * tf.constant(self._mask, kernel.dtype)
+        return self.masked(self._kernel, self._mask, tf.as_dtype(self._kernel.dtype))
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         x = tf.convert_to_tensor(x)

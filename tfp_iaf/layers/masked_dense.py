@@ -124,14 +124,10 @@ class MaskedDense(MaskedLayer):
     def _masked_blocks(self, dtype):
         """For each block of columns, pairs (`_Block`, its masked kernel)."""
         kernels = iter(self._kernels)
-        return [
-            [
-                (block, kernel if block.mask is None else kernel * tf.constant(block.mask, dtype))
-                for block in blocks
-                for kernel in [tf.cast(tf.convert_to_tensor(next(kernels)), dtype)]
-            ]
-            for blocks in self._blocks
-        ]
+        return [[(block, self.masked(next(kernels), block.mask, dtype)) for block in blocks] for blocks in self._blocks]
+
+    def kernels_and_masks(self) -> list[tuple[keras.Variable, np.ndarray | None]]:
+        return [(kernel, block.mask) for kernel, block in zip(self._kernels, itertools.chain(*self._blocks))]
 
     @property
     def kernel(self) -> tf.Tensor:

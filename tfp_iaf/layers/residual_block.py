@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_iaf import _registered
 from tfp_iaf._arguments import integer
 from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers.linear_layer import linear_layer
@@ -66,7 +67,7 @@ class ResidualBlock(keras.layers.Layer):
         if stride > 1 and upsample > 1:
             raise ValueError(f"A block strides or upsamples, not both: got stride {stride} and upsample {upsample}.")
         self.weight_norm = weight_norm
-        self.activation = keras.activations.get(activation)
+        self.activation = _registered.activation(activation)
         self.first = self._convolution(3, stride=stride, name="first")
         self.second = self._convolution(3, upsample=upsample, name="second")
         self.shortcut: keras.layers.Layer | None = None

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfp_iaf import likelihoods
 from tfp_iaf._folders import written_beside
+from tfp_iaf._registered import check_functions
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, unpacked
@@ -205,6 +206,7 @@ class CheckedModel(keras.Model):
         super().compile(optimizer, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
+        check_functions(config)
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)

@@ -121,6 +121,7 @@ def deserialize_parts(config, layers, custom_objects=None):
         layers: names of the Keras layers in it. Posterior, likelihood and prior are made only if the program registered them.
         custom_objects: as in Keras.
     """
+    _registered.check_functions(config, custom_objects)
     parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in layers}
     registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
     parts.update((name, _registered.deserialize(part, custom_objects)) for name, part in registered.items())

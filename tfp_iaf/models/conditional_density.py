@@ -65,6 +65,8 @@ class ConditionalDensity(ElboModel):
 
     metric_names = ("log_likelihood",)
     weights_kl = False
+    has_latents = False
+    data_name = "y"
 
     def __init__(self, encoder: keras.layers.Layer, posterior: Posterior, **kwargs: Any) -> None:
         for name in ("likelihood", "num_samples"):

@@ -48,6 +48,9 @@ class ElboModel(CheckedModel):
             a model without a condition.
         weights_kl: true where the training loss has a KL term, which `KLWarmUp` may weight; false where training raises `bound`
             of `call`'s outputs.
+        has_latents: false where the density is exact. `serving.export` then serves `log_prob(x)`, or `log_prob(x, condition)`,
+            and `sample`.
+        data_name: what served models call x.
         anneals_free_energy: whether `call` returns `log_q` in training, for `FreeEnergyAnnealing`.
 
     >>> import numpy as np
@@ -71,6 +74,8 @@ class ElboModel(CheckedModel):
     """
 
     metric_names: tuple[str, ...] = ("elbo", "kl", "reconstruction")
+    has_latents = True
+    data_name = "x"
 
     def __init__(
         self, likelihood: str | likelihoods.Likelihood | Callable | None = None, num_samples: int = 1, **kwargs: Any
@@ -105,6 +110,18 @@ class ElboModel(CheckedModel):
     def latent_specs(self) -> Any:
         """A `tf.TensorSpec` of z, `[B, ...]`, or a list of them, with the names that served models give them."""
         raise NotImplementedError(f"{type(self).__name__} has no latents that it could name.")
+
+    def noise_specs(self) -> Any:
+        """Specs, like `latent_specs`, of the standard normal noise of one posterior sample per example.
+
+        A model that writes this takes `noise=` of that form in `posterior_sample` and `elbo_terms`, in place of a seed and for
+        one sample.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes no noise.")
+
+    def encode_mean(self, x: Data) -> Any:
+        """z at the mean of the posterior's base: the same at every call."""
+        raise NotImplementedError(f"{type(self).__name__} has no posterior with a base.")
 
     def posterior_sample(self, x: Data, seed: Seed | None = None) -> Any:
         """(z, log q(z|x) `[B]`) of one sample for each example; `seed` is an integer or a pair."""
@@ -167,6 +184,12 @@ class ElboModel(CheckedModel):
     def repeated(x: tf.Tensor | None, num_samples: int) -> tf.Tensor | None:
         """x `[B, ...]` for each of S samples, `[S * B, ...]`; None stays None."""
         return None if x is None else tf.tile(x, tf.concat([[num_samples], tf.ones([len(x.shape) - 1], tf.int32)], axis=0))
+
+    @staticmethod
+    def check_noise(num_samples: int, seed: Seed | None) -> None:
+        """Raises a ValueError unless so many samples and this seed go with noise that is given."""
+        if num_samples != 1 or seed is not None:
+            raise ValueError("noise is that of one sample per example: give no seed with it, and num_samples=1.")
 
     @staticmethod
     def checked_draw(num_samples: int, seed: Seed, temperature: float) -> tuple[int, tf.Tensor, float]:

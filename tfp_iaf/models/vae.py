@@ -169,7 +169,12 @@ class VAE(ElboModel):
         return keras.KerasTensor((None, *shape), dtype=self.density_dtype)
 
     def elbo_terms(
-        self, x: Data, num_samples: int = 1, seed: Seed | None = None, training: bool | None = None
+        self,
+        x: Data,
+        num_samples: int = 1,
+        seed: Seed | None = None,
+        training: bool | None = None,
+        noise: TensorLike | None = None,
     ) -> dict[str, tf.Tensor]:
         """The terms of the bound at S samples of q(z|x).
 
@@ -178,6 +183,7 @@ class VAE(ElboModel):
             num_samples: S.
             seed: an integer or a pair; None takes the next of the posterior's own.
             training: passed to encoder and decoder; if true, gradients are those of the objective.
+            noise: `[B, D]`, standard normal, of the one sample per example; in place of a seed.
 
         Returns:
             A dict of `z` `[S, B, D]`, and `[S, B]` each: `reconstruction` log p(x|z), `kl` log q(z|x) - log p(z). In training
@@ -188,7 +194,10 @@ class VAE(ElboModel):
         x, condition = self.split(inputs)
         features = self.encoder(_joined(x, condition), training=training)
         seed = None if seed is None else seed_pair(seed)
-        if training and self._follows_path:
+        if noise is not None:
+            self.check_noise(num_samples, seed)
+            z, log_q = (value[tf.newaxis] for value in self._at_noise(features, noise))
+        elif training and self._follows_path:
             z, log_q = self._along_path(features, num_samples, seed, lambda: weights)  # type: ignore[has-type]
         elif training and self._splits_by_entry:
             parameters = self.posterior.read(features)
@@ -212,6 +221,9 @@ class VAE(ElboModel):
             weights = tf.stop_gradient(tf.nn.softmax(log_weights, axis=0))
             terms["bound"] = objectives.importance_weighted_bound(log_weights)[tf.newaxis]
         return terms
+
+    def _at_noise(self, features, noise):
+        return self.posterior.draw(self.posterior.read(features), tf.cast(noise, self.density_dtype))
 
     def _along_path(self, features, num_samples, seed, weights):
         """(z, log q), with log q's gradient through z alone; `weights` returns the normalized importance weights `[S, B]`."""
@@ -243,7 +255,15 @@ class VAE(ElboModel):
     def latent_specs(self) -> tf.TensorSpec:
         return tf.TensorSpec((None, *self.posterior.event_shape), self.density_dtype, name="z")
 
-    def posterior_sample(self, x: Data, seed: Seed | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def noise_specs(self) -> tf.TensorSpec:
+        return tf.TensorSpec((None, *self.posterior.event_shape), self.density_dtype, name="noise")
+
+    def posterior_sample(
+        self, x: Data, seed: Seed | None = None, noise: TensorLike | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        if noise is not None:
+            self.check_noise(1, seed)
+            return self._at_noise(self.encode(x), noise)
         return self.posterior(self.encode(x), seed=None if seed is None else seed_pair(seed))
 
     def posterior_log_prob(self, x: Data, z: TensorLike) -> tf.Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfp_iaf import _registered
 from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers import WeightNormalization
 from tfp_iaf.networks.base import Network
@@ -77,7 +78,7 @@ class MaskedNetwork(Network):
         **kwargs: Any,
     ) -> None:
         super().__init__(params=params, event_shape=event_shape, context_size=context_size, **kwargs)
-        self.activation = _elementwise(keras.activations.get(activation))
+        self.activation = _elementwise(_registered.activation(activation))
         self.residual = residual
         self.weight_norm = weight_norm
         if conditional_input_layers not in ("first_layer", "all_layers"):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_iaf import _registered
 from tfp_iaf._arguments import integer, widths
 from tfp_iaf._types import Identifier
 from tfp_iaf.bijectors import AdditiveCoupling, FlowBijector
@@ -67,7 +68,7 @@ class NICE(Posterior):
         self.num_flows = integer("num_flows", num_flows)
         self.hidden_units = widths("hidden_units", hidden_units)
         self.context_size = integer("context_size", self.latent_size if context_size is None else context_size, at_least=0)
-        self.activation = keras.activations.get(activation)
+        self.activation = _registered.activation(activation)
         # Which half is kept: the even entries in one flow, the odd ones in the next.
         self._kept = [tuple(entry % 2 == turn for entry in range(self.latent_size)) for turn in (0, 1)]
         self.networks = [

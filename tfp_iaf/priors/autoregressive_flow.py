@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_iaf import _registered
 from tfp_iaf._arguments import integer, widths
 from tfp_iaf._types import Identifier, Seed, TensorLike
 from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses, maps
@@ -77,7 +78,7 @@ class AutoregressiveFlow(Prior):
         self.condition_size = None if condition_size is None else integer("condition_size", condition_size)
         self.map = maps.get(bijector_fn)
         self.inverse = inverse
-        self.activation = keras.activations.get(activation)
+        self.activation = _registered.activation(activation)
 
     def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)

@@ -184,8 +184,16 @@ class HierarchicalVAE(ElboModel):
             num_groups = sum(layer.num_groups for layer in self.ladder.stochastic_layers)
             self.free_bits_weights = self._free_bits.make_weights(self, num_groups)
 
+    def noise_specs(self) -> list[tf.TensorSpec]:
+        return [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name.replace("z_", "noise_")) for spec in self.latent_specs()]
+
     def elbo_terms(
-        self, x: Data, num_samples: int = 1, seed: Seed | None = None, training: bool | None = None
+        self,
+        x: Data,
+        num_samples: int = 1,
+        seed: Seed | None = None,
+        training: bool | None = None,
+        noise: list[TensorLike] | None = None,
     ) -> dict[str, tf.Tensor]:
         """The terms of the bound at S samples of q(z|x).
 
@@ -194,13 +202,14 @@ class HierarchicalVAE(ElboModel):
             num_samples: S.
             seed: an int or a pair of ints; None takes the next seed of the model's own.
             training: whether to keep less for the gradient, where the model is to `recompute`.
+            noise: a list of the standard normal noise of z_1 ... z_L, `[B, ...]` each, for one sample; in place of a seed.
 
         Returns:
             A dict of `z`, a list of z_1 ... z_L, `[S, B, ...]` each; `reconstruction` and `kl` `[S, B]`; and
             `kl_per_map` `[S, B, J]`, kl by layer and feature map.
         """
         x = self.as_input(x)
-        noise = self._noise(num_samples * tf.shape(x)[0], seed)
+        noise = self._noise(num_samples, tf.shape(x)[0], seed, noise)
         z, log_q, log_p, parameters = self._up_and_down(x, num_samples, self._drawn(noise), bool(training))
         kl_per_map = tf.concat([q - p for q, p in zip(log_q, log_p)], axis=-1)
 
@@ -224,10 +233,12 @@ class HierarchicalVAE(ElboModel):
         zeros = [tf.zeros([tf.shape(x)[0], *shape], self.density_dtype) for shape in self.latent_shapes]
         return self._up_and_down(x, 1, self._drawn(zeros))[0]
 
-    def posterior_sample(self, x: Data, seed: Seed | None = None) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def posterior_sample(
+        self, x: Data, seed: Seed | None = None, noise: list[TensorLike] | None = None
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """(z_1 ... z_L, log q(z|x)) of one sample for each image: a list, and `[B]`."""
         x = self.as_input(x)
-        z, log_q, _, _ = self._up_and_down(x, 1, self._drawn(self._noise(tf.shape(x)[0], seed)))
+        z, log_q, _, _ = self._up_and_down(x, 1, self._drawn(self._noise(1, tf.shape(x)[0], seed, noise)))
         return z, sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
     def posterior_log_prob(self, x: Data, z: Any) -> tf.Tensor:
@@ -276,8 +287,11 @@ class HierarchicalVAE(ElboModel):
     def _up_and_down(self, x, num_samples, latent, training=False):
         return self.ladder.up_and_down(self.ladder.features(x), num_samples, latent, training)
 
-    def _noise(self, num_rows, seed):
-        return noise_of_latents(self.ladder, num_rows, self.noise.next_seed(seed))
+    def _noise(self, num_samples, num_images, seed, given=None):
+        if given is not None:
+            self.check_noise(num_samples, seed)
+            return [tf.cast(each, self.density_dtype) for each in given]
+        return noise_of_latents(self.ladder, num_samples * num_images, self.noise.next_seed(seed))
 
     def _drawn(self, noise):
         """The function that `Ladder.up_and_down` takes, which draws each latent with its part of the noise."""
