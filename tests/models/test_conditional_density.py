@@ -73,7 +73,7 @@ def test_data(kind):
     [
         (lambda m, y, c: m.fit(y), "takes a condition|got y alone"),
         (lambda m, y, c: m.fit((y[:, :1], c)), "latent size must be the size of y|takes examples of shape"),
-        (lambda m, y, c: m.log_prob(y, c[:3]), "as many rows"),
+        (lambda m, y, c: m.log_prob(y, c[:3]), "the same number of rows"),
         (lambda m, y, c: m.log_prob(y * np.nan, c), "NaN"),
         (lambda m, y, c: m.sample(3, seed=0), "pass condition="),
         (lambda m, y, c: m.sample(3, seed=0.5, condition=c), "seed must be"),

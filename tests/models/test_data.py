@@ -183,7 +183,7 @@ def test_conditions_that_do_not_fit(conditional):
     conditional.build_for((X, CONDITION))
     for x, message in (
         (X, "takes a condition"),
-        ((X, CONDITION[:3]), "as many rows"),
+        ((X, CONDITION[:3]), "the same number of rows"),
         ((X, CONDITION[:, :2]), "conditions of shape"),
         ((X, np.where(CONDITION, np.nan, 0.0)), "condition holds NaN"),
         (dataset(X), "takes a condition"),

@@ -220,7 +220,7 @@ def initialize_weight_normalization(model: keras.Model, *inputs: Any, **kwargs: 
     for layer, gain in reached.values():
         if not np.array_equal(layer.gain.numpy(), gain):
             raise ValueError(
-                f"{layer.name} was reached inside the inverse of a flow, where weights are held fixed: call what samples."
+                f"{layer.name} was reached inside the inverse of a flow, where weights are held fixed: call what draws samples."
             )
     return [layer for layer, _ in reached.values()]
 

@@ -8,7 +8,7 @@ import pathlib
 import random
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -53,7 +53,7 @@ class CheckedModel(keras.Model):
         self.likelihood = likelihood
         # A model without a likelihood takes any finite numbers.
         self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
-        self.data_shape: tuple[int, ...] | None = None
+        self.data_shape: tuple[int, ...] = None  # Until it is built.
         self.condition_shape: tuple[int, ...] | None = None
         self._memory: Any = Untracked(passed=(), can_be_loaded=False)
 
@@ -126,7 +126,7 @@ class CheckedModel(keras.Model):
         if condition is not None and not condition:
             raise ValueError("The condition must have a row for each example, [batch, ...], got a single number.")
         if condition is not None and None not in (data[0], condition[0]) and data[0] != condition[0]:
-            raise ValueError(f"x and condition must have as many rows, got {data[0]} and {condition[0]}.")
+            raise ValueError(f"x and condition must have the same number of rows, got {data[0]} and {condition[0]}.")
         if self.data_shape is None:
             return
         if not tf.TensorShape(data).is_compatible_with([None, *self.data_shape]):
@@ -173,13 +173,13 @@ class CheckedModel(keras.Model):
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
         return super().__call__(self.as_input(x), *args, **kwargs)
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
         dtype = self.density_dtype
         symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in shapes_of(input_shape) if shape is not None)
         self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
 
-    def set_shapes(self, input_shape: Shape) -> None:
+    def set_shapes(self, input_shape: Shape | Sequence[Shape]) -> None:
         """Sets `data_shape` and `condition_shape` from the shape of x, or the shapes of (x, condition), batch included."""
         self.check_shapes(input_shape)
         data, condition = shapes_of(input_shape)

@@ -22,7 +22,7 @@ class FreeBits:
     def __init__(self, minimum, is_soft):
         minimum = non_negative("free_bits", minimum)
         if is_soft and not minimum:
-            raise ValueError("soft_free_bits needs a lambda to follow: give free_bits, such as 0.1 nats.")
+            raise ValueError("soft_free_bits needs a number of nats to aim at: give free_bits, such as 0.1.")
         self.minimum = minimum
         self.is_soft = is_soft
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -77,7 +78,7 @@ class ConditionalDensity(ElboModel):
         self.encoder = encoder
         self.posterior = posterior
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
         if self.condition_shape is None:
             raise ValueError("The model takes the tuple (y, condition), got y alone.")

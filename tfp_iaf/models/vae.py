@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -135,7 +135,7 @@ class VAE(ElboModel):
         self.prior = priors.get(prior, dtype=self.dtype_policy.name)
         self._memory.decoder_is_opaque = False
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
         x = self._symbolic(self.data_shape)
         condition = None if self.condition_shape is None else self._symbolic(self.condition_shape)

@@ -96,7 +96,7 @@ class MaskedNetwork(Network):
         starts_at_zero = isinstance(self.bias_initializer, keras.initializers.Zeros)
         if weight_norm and not (use_bias and starts_at_zero and bias_regularizer is None and bias_constraint is None):
             raise ValueError(
-                "With weight_norm=True all layers have free biases that start at zero: leave use_bias, bias_initializer, "
+                "With weight_norm=True all layers have free biases that start at zero: leave out use_bias, bias_initializer, "
                 "bias_regularizer and bias_constraint."
             )
 

@@ -88,7 +88,7 @@ class Network(TrackedLayer):
         super().__init__(**kwargs)
         self.density_dtype = density_dtype(self)
         self.params = integer("params", params)
-        self.event_shape = None
+        self.event_shape: tuple[int, ...] = None
         if event_shape is not None:  # None for a subclass that finds it when it is built.
             sizes = tuple(event_shape) if np.iterable(event_shape) else (event_shape,)
             self.event_shape = tuple(integer("event_shape", size) for size in sizes)

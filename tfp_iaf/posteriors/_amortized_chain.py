@@ -37,7 +37,7 @@ class AmortizedChain(Posterior):
         """The flow of parameters `[..., num_parameters]`."""
 
     @property
-    def flow_size(self) -> int:  # type: ignore[override]
+    def flow_size(self) -> int:
         return self.num_flows * self.num_parameters
 
     def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:

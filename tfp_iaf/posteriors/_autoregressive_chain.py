@@ -96,7 +96,7 @@ class AutoregressiveChain(Posterior):
         return order, [(order, reverse)[k % 2] for k in range(count)]
 
     @property
-    def flow_size(self) -> int:  # type: ignore[override]
+    def flow_size(self) -> int:
         return self.context_size
 
     def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:

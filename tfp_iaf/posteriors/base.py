@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -20,7 +20,6 @@ from tfp_iaf.posteriors._shapes import check_value_shape, event_shape
 
 __all__ = ["Posterior"]
 
-tfb = tfp.bijectors
 tfd = tfp.distributions
 
 
@@ -81,8 +80,13 @@ class Posterior(SeededLayer):
 
     # The initializer of the kernel that reads the flows' inputs off the features.
     flow_initializer = "glorot_uniform"
-    # How many numbers (per place) the features supply to the flows.
-    flow_size = 0
+    # How many numbers (per place) the features supply to the flows: an attribute, or a property, in a subclass.
+    if TYPE_CHECKING:
+
+        @property
+        def flow_size(self) -> int: ...
+    else:
+        flow_size = 0
 
     def __init__(
         self,
@@ -95,6 +99,7 @@ class Posterior(SeededLayer):
         # Inputs are cast in `read`: a given z keeps its precision under a policy of half precision.
         super().__init__(seed, **{"autocast": False, **kwargs})
         self.event_shape = event_shape(latent_size, latent_shape)
+        self.latent_size = self.event_shape[-1]
         self.density_dtype = density_dtype(self)
         self._event_axes = tuple(range(-len(self.event_shape), 0))
         self.base_layer = self.reader(2 * self.event_shape[-1], name="base")
@@ -106,10 +111,6 @@ class Posterior(SeededLayer):
         # `value`, the single log_q, a functional model would miss the log_q of (z, log_q).
         first = super().output
         return first if isinstance(first, list) else [first, first]
-
-    @property
-    def latent_size(self) -> int:
-        return self.event_shape[-1]
 
     def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         """The chain: a list of `bijectors.FlowBijector`s in the order they act on y.
@@ -304,7 +305,7 @@ class Posterior(SeededLayer):
         base = tfd.MultivariateNormalDiag(loc, scale)
         if len(self.event_shape) > 1:
             base = tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=len(self.event_shape))
-        return tfd.TransformedDistribution(base, tfb.Chain(flows[::-1])) if flows else base
+        return tfd.TransformedDistribution(base, tfp.bijectors.Chain(flows[::-1])) if flows else base
 
     def compute_output_shape(
         self, features_shape: Shape, num_samples: int | None = None, value_shape: Shape | None = None
@@ -321,7 +322,6 @@ class Posterior(SeededLayer):
     def compute_output_spec(
         self, features: Any, num_samples: Any = None, seed: Any = None, sample: Any = True, value: Any = None
     ) -> Any:
-        del seed, sample  # They change no shape.
         shapes = self.compute_output_shape(np.shape(features), num_samples, None if value is None else np.shape(value))
         if value is not None:
             return keras.KerasTensor(shapes, self.density_dtype)

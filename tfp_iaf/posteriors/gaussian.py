@@ -77,7 +77,7 @@ class FullCovariance(Posterior):
         self.relative_scale = positive("relative_scale", relative_scale)
 
     @property
-    def flow_size(self) -> int:  # type: ignore[override]
+    def flow_size(self) -> int:
         return self.latent_size * (self.latent_size - 1) // 2
 
     def base_scale(self, loc: tf.Tensor, unconstrained: tf.Tensor) -> tf.Tensor:

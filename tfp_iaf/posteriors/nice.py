@@ -83,7 +83,7 @@ class NICE(Posterior):
         ]
 
     @property
-    def flow_size(self) -> int:  # type: ignore[override]
+    def flow_size(self) -> int:
         return self.context_size
 
     def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:

@@ -52,7 +52,7 @@ class Prior(TrackedLayer):
     def __init__(self, **kwargs: Any) -> None:
         # A given z keeps its precision under a policy of half precision.
         super().__init__(**{"autocast": False, **kwargs})
-        self.latent_shape: tuple[int, ...] | None = None
+        self.latent_shape: tuple[int, ...] = None
         self.density_dtype = density_dtype(self)
 
     def connect(self, model: keras.Model) -> None:

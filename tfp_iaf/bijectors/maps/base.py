@@ -33,7 +33,7 @@ class ElementwiseMap(abc.ABC):
     array([2., 2., 2., 2.], dtype=float32)
     """
 
-    params: int | None = None
+    params: int = None
 
     @abc.abstractmethod
     def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -177,7 +177,7 @@ class HierarchicalVAE(ElboModel):
             for index, shape in enumerate(self.latent_shapes)
         ]
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
         if not self.ladder.built:
             self.ladder.build()
