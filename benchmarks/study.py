@@ -12,7 +12,6 @@ benchmarks/results/studies/STUDY/VARIANT-seedS.json; where that file is, nothing
 import functools
 import importlib
 import json
-import os
 import pathlib
 import sys
 
@@ -49,6 +48,7 @@ import optimizers
 import training
 from provenance import provenance
 
+from benchmarks.json_files import write
 from benchmarks.studies import evaluation
 
 # What may change when a run is continued: it changes the speed or the evaluation alone.
@@ -103,13 +103,6 @@ def first_origin(folder):
         write(path, origin)
     first = json.loads(path.read_text())
     return first if first["commit"] == origin["commit"] else {**first, "continued_with": origin["commit"]}
-
-
-def write(path, content):
-    """Writes a JSON file that a kill leaves whole."""
-    temporary = path.with_name(f"writing-{path.name}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
 
 
 def run(name, study, variant, seed, splits, data_name, folder, path):

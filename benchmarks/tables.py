@@ -258,6 +258,43 @@ def inverse_cost():
     return "\n".join(lines)
 
 
+def dimension():
+    """KL(q to p) per dimension of every family and posterior, by the dimension, and how the time grows."""
+    (run,) = load("dimension.json")
+    fits = {(fit["family"], fit["posterior"], fit["size"]): fit for fit in run["fits"]}
+    sizes = sorted({size for _, _, size in fits})
+    titles = {**NAMES, "planar": "planar, 16 flows"}
+    lines = [
+        f"| target | posterior | {' | '.join(f'D = {size}' for size in sizes)} | seconds at D = {sizes[-1]} |",
+        "|---" * (3 + len(sizes)) + "|",
+    ]
+    for family in dict.fromkeys(family for family, _, _ in fits):
+        for posterior in ("diagonal", "full_covariance", "planar", "iaf"):
+            row = [fits[family, posterior, size] for size in sizes]
+            cells = [f"{fit['kl_per_dimension_q_to_p']['mean']:.4f}" for fit in row]
+            name = f"{family.replace('_', ' ')} | {titles[posterior]}"
+            lines.append(f"| {name} | {' | '.join(cells)} | {row[-1]['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
+def synthesis():
+    """Images per second of each way to draw them."""
+    (run,) = load("synthesis.json")
+    batches = list(run["results"])
+    titles = {
+        "IAF-VAE": "IAF-VAE, one pass of the decoder",
+        "cached": "pixel by pixel, kept features",
+        "naive": "pixel by pixel, the whole network for each",
+    }
+    columns = [f"batch {batch}: images per second | times slower" for batch in batches]
+    lines = [f"| | parameters | {' | '.join(columns)} |", "|---" * (2 + 2 * len(batches)) + "|"]
+    for name, title in titles.items():
+        rows = [run["results"][batch][name] for batch in batches]
+        cells = [f"{number(row['images_per_second'])} | {number(row['times_slower_than_the_vae'])}" for row in rows]
+        lines.append(f"| {title} | {rows[0]['parameters'] / 1e6:.2f} M | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def conditional_density():
     """Fitted and true log-likelihood of new data, and how many of them lie in the fitted intervals."""
     (run,) = load("conditional_density.json")
@@ -328,6 +365,8 @@ TABLES = {
         digits,
         banana,
         energies,
+        dimension,
+        synthesis,
         conditional_density,
         conditional_digits,
         eight_schools,

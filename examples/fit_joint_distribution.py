@@ -27,7 +27,7 @@ TARGET_NAMES = ("eight_schools", "funnel")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("target", "eight_schools", TARGET_NAMES, "The joint distribution.")
-flags.DEFINE_string("out", None, "Picture to write, by default runs/TARGET.png; the figures go beside it as .json.")
+flags.DEFINE_string("out", None, "Picture to write, by default runs/TARGET.png; figures and draws go beside it.")
 flags.DEFINE_integer("num_fits", 3, "Fits of the flow, each from a seed of its own.", lower_bound=1)
 flags.DEFINE_integer("chains", 16, "Chains of NUTS, which run side by side.", lower_bound=2)
 flags.DEFINE_integer("draws", 1000, "Draws per chain, after half as many of adaptation.", lower_bound=10)
@@ -266,6 +266,8 @@ def main(_):
     rng = np.random.default_rng(FLAGS.seed)
     panels = {title: rng.permutation(draws.reshape([-1, len(names)])) for title, draws in panels.items()}
     draw(panels, names, shown, out)
+    pictured = {title: draws[:4000, shown[:2]].astype(np.float16) for title, draws in panels.items()}
+    np.savez_compressed(out.with_suffix(".npz"), **pictured)
     settings = {name: FLAGS[name].value for name in ("target", "num_fits", "chains", "draws", "seed")}
     figures = {"names": names, "rows": rows, "neutra_ratio": ratio, "settings": settings}
     out.with_suffix(".json").write_text(json.dumps({**figures, **provenance()}, indent=1) + "\n")

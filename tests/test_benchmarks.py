@@ -12,6 +12,7 @@ from benchmarks.flow_cases import QUANTITIES
 from tests.imports import ROOT
 
 
+@pytest.mark.long
 def test_a_benchmark_starts_as_a_file(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, str(ROOT / "benchmarks" / "step_cost.py"), "--only_check_args"]

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests import cases, own_models, properties
+from tests import own_models, properties
 from tfp_iaf import VAE, bijectors, models, objectives, serving
 from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance, Posterior
 
@@ -41,10 +41,30 @@ def tasks_of(loaded):
     return {name for name in loaded.signatures if name != "serving_default"}
 
 
-@cases.parametrize("posterior", POSTERIORS, ["diagonal", "full covariance"])
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def served(folder):
+    """(a VAE with an IAF, data for it, the VAE as it is served): an export takes seconds."""
+    model, x = model_and_data(POSTERIORS["IAF"])
+    return model, x, exported(model, folder)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("posterior", ["diagonal", "full covariance"])
 def test_signatures_equal_the_model(posterior, tmp_path):
-    model, x = model_and_data(posterior)
-    loaded = exported(model, tmp_path)
+    model, x = model_and_data(POSTERIORS[posterior])
+    check_signatures(model, x, exported(model, tmp_path))
+
+
+def test_signatures_equal_the_model_with_an_iaf(served):
+    check_signatures(*served)
+
+
+def check_signatures(model, x, loaded):
     assert tasks_of(loaded) == TASKS
     seed = tf.constant([4, 2])
     for rows in (1, 7):  # Any batch size.
@@ -85,18 +105,15 @@ def test_signatures_equal_the_model(posterior, tmp_path):
         loaded.log_likelihood(x, 0, seed)
 
 
-def test_seeds_are_inputs(tmp_path):
-    model, x = model_and_data(POSTERIORS["diagonal"])
-    serving.export(model, tmp_path / "saved")
-    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+def test_seeds_are_inputs(served):
+    _, x, loaded = served
     first, again, other = (loaded.encode(x, tf.constant([0, s]))["z"] for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1e-2
 
 
-def test_inputs_have_the_names_of_the_documentation(tmp_path):
-    model, x = model_and_data(POSTERIORS["diagonal"])
-    loaded = exported(model, tmp_path)
+def test_inputs_have_the_names_of_the_documentation(served):
+    _, x, loaded = served
     seed = tf.constant([0, 1])
     named = {name: set(loaded.signatures[name].structured_input_signature[1]) for name in TASKS}
     assert named == {
@@ -298,9 +315,8 @@ def test_conditional_densities(tmp_path):
     assert np.isnan(loaded.log_prob(y, condition)["log_prob"]).tolist() == [False, False, False, True, False]
 
 
-def test_eight_threads_on_one_served_model(tmp_path):
-    model, x = model_and_data(POSTERIORS["IAF"])
-    loaded = exported(model, tmp_path)
+def test_eight_threads_on_one_served_model(served):
+    _, x, loaded = served
     failures, start = [], threading.Barrier(8)
 
     def answers(rows, seed):
@@ -337,9 +353,7 @@ def test_other_models_are_refused_in_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_loads_in_a_process_with_tensorflow_alone(tmp_path):
-    model, _ = model_and_data(POSTERIORS["full covariance"])
-    serving.export(model, tmp_path / "saved")
+def test_loads_in_a_process_with_tensorflow_alone(served, folder):
     script = f"""
 import sys
 class Forbidden:
@@ -348,7 +362,7 @@ class Forbidden:
             raise ImportError(name)
 sys.meta_path.insert(0, Forbidden())
 import tensorflow as tf
-loaded = tf.saved_model.load({str(tmp_path / "saved")!r})
+loaded = tf.saved_model.load({str(folder / "saved")!r})
 print(loaded.sample(4, tf.constant([0, 1]))["mean"].shape)
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -72,7 +72,7 @@ def test_a_killed_run_ends_with_the_weights_and_figures_of_an_unbroken_one(tmp_p
         run(killed_folder, tiny(learning_rate=1e-3))
     assert "\n" not in str(error.value)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("builtins.print", lambda *line, **_: kill_at_progress(*line))
+        patch.setattr("builtins.print", lambda *line, **_: kill_at_progress(line[0]))
         run(killed_folder)
     assert np.load(killed_folder / "run/evaluated.npy").shape == (3, 20)
     # The result names the commit that went on, where it is another.

@@ -110,6 +110,15 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
         np.testing.assert_array_equal(ours.numpy(), other.numpy())
 
 
+def test_a_training_step_is_traced_once(monkeypatch):
+    """An optimizer that made its variables in it would have it traced twice."""
+    model, traces = make(POSTERIORS["diagonal"]), []
+    train_step = model.train_step
+    monkeypatch.setattr(model, "train_step", lambda batch: traces.append(batch) or train_step(batch))
+    model.fit(data(), batch_size=96, epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
 def test_graph_and_xla_training_agree():
     models = [make(compile_kwargs={"jit_compile": jit}) for jit in (False, True)]
     histories = [model.fit(data(), batch_size=96, epochs=2, verbose=0).history["elbo"] for model in models]

@@ -41,7 +41,7 @@ def test_finds_a_correlated_posterior_and_keeps_the_best_rate():
     np.testing.assert_allclose(np.corrcoef(z["a"], np.log(z["b"]))[0, 1], 0.9, atol=0.02)
 
 
-@pytest.mark.parametrize("base", ["normal", "student_t"])
+@pytest.mark.parametrize("base", ["normal", pytest.param("student_t", marks=pytest.mark.long)])
 def test_path_gradients_vanish_where_q_is_the_target(base):
     """To rounding, draw by draw; those of the total derivative do not."""
     q, frozen = surrogate(base=base), surrogate(base=base)
