@@ -67,3 +67,9 @@ def test_tables_are_those_of_the_result_files():
 
 def test_every_table_is_on_a_page():
     assert {name for page in tables.PAGES for name in tables.names_of(page.read_text())} == set(tables.TABLES)
+
+
+def test_the_glossary_has_few_entries_of_one_sentence():
+    rows = (ROOT / "docs" / "glossary.md").read_text().split("|---|---|\n")[1].splitlines()
+    assert 0 < len(rows) <= 20
+    assert all(row.endswith(". |") and row.count(". ") == 1 for row in rows)
