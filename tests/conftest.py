@@ -1,5 +1,6 @@
 """Every test starts from the same seeds, on a machine with two logical devices."""
 
+import functools
 import gc
 import random
 
@@ -44,6 +45,7 @@ def fit_without_xla(request, monkeypatch):
     if not request.node.get_closest_marker("compiled"):
         compile_model = keras.Model.compile
 
+        @functools.wraps(compile_model)  # By its attributes Keras knows its own.
         def compile_without_xla(model, *args, jit_compile=False, **kwargs):
             compile_model(model, *args, jit_compile=jit_compile, **kwargs)
 
