@@ -1,6 +1,5 @@
 """Every test starts from the same seeds, on a machine with two logical devices."""
 
-import functools
 import gc
 import random
 
@@ -10,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_iaf._eager import uncompiled
+from tfp_iaf.models import ElboModel
 
 # Two devices for the tests of tf.distribute; the rest run on the first.
 tf.config.set_logical_device_configuration(
@@ -43,13 +43,10 @@ def fixed_seeds(request):
 def fit_without_xla(request, monkeypatch):
     """To compile takes longer than a test's few steps. `tests/models/test_vae.py` shows that training with XLA agrees."""
     if not request.node.get_closest_marker("compiled"):
-        compile_model = keras.Model.compile
-
-        @functools.wraps(compile_model)  # By its attributes Keras knows its own.
-        def compile_without_xla(model, *args, jit_compile=False, **kwargs):
-            compile_model(model, *args, jit_compile=jit_compile, **kwargs)
-
-        monkeypatch.setattr(keras.Model, "compile", compile_without_xla)
+        compile_model = ElboModel.compile
+        monkeypatch.setattr(
+            ElboModel, "compile", lambda model, *args, **kwargs: compile_model(model, *args, **{"jit_compile": False, **kwargs})
+        )
 
 
 @pytest.fixture(autouse=True)

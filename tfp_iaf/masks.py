@@ -11,13 +11,15 @@ The construction is that of MADE (Germain et al. 2015, section 4.1, equations 12
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tfp_iaf._arguments import integer
-from tfp_iaf._types import InputOrder
+
+if TYPE_CHECKING:
+    from tfp_iaf._types import InputOrder  # It imports TensorFlow.
 
 __all__ = [
     "KernelBlocks",

@@ -219,7 +219,7 @@ REFUSED = {
     "free bits, doubly": (lambda: bits_model("doubly_reparameterized", free_bits=0.1), "free_bits bound the KL term"),
     "free bits, landing": (lambda: bits_model("sticking_the_landing", free_bits=0.1), "free_bits bound the KL term"),
     "negative bits": (lambda: bits_model(free_bits=-1.0), "number of at least 0"),
-    "soft without bits": (lambda: bits_model(soft_free_bits=True), "needs a lambda"),
+    "soft without bits": (lambda: bits_model(soft_free_bits=True), "needs a number of nats"),
     "no score": (
         lambda: bits_model("sticking_the_landing", OfFlowWithoutInverse(2)).build((None, 6)),
         "needs the score of log q, and a flow of of_flow_without_inverse.* has no inverse",

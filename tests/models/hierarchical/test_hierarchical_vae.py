@@ -289,7 +289,7 @@ def test_weight_normalization_is_optional():
         ({"likelihood": "poisson"}, "Unknown likelihood"),
         ({"free_bits": -1.0}, "free_bits must be a number of at least 0"),
         ({"free_bits": np.nan}, "free_bits must be a number of at least 0"),
-        ({"soft_free_bits": True}, "needs a lambda"),
+        ({"soft_free_bits": True}, "needs a number of nats"),
         ({"flow_filters": 8}, "flow_filters must be a sequence"),
         ({"posterior": "diagonal", "bijector_fn": "gated"}, "bijector_fn would have no effect"),
         ({"posterior": "linear", "num_flows": 2, "flow_filters": (4,)}, "num_flows, flow_filters would have no effect"),
