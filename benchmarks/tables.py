@@ -14,7 +14,10 @@ from benchmarks.flow_cases import QUANTITIES
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("benchmarks.md", "results.md", "variational_inference.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("benchmarks.md", "choosing.md", "results.md", "variational_inference.md")),
+]
 NAMES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
 FLOWS = {
     "planar": "planar",
@@ -168,6 +171,16 @@ def step_cost():
             for key in ("ms_per_step", "ratio_to_diagonal")
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def objective_cost():
+    """Steps with path gradients beside those without."""
+    (run,) = load("objective_cost/small_mlp.json")
+    lines = ["| a step of | beside | XLA | graph |", "|---|---|---|---|"]
+    for name, baseline in {"sticking_the_landing": "elbo", "doubly_reparameterized": "importance_weighted"}.items():
+        cells = [f"{run['results'][mode][name]['ratio']:.2f}" for mode in ("xla", "graph")]
+        lines.append(f'| `"{name}"` | `"{baseline}"` | {" | ".join(cells)} |')
     return "\n".join(lines)
 
 
@@ -373,6 +386,7 @@ TABLES = {
         funnel,
         before_after,
         step_cost,
+        objective_cost,
         mnist_resnet,
         cifar_small,
         image_step_cost,
