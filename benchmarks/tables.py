@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("benchmarks.md", "choosing.md", "results.md", "variational_inference.md")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "results", "variational_inference")),
 ]
 NAMES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
 FLOWS = {
