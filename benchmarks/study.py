@@ -46,9 +46,9 @@ import datasets
 import keras
 import optimizers
 import training
+from json_files import write
 from provenance import provenance
 
-from benchmarks.json_files import write
 from benchmarks.studies import evaluation
 
 # What may change when a run is continued: it changes the speed or the evaluation alone.

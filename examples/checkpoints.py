@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import time
 
+import json_files
 import keras
 import numpy as np
 from averaging import averaged
@@ -43,7 +44,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._occupy()
         if not (self.folder / LATEST).exists():
             if self.settings is not None:
-                self._write("settings.json", json.dumps(self.settings, indent=1))
+                json_files.write(self.folder / "settings.json", self.settings)
             return 0
         self.check()
         model.optimizer.build(model.trainable_variables)
@@ -96,7 +97,7 @@ class Checkpoints(keras.callbacks.Callback):
             with averaged(self.model):
                 self._save(BEST)
         # The history first: a row too many is dropped on resuming, a row too few would be lost.
-        self._write("history.json", json.dumps(self.history, indent=1))
+        json_files.write(self.folder / "history.json", self.history)
         self._save(LATEST)
 
     def _save(self, name):
@@ -112,7 +113,8 @@ class Checkpoints(keras.callbacks.Callback):
         staged = self.folder / f"writing-{name}"
         self.model.save_weights(staged)
         known = self._read("checksums.json") if (self.folder / "checksums.json").exists() else {}
-        self._write("checksums.json", json.dumps({**known, name: [*known.get(name, [])[-1:], _checksum(staged)]}))
+        checksums = {**known, name: [*known.get(name, [])[-1:], _checksum(staged)]}
+        json_files.write(self.folder / "checksums.json", checksums)
         os.replace(staged, self.folder / name)
 
     def _load(self, model, name):
@@ -137,11 +139,6 @@ class Checkpoints(keras.callbacks.Callback):
             f"{self.folder / name} is missing, damaged or of another model ({str(error).splitlines()[0]}): choose another "
             f"--logdir, or remove {self.folder} to start anew."
         )
-
-    def _write(self, name, text):
-        temporary = self.folder / f"writing-{name}"
-        temporary.write_text(text)
-        os.replace(temporary, self.folder / name)
 
 
 def _checksum(path):

@@ -53,6 +53,7 @@ flags.register_validator("num_flows", command_line.is_widths, message="expected 
 if __name__ == "__main__":
     command_line.parse()
 
+import json_files
 import keras
 import matplotlib
 
@@ -137,10 +138,8 @@ def fitted(energy, flow, num_flows, workdir):
     figures, density = fit(energy, flow, num_flows)
     figures |= {"energy": energy, "flow": flow, "num_flows": num_flows, "settings": settings, "commit": commit}
     np.save(stem.with_suffix(".npy"), density.astype(np.float32))
-    # Last, and in one move: a fit without this file is made again.
-    temporary = stem.with_suffix(".writing")
-    temporary.write_text(json.dumps(figures, indent=1) + "\n")
-    temporary.replace(path)
+    # Last: a fit without this file is made again.
+    json_files.write(path, figures)
     print(f"{energy}, {TITLES[flow]:>13}, {num_flows:>2} flows: {figures['kl']:.4f} ± {figures['standard_error']:.4f} nats")
     return figures, density
 

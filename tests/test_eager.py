@@ -11,6 +11,7 @@ from tests import properties
 from tests.bijectors.constructors import DISTINCT, FLOWS, OwnNetwork, flow_on, normals
 from tfp_iaf import _eager
 from tfp_iaf.bijectors import InverseAutoregressiveFlow
+from tfp_iaf.layers import folded_masks
 from tfp_iaf.networks import AutoregressiveNetwork, Network
 
 pytestmark = pytest.mark.compiled
@@ -211,3 +212,19 @@ def test_a_float32_network_gives_float32():
     flow = InverseAutoregressiveFlow(AutoregressiveNetwork(2, 5, (8,)))
     for y in (np.zeros([2, 5], "float32"), np.zeros([2, 5])):
         assert flow.forward_and_log_det(y)[0].dtype == tf.float32
+
+
+def test_no_graph_without_masks_is_kept():
+    """An export leaves the masks out of its graphs; later weights need them again."""
+    network = AutoregressiveNetwork(2, 4, (6,), dtype="float64")
+    flow, y = flow_on(network), normals(3, 4)
+    with folded_masks(network):
+        flow.forward(y)
+    for weight in network.weights:
+        weight.assign(np.ones(weight.shape))
+    jacobian = properties.jacobian(lambda y: flow.forward(y), y[0])
+    np.testing.assert_array_equal(np.triu(jacobian, 1), 0.0)
+    np.testing.assert_allclose(flow.inverse(flow.forward(tf.identity(y))), y, atol=1e-9)
+    with _eager.uncompiled():
+        expected = flow.forward(tf.identity(y))
+    np.testing.assert_allclose(flow.forward(tf.identity(y)), expected, atol=1e-12)

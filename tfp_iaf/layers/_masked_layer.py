@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_iaf._compat import layers_of
+from tfp_iaf._eager import uncompiled
 from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers.tracked_layer import TrackedLayer
 
@@ -42,7 +43,9 @@ def folded_masks(layer: keras.layers.Layer) -> Iterator[None]:
                     kernel.assign(kernel * keras.ops.cast(mask, kernel.dtype))
     token = _are_folded.set(True)
     try:
-        yield
+        # A graph that an eager call makes here would be kept, and serve later weights without masks.
+        with uncompiled():
+            yield
     finally:
         _are_folded.reset(token)
 
