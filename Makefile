@@ -127,7 +127,7 @@ test-long: setup
 # On the oldest and on the newest versions that pyproject.toml allows, each in an environment of its own.
 OLDEST_PYTHON ?= python3.10
 NEWEST_PYTHON ?= python3.13
-OLDEST := tensorflow==2.18.* tensorflow-probability[tf]==0.25.* tf-keras==2.18.* keras==3.8.*
+OLDEST := tensorflow==2.18.* tensorflow-probability[tf]==0.25.* tf-keras==2.18.* keras==3.10.*
 VERSION_TESTS := -q -n 2 --dist worksteal -m 'not long'
 .venv-oldest/installed: pyproject.toml
 	$(OLDEST_PYTHON) -m venv .venv-oldest
