@@ -2,7 +2,8 @@
 
     .venv-oldest/bin/python -m tests.make_files
 
-Run it for a new model, with the oldest Keras: an older one does not load the layers of a newer. The files of a release stay as they are.
+Run it for a new model, with the oldest Keras: an older one does not load the layers of a newer. The files of a release stay as
+they are.
 """
 
 import pathlib

@@ -22,6 +22,7 @@ from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, unpacked
 from tfp_iaf.models._parts import first_line
+from tfp_iaf.models._twins import check_twin
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
 
@@ -144,7 +145,7 @@ class CheckedModel(keras.Model):
             raise ValueError(
                 "The model takes no condition: leave it out."
                 if self.condition_shape is None
-                else f"The model takes a condition: pass condition=, of shape [num_samples, ...] or {self.condition_shape}."
+                else f"The model takes a condition: pass condition=, whose rows have shape {self.condition_shape}."
             )
         if condition is None:
             return None
@@ -153,7 +154,7 @@ class CheckedModel(keras.Model):
             if not np.isfinite(condition).all():
                 raise ValueError(NOT_FINITE)
         condition = tf.cast(condition, self.density_dtype)
-        shape = tf.concat([[num_samples], self.condition_shape], axis=0)
+        shape = tf.concat([[num_samples], tf.constant(self.condition_shape, tf.int32)], axis=0)
         rows = num_samples if isinstance(num_samples, int) else None
         for fits in ((rows, *self.condition_shape), (1, *self.condition_shape), self.condition_shape):
             if condition.shape.is_compatible_with(fits):
@@ -303,7 +304,7 @@ class CheckedModel(keras.Model):
             return
         state = random.getstate()  # Keras seeds the twin's layers from it.
         try:
-            type(self).from_config(keras.saving.serialize_keras_object(config))
+            check_twin(self, type(self).from_config(keras.saving.serialize_keras_object(config)))
         except Exception as error:
             raise ValueError(f"The model could be saved, but not loaded again: {first_line(error)}") from error
         finally:

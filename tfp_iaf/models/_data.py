@@ -7,8 +7,8 @@ import tensorflow as tf
 __all__ = ["CheckedData", "as_array", "checked_batches", "unpacked"]
 
 TARGETS = (
-    "The model takes no targets y: give x alone, or (x, condition) to a conditional model (inside a dataset or generator "
-    "((x, condition),), with weights ((x, condition), None, weights))."
+    "The model takes no targets y: give x alone, or one tuple, (x, condition) to a conditional model and (y, condition) to a "
+    "conditional density (inside a dataset or generator ((x, condition),), with weights ((x, condition), None, weights))."
 )
 KINDS = "an array, a tensor, a DataFrame, a list, a tf.data.Dataset, a generator or a keras.utils.PyDataset"
 
