@@ -109,8 +109,8 @@ def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
     if shapes != ([2], list(data_shape)):
         raise ValueError(
             f"The decoder's output of shape {parameters_shape} does not fit data of shape {tuple(data_shape)}: of 2 rows, "
-            f"the likelihood {likelihood.name} makes a distribution of batch_shape {shapes[0]} and event_shape {shapes[1]}. Give "
-            "the decoder other units, or wrap the distribution in tfd.Independent."
+            f"the likelihood {likelihood.name} makes a distribution of batch_shape {shapes[0]} and event_shape {shapes[1]}. "
+            "Give the decoder other units, or wrap the distribution in tfd.Independent."
         )
     if tape.watched_variables():
         raise ValueError(
