@@ -71,6 +71,38 @@ print(mebibytes() / start)
 """
 
 
+MODELS = """
+def make_plain(num_layers):
+    model = keras.Sequential([keras.layers.Dense(12, "elu") for _ in range(num_layers)])
+    model.compile(keras.optimizers.Adam(1e-3), loss="mse", jit_compile=False)
+    return model
+
+def operations(model, *data):
+    model.fit(*data, batch_size=320, verbose=0)
+    step = tf.function(lambda *data: model.train_step(data), autograph=False).get_concrete_function(*map(tf.constant, data))
+    graph = step.graph.as_graph_def()
+    return len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
+
+# As many layers as make a step of as many traced operations.
+wanted = operations(make(), x)
+few, many = operations(make_plain(4), x, x), operations(make_plain(8), x, x)
+num_layers = round(4 + 4 * (wanted - few) / (many - few))
+
+def use(count):
+    for _ in range(count):
+        if sys.argv[1] == "ours":
+            make().fit(x, batch_size=160, verbose=0)
+        else:
+            make_plain(num_layers).fit(x, x, batch_size=160, verbose=0)
+    keras.backend.clear_session()
+
+use(10)
+start = mebibytes()
+use(50)
+print((mebibytes() - start) / 50)
+"""
+
+
 def printed(script, *args):
     command = [sys.executable, "-c", COMMON + script, *map(str, args)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -86,3 +118,9 @@ def test_two_thousand_steps_and_two_hundred_evaluations():
 @pytest.mark.long
 def test_ten_thousand_requests_of_eight_threads(tmp_path):
     assert printed(REQUESTS, tmp_path / "saved_model") < 1.02
+
+
+@pytest.mark.long
+def test_fifty_models_leave_no_more_than_plain_ones():
+    """As much as Keras models of as many traced operations, which leave something too."""
+    assert printed(MODELS, "ours") < 1.1 * printed(MODELS, "plain")
