@@ -295,6 +295,9 @@ def test_a_users_exact_density_with_a_table(tmp_path):
             z = tf.cast(self.places(tf.cast(x, tf.int64)), tf.float32)
             return tfd.MultivariateNormalDiag(tf.zeros([3]), tf.ones([3])).log_prob(z)
 
+        def sample(self, num_samples, seed):
+            return tf.random.stateless_uniform([num_samples, 3], seed)
+
         def elbo_terms(self, x, num_samples=1, seed=None, training=None):
             raise NotImplementedError
 
@@ -302,8 +305,9 @@ def test_a_users_exact_density_with_a_table(tmp_path):
     model.set_shapes((None, 3))
     model.built = True
     loaded, x = exported(model, tmp_path), np.array([[3, 5, 3], [5, 5, 4]], np.float32)
-    assert tasks_of(loaded) == {"log_prob"}
+    assert tasks_of(loaded) == {"log_prob", "sample"}
     assert model.traces == 1
+    np.testing.assert_allclose(loaded.sample(2, [0, 1])["x"], model.sample(2, [0, 1]))
     np.testing.assert_allclose(loaded.log_prob(x)["log_prob"], model.log_prob(x))
 
 
