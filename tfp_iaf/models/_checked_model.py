@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import pathlib
 import random
 import warnings
 import weakref
@@ -16,14 +15,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import likelihoods
+from tfp_iaf._arguments import flag, path
 from tfp_iaf._folders import written_beside
+from tfp_iaf._keras_arguments import check_layer_arguments
 from tfp_iaf._registered import check_functions
+from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, unpacked
+from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, is_plain, shapes_of, unpacked
 from tfp_iaf.models._parts import first_line
 
-__all__ = ["CheckedModel", "Untracked", "shapes_of"]
+__all__ = ["CheckedModel", "Untracked"]
 
 NOT_FINITE = "The condition holds NaN or infinite values: clean it first."
 
@@ -47,6 +49,7 @@ class CheckedModel(keras.Model):
 
     def __init__(self, likelihood: likelihoods.Likelihood | None = None, **kwargs: Any) -> None:
         # Keras would round the data to a mixed policy's float16.
+        check_layer_arguments(**kwargs)
         super().__init__(autocast=False, **kwargs)
         # The dtype of data, latents and log-probabilities: float32, or float64 under that policy.
         self.density_dtype = density_dtype(self)
@@ -66,7 +69,7 @@ class CheckedModel(keras.Model):
         """x, or (x, condition), as tensors of `density_dtype`; outside `tf.function`s their values are checked, as by `fit`."""
         parts = x if isinstance(x, tuple) else (x,)
         is_concrete = tf.executing_eagerly() and not any(isinstance(part, keras.KerasTensor) for part in parts)
-        if is_concrete and not all(map(_is_plain, parts)):
+        if is_concrete and not all(map(is_plain, parts)):
             x = self.check_data(x)
             parts = x if isinstance(x, tuple) else (x,)
         tensors = tuple(keras.ops.cast(part, self.density_dtype) for part in parts)
@@ -138,21 +141,30 @@ class CheckedModel(keras.Model):
         if condition is not None and not tf.TensorShape(condition).is_compatible_with([None, *self.condition_shape]):
             raise ValueError(f"The model takes conditions of shape {self.condition_shape}, got {condition[1:]}.")
 
-    def condition_rows(self, condition: TensorLike, num_samples: int) -> tf.Tensor | None:
-        """The condition as a tensor `[num_samples, ...]`, of as many rows or of one that all share; None without one."""
+    def as_condition(self, condition: TensorLike | None) -> tf.Tensor | None:
+        """The condition as a tensor, checked where its values are known; None for a model that takes none."""
         if (condition is None) != (self.condition_shape is None):
             raise ValueError(
                 "The model takes no condition: leave it out."
                 if self.condition_shape is None
-                else f"The model takes a condition: pass condition=, of shape [num_samples, ...] or {self.condition_shape}."
+                else f"The model takes a condition: pass condition=, of shape [rows, ...] or {self.condition_shape}, got none."
             )
         if condition is None:
             return None
-        if tf.executing_eagerly() and not tf.is_tensor(condition):
-            condition = as_array("condition", condition)
-            if not np.isfinite(condition).all():
+        if tf.executing_eagerly():
+            array = as_array("condition", condition)
+            if not np.isfinite(array).all():
                 raise ValueError(NOT_FINITE)
-        condition = tf.cast(condition, self.density_dtype)
+            # A tensor stays what it is, for gradients with respect to it.
+            condition = condition if isinstance(condition, tf.Tensor | tf.Variable) else array
+        check_numbers("The condition", condition)
+        return tf.cast(condition, self.density_dtype)
+
+    def condition_rows(self, condition: TensorLike | None, num_samples: int) -> tf.Tensor | None:
+        """The condition as a tensor `[num_samples, ...]`, of as many rows or of one that all share; None without one."""
+        condition = self.as_condition(condition)
+        if condition is None:
+            return None
         shape = tf.concat([[num_samples], self.condition_shape], axis=0)
         rows = num_samples if isinstance(num_samples, int) else None
         for fits in ((rows, *self.condition_shape), (1, *self.condition_shape), self.condition_shape):
@@ -288,6 +300,7 @@ class CheckedModel(keras.Model):
         """Warns, before training, if the decoder cannot give what the likelihood needs."""
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
+        path("filepath", filepath)
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
         self._check_that_it_can_be_loaded()
@@ -313,20 +326,13 @@ class CheckedModel(keras.Model):
 
 def _write(save, filepath, overwrite, **kwargs):
     """One of Keras's methods that write a file: a kill leaves what was there before, or the whole file."""
+    flag("overwrite", overwrite)
+    target = path("filepath", filepath)
     if "://" in str(filepath) or (not overwrite and os.path.exists(filepath)):
         save(filepath, overwrite=overwrite, **kwargs)  # No local file; or one where Keras asks the user first.
     else:
-        with written_beside(pathlib.Path(filepath)) as complete:
+        with written_beside(target) as complete:
             save(complete, overwrite=True, **kwargs)
-
-
-def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
-    """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
-    is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
-    if is_pair and len(input_shape) != 2:
-        raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
-    data, condition = input_shape if is_pair else (input_shape, None)
-    return tuple(data), None if condition is None else tuple(condition)
 
 
 def _validation(given):
@@ -334,10 +340,3 @@ def _validation(given):
     if isinstance(given, tuple) and len(given) == 2 and given[1] is not None:
         return given, None
     return unpacked(given)
-
-
-def _is_plain(x):
-    """Whether x is a tensor or array of real numbers without a mask."""
-    if tf.is_tensor(x):
-        return isinstance(x, tf.Tensor) and (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool)
-    return type(x) is np.ndarray and x.dtype.kind in "biuf"

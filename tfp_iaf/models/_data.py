@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["CheckedData", "as_array", "checked_batches", "unpacked"]
+from tfp_iaf._tensors import array_of_numbers
+
+__all__ = ["CheckedData", "as_array", "checked_batches", "is_plain", "shapes_of", "unpacked"]
 
 TARGETS = (
     "The model takes no targets y: give x alone, or (x, condition) to a conditional model (inside a dataset or generator "
@@ -27,26 +29,29 @@ def as_array(name, x, dtype="float32"):
     >>> as_array("data", [[0, 1]]).shape
     (1, 2)
     """
-    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise ValueError(f"The {name} have masked entries, and the model knows no mask: fill them, or leave these rows out.")
-    if isinstance(x, tf.RaggedTensor | tf.SparseTensor) or hasattr(x, "toarray"):
-        raise ValueError(f"The {name} must be dense, got {type(x).__name__}: convert them to an array.")
-    if isinstance(x, dict) or not (hasattr(x, "__array__") or isinstance(x, list | tuple) or np.isscalar(x)):
-        raise ValueError(f"The {name} must be {KINDS}, got {type(x).__name__}.")
-    if getattr(x, "dtype", None) == tf.bfloat16:
-        x = tf.cast(x, tf.float32)
-    try:
-        array = np.asarray(x)
-    except ValueError:
-        raise ValueError(f"The {name} must have rows of one shape, got a {type(x).__name__} of several shapes.") from None
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"The {name} must be real numbers, got dtype {array.dtype}.")
+    array = array_of_numbers(f"The {name}", x, KINDS)
     if array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(dtype).itemsize and array.size:
         limit = np.finfo(dtype).max
         # A NaN passes: it has an error of its own.
         if np.abs(array[np.isfinite(array)]).max(initial=0.0) > limit:
             raise ValueError(f"The {name} have entries beyond {limit:.2g}, the largest of {dtype}: rescale them.")
     return array
+
+
+def shapes_of(input_shape):
+    """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
+    is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
+    if is_pair and len(input_shape) != 2:
+        raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
+    data, condition = input_shape if is_pair else (input_shape, None)
+    return tuple(data), None if condition is None else tuple(condition)
+
+
+def is_plain(x):
+    """Whether x is a tensor or array of real numbers without a mask."""
+    if tf.is_tensor(x):
+        return isinstance(x, tf.Tensor) and (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool)
+    return type(x) is np.ndarray and x.dtype.kind in "biuf"
 
 
 def unpacked(element):
@@ -150,8 +155,9 @@ class CheckedData:
         weights = as_array("sample weights", weights)
         if weights.shape not in [(rows,), (rows, 1)]:
             raise ValueError(f"sample_weight must have shape [{rows}], one weight per example, got {list(weights.shape)}.")
-        if not (np.isfinite(weights) & (weights >= 0)).all():
-            raise ValueError("sample_weight must hold finite numbers of at least 0.")
+        is_wrong = ~(np.isfinite(weights) & (weights >= 0))
+        if is_wrong.any():
+            raise ValueError(f"sample_weight must hold finite numbers of at least 0, got {weights[is_wrong][0]}.")
         return np.reshape(weights, [rows]).astype(np.float32)
 
     def _element(self, element):

@@ -33,6 +33,7 @@ class StandardNormal(Prior):
 
     def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
+        z = self.as_latents(z)
         axes = range(-len(self.latent_shape), 0)
         return -0.5 * (tf.reduce_sum(tf.square(z), axis=axes) + math.prod(self.latent_shape) * math.log(2.0 * math.pi))
 
