@@ -20,6 +20,12 @@ tf.config.set_logical_device_configuration(
 WITHOUT_TRAINING = ("bijectors", "inverses", "networks", "posteriors")
 
 
+def pytest_configure(config):
+    # To rewrite graphs pays where they run often. `make test-long` and the examples' --smoke run with it.
+    if config.option.markexpr == "not long":
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 def pytest_collection_finish():
     # What was imported stays: garbage collection need not look at it again.
     gc.collect()

@@ -281,12 +281,19 @@ def test_masks_are_folded_into_the_weights(tmp_path):
     np.testing.assert_allclose(model.encode_mean(x), expected, atol=1e-6)
 
 
-def test_a_users_exact_density(tmp_path):
+def test_a_users_exact_density_with_a_table(tmp_path):
     class Gaussian(models.ElboModel):
         has_latents = False
+        traces = 0
+
+        def __init__(self):
+            super().__init__()
+            self.places = keras.layers.IntegerLookup(vocabulary=[3, 5])
 
         def log_prob(self, x):
-            return tfd.MultivariateNormalDiag(tf.zeros([3]), tf.ones([3])).log_prob(x)
+            self.traces += tf.inside_function()
+            z = tf.cast(self.places(tf.cast(x, tf.int64)), tf.float32)
+            return tfd.MultivariateNormalDiag(tf.zeros([3]), tf.ones([3])).log_prob(z)
 
         def elbo_terms(self, x, num_samples=1, seed=None, training=None):
             raise NotImplementedError
@@ -294,8 +301,9 @@ def test_a_users_exact_density(tmp_path):
     model = Gaussian()
     model.set_shapes((None, 3))
     model.built = True
-    loaded, x = exported(model, tmp_path), np.ones([2, 3], np.float32)
+    loaded, x = exported(model, tmp_path), np.array([[3, 5, 3], [5, 5, 4]], np.float32)
     assert tasks_of(loaded) == {"log_prob"}
+    assert model.traces == 1
     np.testing.assert_allclose(loaded.log_prob(x)["log_prob"], model.log_prob(x))
 
 

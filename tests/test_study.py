@@ -60,6 +60,7 @@ def run(folder, a_study=None):
     return study.run("tiny", a_study or tiny(), "diagonal", 0, SPLITS, "images.npz", folder / "run", path)
 
 
+@pytest.mark.long
 def test_a_killed_run_ends_with_the_weights_and_figures_of_an_unbroken_one(tmp_path, monkeypatch):
     monkeypatch.setattr(study.evaluation, "IMAGES_PER_PIECE", 20)
     monkeypatch.setattr(study, "provenance", lambda: {"commit": "first", "versions": {}, "machine": {}, "command": "secret"})

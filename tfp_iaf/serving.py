@@ -6,7 +6,6 @@ import inspect
 import math
 import os
 
-import keras
 import tensorflow as tf
 
 from tfp_iaf import objectives
@@ -74,6 +73,7 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
         TypeError: if the model is of another class.
         ValueError: if the model is not built, or something is at `path` already.
 
+    >>> import keras
     >>> from tfp_iaf import models, posteriors
     >>> model = models.VAE(keras.layers.Dense(8), posteriors.IAF(2, hidden_units=(8,)), keras.layers.Dense(6))
     >>> model.build((None, 6))
@@ -92,12 +92,21 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
         raise ValueError("The model is not built: fit it, or call model.build((None, ...)) with the shape of x.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another path, or pass overwrite=True to replace it.")
-    archive = keras.export.ExportArchive()
-    archive.track(model)
     with folded_masks(model), written_beside(path) as complete:
-        for name, function in _signatures(model).items():
-            archive.add_endpoint(name, function)
-        archive.write_out(complete, verbose=False)
+        signatures = _signatures(model)
+        # Not `keras.export.ExportArchive`: it traces every function twice, and writes both graphs.
+        served = tf.Module()
+        for name, function in signatures.items():
+            setattr(served, name, function)
+        served.captured_variables = list({id(v): v for function in signatures.values() for v in function.variables}.values())
+        served.captured_resources = _resources(model)
+        tf.saved_model.save(served, complete, signatures=signatures | {"serving_default": next(iter(signatures.values()))})
+
+
+def _resources(model):
+    """Lookup tables and the like: what graphs use and is no variable."""
+    parts = tf.train.TrackableView(model).descendants()
+    return [part for part in parts if isinstance(part, tf.saved_model.experimental.TrackableResource)]
 
 
 def _signatures(model):
@@ -109,12 +118,10 @@ def _signatures(model):
         specs = [*specs, *condition]
         traced = tf.function(_with_names(function, specs), input_signature=specs, autograph=False)
         try:
-            traced.get_concrete_function()
+            signatures[name] = traced.get_concrete_function()
         except NotImplementedError:
             if _is_answered(function, specs):
                 raise  # The model can do it, only not in a graph: TensorFlow says so by the same class of error.
-            continue
-        signatures[name] = traced
     if not signatures:
         raise ValueError(f"{type(model).__name__} answers none of {', '.join(endpoints)}: it implements none of their methods.")
     return signatures

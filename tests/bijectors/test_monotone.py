@@ -123,6 +123,7 @@ def reverse_kl(bijector_fn, seed):
     return float([step() for _ in range(400)][-1])
 
 
+@pytest.mark.long
 def test_two_modes_in_one_dimension():
     """The best of three seeds."""
     affine, monotone = (min(reverse_kl(name, seed) for seed in range(3)) for name in ("affine", "monotone"))

@@ -22,6 +22,7 @@ def test_the_energies_integrate_to_the_known_numbers(monkeypatch):
         assert within <= energy_targets.log_normalizer(target, num_points=651) < within + 0.2
 
 
+@pytest.mark.long
 def test_a_run_is_continued_with_the_same_settings_alone(tmp_path):
     script = f"""
 import sys

@@ -50,6 +50,7 @@ def test_presets_take_and_give_images(data_shape, weight_norm):
     assert any(isinstance(layer, WeightNormalization) for layer in model._flatten_layers()) == weight_norm
 
 
+@pytest.mark.long
 def test_a_vae_of_presets_trains_and_saves(tmp_path):
     keras.utils.set_random_seed(0)
     model = VAE(mnist_encoder(), DiagonalGaussian(4, seed=0), mnist_decoder())

@@ -90,6 +90,7 @@ def test_bad_inputs():
         ResidualBlock(2).build((None, 4, 4))
 
 
+@pytest.mark.long
 def test_blocks_train_with_xla_without_building_first():
     model = keras.Sequential([ResidualBlock(2, stride=2), ResidualBlock(1, upsample=2)])
     model.compile("adam", "mse", jit_compile=True)

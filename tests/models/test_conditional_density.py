@@ -28,6 +28,7 @@ def make(latent_size=2, **kwargs):
     return ConditionalDensity(keras.Sequential([keras.layers.Dense(32, "elu")]), posteriors.IAF(latent_size, **options))
 
 
+@pytest.mark.long
 def test_learns_a_curved_density_of_two_modes(tmp_path):
     model = make()
     y, condition, _ = curved(4096, seed=0)

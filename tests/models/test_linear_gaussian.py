@@ -58,5 +58,6 @@ def test_diagonal_gap_is_its_closed_form():
     assert gap(DiagonalGaussian(LATENTS, seed=0)) == pytest.approx(diagonal_gap(), abs=0.02)
 
 
+@pytest.mark.long
 def test_iaf_closes_the_gap():
     assert abs(gap(IAF(LATENTS, num_flows=2, hidden_units=(32, 32), seed=0))) < 0.05

@@ -354,6 +354,7 @@ def conditional_model(prior=None):
     )
 
 
+@pytest.mark.long
 def test_a_class_conditional_model(tmp_path):
     model, x = conditional_model(prior=ClassPrior()), data(256)
     model.compile(keras.optimizers.Adam(1e-2))

@@ -40,6 +40,7 @@ def test_a_sample_and_its_density_take_one_evaluation_per_flow(monkeypatch):
     assert len(calls) == 4
 
 
+@pytest.mark.long
 def test_a_vae_is_trained_saved_and_served(tmp_path):
     x = (np.random.default_rng(0).random([64, 6]) < np.linspace(0.1, 0.9, 6)).astype(np.float32)
     model = VAE(keras.layers.Dense(8, "elu"), RecurrentIAF(3, num_flows=1, units=8, seed=0), keras.layers.Dense(6))

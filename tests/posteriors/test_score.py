@@ -48,6 +48,7 @@ def test_path_gradients_vanish_per_sample_where_p_is_a_frozen_copy_of_q(name):
         np.testing.assert_allclose(gradient, 0.0, atol=1e-8)
 
 
+@pytest.mark.long
 def test_float32_and_xla():
     case = CASES["IAF"]
     posterior, copy = case.trained(num_flows=1), case.trained(num_flows=1)

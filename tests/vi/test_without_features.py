@@ -55,6 +55,7 @@ def test_a_checkpoint_keeps_it(tmp_path):
     np.testing.assert_allclose(other.log_prob(tf.identity(z)), q.log_prob(tf.identity(z)))
 
 
+@pytest.mark.long
 def test_more_planar_flows_come_closer():
     """To a target in two pieces."""
 

@@ -17,6 +17,7 @@ def make_network(event_size=6, units=7, cell="lstm", context_size=3, dtype="floa
     return network
 
 
+@pytest.mark.long
 def test_second_derivatives():
     """Against differences of the first ones."""
     network = make_network(event_size=3, units=4, cell="gru")

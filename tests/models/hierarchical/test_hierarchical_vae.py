@@ -224,6 +224,7 @@ def test_sample_weights(free_bits):
         np.testing.assert_allclose(model.compute_loss(y_pred=outputs, sample_weight=given), expected, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_replicas_draw_noise_of_their_own_and_share_their_weights():
     strategy = mirrored_strategy()
     with strategy.scope():
