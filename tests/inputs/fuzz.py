@@ -21,12 +21,12 @@ import numpy as np
 import tensorflow as tf
 
 from examples import json_files, provenance
-from tests.inputs import entry_points, model_entry_points
+from tests.inputs import entry_points, model_entry_points  # noqa: F401 - they fill the table.
 from tests.inputs.entries import ENTRIES, Entry
 from tests.inputs.kinds import CALLS, MISTAKES, VALUES, Kind
 from tfp_iaf._eager import uncompiled
 
-__all__ = ["OUTCOMES", "Case", "all_cases", "outcome", "rooms", "table"]
+__all__ = ["OUTCOMES", "Case", "all_cases", "few_cases", "outcome", "rooms", "table", "whole_tracebacks"]
 
 # A line that says what was wrong; another error; no error; no error, and a result that is not finite.
 OUTCOMES = ("right line", "other error", "accepted", "silent fault")
@@ -45,7 +45,6 @@ class Case(NamedTuple):
 
 def rooms():
     """The names of the rooms, in order."""
-    assert entry_points.ENTRIES is model_entry_points.ENTRIES is ENTRIES
     return list(dict.fromkeys(entry.room for entry in ENTRIES))
 
 
@@ -68,6 +67,16 @@ def all_cases(room):
         yield Case(entry, "", CALLS["an unknown keyword"])
         for name in entry.required:
             yield Case(entry, name, CALLS["a missing argument"])
+
+
+def few_cases():
+    """One case of each entry point: another parameter and another kind for each."""
+    kinds = list(VALUES.values())
+    for index, entry in enumerate(ENTRIES):
+        if entry.parameters:
+            name = entry.parameters[index % len(entry.parameters)]
+            turned = kinds[7 * index % len(kinds) :] + kinds
+            yield Case(entry, name, next(kind for kind in turned if not _takes(entry.role(name), kind)))
 
 
 def _takes(role, kind):
@@ -143,6 +152,18 @@ def _numbers_in(result):
             yield np.asarray(part)
 
 
+@contextlib.contextmanager
+def whole_tracebacks():
+    """Filtered tracebacks hide where an error comes from."""
+    keras.config.disable_traceback_filtering()
+    tf.debugging.disable_traceback_filtering()
+    try:
+        yield
+    finally:
+        keras.config.enable_traceback_filtering()
+        tf.debugging.enable_traceback_filtering()
+
+
 def table(counts):
     """The lines of a table of the outcomes by room, from a dict of counters."""
     lines = [f"{'room':<14}{'cases':>8}" + "".join(f"{name:>14}" for name in OUTCOMES)]
@@ -159,20 +180,18 @@ def main():
     parser.add_argument("--every", type=int, default=1, help="only every so many")
     parser.add_argument("--out", type=pathlib.Path, help="a JSON file")
     options = parser.parse_args()
-    # Filtered tracebacks hide where an error comes from.
-    keras.config.disable_traceback_filtering()
-    tf.debugging.disable_traceback_filtering()
     counts = {}
     kinds = set()
-    for room in options.rooms or rooms():
-        counts[room] = collections.Counter()
-        for case in itertools.islice(all_cases(room), 0, None, options.every):
-            if options.match in str(case):
-                name, line = outcome(case)
-                counts[room][name] += 1
-                kinds.add(case.kind.name)
-                if name != "right line":
-                    print(f"{name} | {case} | {line}", flush=True)
+    with whole_tracebacks():
+        for room in options.rooms or rooms():
+            counts[room] = collections.Counter()
+            for case in itertools.islice(all_cases(room), 0, None, options.every):
+                if options.match in str(case):
+                    name, line = outcome(case)
+                    counts[room][name] += 1
+                    kinds.add(case.kind.name)
+                    if name != "right line":
+                        print(f"{name} | {case} | {line}", flush=True)
     print(*table(counts), f"{len(ENTRIES)} entry points, {len(kinds)} kinds of bad arguments", sep="\n")
     if options.out:
         content = {**provenance.provenance(), "entry_points": len(ENTRIES), "kinds": sorted(kinds), "outcomes": counts}

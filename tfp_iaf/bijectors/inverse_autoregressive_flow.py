@@ -86,7 +86,11 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         name: str = "inverse_autoregressive_flow",
     ) -> None:
         parameters = dict(locals())
-        with self._scope(name, validate_args) as name:
+        if not (isinstance(name, str) and isinstance(validate_args, bool)):
+            self._scope(
+                name, validate_args
+            )  # Raises an error. Posteriors make flows with every call: no more calls than needed.
+        with tf.name_scope(name) as name:
             _check_network(network)
             self._map = maps.get(bijector_fn, network.params)
             # The best inverse is looked for when it is needed.

@@ -72,7 +72,8 @@ class Likelihood:
 
     def check(self, x: np.ndarray) -> None:
         """Raises a ValueError of one line if x, an array `[N, ...]`, holds values that no parameters give a probability."""
-        x = array_of_numbers("The data", x)
+        if not (type(x) is np.ndarray and x.dtype.kind in "biuf"):
+            x = array_of_numbers("The data", x)
         if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
             raise ValueError("The data hold NaN or infinite values: clean them before training.")
 

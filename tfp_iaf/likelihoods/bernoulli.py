@@ -37,7 +37,8 @@ class Bernoulli(Likelihood):
     standardization = (0.5, 0.5)
 
     def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
-        parameters = decoder_output(parameters, "bernoulli")
+        if not (isinstance(parameters, tf.Tensor) and parameters.dtype.is_floating and parameters.shape.rank):
+            parameters = decoder_output(parameters, "bernoulli")
         bits = tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)
         return tfd.Independent(bits, reinterpreted_batch_ndims=parameters.shape.rank - 1)
 

@@ -15,17 +15,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import likelihoods
-from tfp_iaf._arguments import flag, path
-from tfp_iaf._folders import written_beside
+from tfp_iaf._arguments import path
+from tfp_iaf._folders import write_whole
 from tfp_iaf._keras_arguments import check_layer_arguments
 from tfp_iaf._registered import check_functions
 from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, is_plain, shapes_of, unpacked
+from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
 from tfp_iaf.models._parts import first_line
 
-__all__ = ["CheckedModel", "Untracked"]
+__all__ = ["CheckedModel", "Untracked", "shapes_of"]
 
 NOT_FINITE = "The condition holds NaN or infinite values: clean it first."
 
@@ -69,7 +69,7 @@ class CheckedModel(keras.Model):
         """x, or (x, condition), as tensors of `density_dtype`; outside `tf.function`s their values are checked, as by `fit`."""
         parts = x if isinstance(x, tuple) else (x,)
         is_concrete = tf.executing_eagerly() and not any(isinstance(part, keras.KerasTensor) for part in parts)
-        if is_concrete and not all(map(is_plain, parts)):
+        if is_concrete and not all(map(_is_plain, parts)):
             x = self.check_data(x)
             parts = x if isinstance(x, tuple) else (x,)
         tensors = tuple(keras.ops.cast(part, self.density_dtype) for part in parts)
@@ -262,7 +262,7 @@ class CheckedModel(keras.Model):
                 self.give_hints(data[0].first)
             self.check_decoder()
             if arguments.get("validation_data") is not None:
-                data.append(CheckedData(*_validation(arguments["validation_data"]), self))
+                data.append(CheckedData(*validation_parts(arguments["validation_data"]), self))
                 arguments["validation_data"] = tuple(data[1].arguments.values())
             if not data[0].can_be_shuffled:
                 arguments.setdefault("shuffle", False)  # Keras warns of its own default.
@@ -304,10 +304,10 @@ class CheckedModel(keras.Model):
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
         self._check_that_it_can_be_loaded()
-        _write(super().save, filepath, overwrite, **kwargs)
+        write_whole(super().save, filepath, overwrite, **kwargs)
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        _write(super().save_weights, filepath, overwrite, **kwargs)
+        write_whole(super().save_weights, filepath, overwrite, **kwargs)
 
     def _check_that_it_can_be_loaded(self):
         """Makes the model's twin from its config, once, so that what no file could hold is found before a file is begun."""
@@ -324,19 +324,17 @@ class CheckedModel(keras.Model):
         self._memory.can_be_loaded = True
 
 
-def _write(save, filepath, overwrite, **kwargs):
-    """One of Keras's methods that write a file: a kill leaves what was there before, or the whole file."""
-    flag("overwrite", overwrite)
-    target = path("filepath", filepath)
-    if "://" in str(filepath) or (not overwrite and os.path.exists(filepath)):
-        save(filepath, overwrite=overwrite, **kwargs)  # No local file; or one where Keras asks the user first.
-    else:
-        with written_beside(target) as complete:
-            save(complete, overwrite=True, **kwargs)
+def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
+    """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
+    is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
+    if is_pair and len(input_shape) != 2:
+        raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
+    data, condition = input_shape if is_pair else (input_shape, None)
+    return tuple(data), None if condition is None else tuple(condition)
 
 
-def _validation(given):
-    """(x, weights) of `validation_data`: x, (x, condition), or (x, None, weights) where x may be (x, condition)."""
-    if isinstance(given, tuple) and len(given) == 2 and given[1] is not None:
-        return given, None
-    return unpacked(given)
+def _is_plain(x):
+    """Whether x is a tensor or array of real numbers without a mask."""
+    if tf.is_tensor(x):
+        return isinstance(x, tf.Tensor) and (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool)
+    return type(x) is np.ndarray and x.dtype.kind in "biuf"

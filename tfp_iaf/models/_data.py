@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfp_iaf._tensors import array_of_numbers
 
-__all__ = ["CheckedData", "as_array", "checked_batches", "is_plain", "shapes_of", "unpacked"]
+__all__ = ["CheckedData", "as_array", "checked_batches", "unpacked", "validation_parts"]
 
 TARGETS = (
     "The model takes no targets y: give x alone, or (x, condition) to a conditional model (inside a dataset or generator "
@@ -29,29 +29,15 @@ def as_array(name, x, dtype="float32"):
     >>> as_array("data", [[0, 1]]).shape
     (1, 2)
     """
-    array = array_of_numbers(f"The {name}", x, KINDS)
+    is_ready = type(x) is np.ndarray and x.dtype.kind in "biuf"
+    is_ready = is_ready or (isinstance(x, tf.Tensor) and x.dtype in (tf.float32, tf.float64))
+    array = np.asarray(x) if is_ready else array_of_numbers(f"The {name}", x, KINDS)
     if array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(dtype).itemsize and array.size:
         limit = np.finfo(dtype).max
         # A NaN passes: it has an error of its own.
         if np.abs(array[np.isfinite(array)]).max(initial=0.0) > limit:
             raise ValueError(f"The {name} have entries beyond {limit:.2g}, the largest of {dtype}: rescale them.")
     return array
-
-
-def shapes_of(input_shape):
-    """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
-    is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
-    if is_pair and len(input_shape) != 2:
-        raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
-    data, condition = input_shape if is_pair else (input_shape, None)
-    return tuple(data), None if condition is None else tuple(condition)
-
-
-def is_plain(x):
-    """Whether x is a tensor or array of real numbers without a mask."""
-    if tf.is_tensor(x):
-        return isinstance(x, tf.Tensor) and (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool)
-    return type(x) is np.ndarray and x.dtype.kind in "biuf"
 
 
 def unpacked(element):
@@ -65,6 +51,13 @@ def unpacked(element):
     if not 1 <= len(element) <= 3 or not all(y is None or isinstance(y, tf.NoneTensorSpec) for y in element[1:2]):
         raise ValueError(TARGETS)
     return element[0], element[2] if len(element) == 3 else None
+
+
+def validation_parts(given):
+    """(x, weights) of `validation_data`: x, (x, condition), or (x, None, weights) where x may be (x, condition)."""
+    if isinstance(given, tuple) and len(given) == 2 and given[1] is not None:
+        return given, None
+    return unpacked(given)
 
 
 def checked_batches(model, x, batch_size):

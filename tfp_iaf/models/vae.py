@@ -193,7 +193,9 @@ class VAE(ElboModel):
             also `log_q` log q(z|x); with an importance-weighted objective `bound` `[1, B]`; and with free bits `kl_per_map`
             `[S, B, J]`, kl by entry of a vector or channel.
         """
-        inputs, num_samples = self.as_input(x), count("num_samples", num_samples)
+        inputs = self.as_input(x)
+        if type(num_samples) is not int or num_samples < 1:
+            num_samples = count("num_samples", num_samples)
         x, condition = self.split(inputs)
         features = self.encoder(_joined(x, condition), training=training)
         seed = None if seed is None else seed_pair(seed)
@@ -230,7 +232,8 @@ class VAE(ElboModel):
 
     def _rows_of_latents(self, name, value):
         """z or noise `[B, D]` as a tensor."""
-        check_numbers(name, value)
+        if not (isinstance(value, tf.Tensor) and value.dtype.is_floating):
+            check_numbers(name, value)
         value = tf.cast(value, self.density_dtype)
         if not value.shape.is_compatible_with([None, *self.posterior.event_shape]):
             expected = ", ".join(map(str, ["batch", *self.posterior.event_shape]))

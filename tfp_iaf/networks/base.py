@@ -155,9 +155,10 @@ class Network(TrackedLayer):
             y: the event.
             context: the context, or None.
         """
-        check_numbers(f"{self.name}'s event", y, symbolic=True)
-        if context is not None:
-            check_numbers(f"{self.name}'s context", context, symbolic=True)
+        for what, value in (("event", y), ("context", context)):
+            is_plain = (isinstance(value, tf.Tensor) and value.dtype.is_floating) or (value is None and what == "context")
+            if not is_plain and not (type(value) is np.ndarray and value.dtype.kind == "f"):
+                check_numbers(f"{self.name}'s {what}", value, symbolic=True)
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(getattr(y, "dtype", "float32"))):
             raise ValueError(f"{self.name} expects floating-point events, got dtype {y.dtype}; cast them to {self.dtype}.")
         events = self._batch_shape("an event", y, self.event_shape or (None,))
@@ -174,7 +175,8 @@ class Network(TrackedLayer):
                 f"`conditional_input` must be passed as a named argument, of shape {_format(self.context_shape)}."
             )
         contexts = self._batch_shape("a context", context, self.context_shape)
-        if events != contexts:
+        pairs = zip(reversed(events or ()), reversed(contexts or ()))
+        if any(size != other and not {size, other} & {None, 1} for size, other in pairs):
             check_batches(self.name, {"events": events, "a context": contexts})
 
     def _batch_shape(self, what, value, expected):

@@ -81,7 +81,6 @@ class Posterior(SeededLayer):
 
     # The initializer of the kernel that reads the flows' inputs off the features.
     flow_initializer = "glorot_uniform"
-    # How many numbers (per place) the features supply to the flows: an attribute, or a property, in a subclass.
     if TYPE_CHECKING:
 
         @property
@@ -236,14 +235,16 @@ class Posterior(SeededLayer):
         **kwargs: Any,
     ) -> Any:
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
-        check_numbers(f"The features of {self.name}", features, symbolic=True)
+        if not (isinstance(features, tf.Tensor) and features.dtype.is_floating):
+            check_numbers(f"The features of {self.name}", features, symbolic=True)
         self.check_features_shape(np.shape(features))
         given = {}
         if seed is not None:
             given["seed"] = seed if keras.utils.is_keras_tensor(seed) else seed_pair(seed)
         if num_samples is not None:
-            given["num_samples"] = count("num_samples", num_samples)
-        if not flag("sample", sample):
+            is_count = type(num_samples) is int and num_samples > 0
+            given["num_samples"] = num_samples if is_count else count("num_samples", num_samples)
+        if sample is not True and not flag("sample", sample):
             if given:
                 raise ValueError(
                     f"{self.name} draws nothing with sample=False, whose z is the one at the base's mean: leave out "
@@ -346,5 +347,4 @@ class Posterior(SeededLayer):
 
 
 def _defines(flow, method):
-    inherited = getattr(FlowBijector, method)
-    return getattr(type(flow), method, inherited) is not inherited
+    return getattr(type(flow), method, None) not in (None, getattr(FlowBijector, method))

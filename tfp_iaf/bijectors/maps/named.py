@@ -108,7 +108,8 @@ def get(bijector_fn: MapLike, params: int | None = None) -> ElementwiseMap:
     >>> get("spline", params=8).num_bins, get("gated").params
     (3, 2)
     """
-    params = None if params is None else integer("params", params)
+    if params is not None and type(params) is not int:
+        params = integer("params", params)
     if isinstance(bijector_fn, ElementwiseMap):
         found = bijector_fn
     elif isinstance(bijector_fn, str) and bijector_fn in _NAMED:
