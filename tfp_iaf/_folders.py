@@ -10,10 +10,7 @@ import shutil
 import socket
 import tempfile
 
-from tfp_iaf._arguments import flag
-from tfp_iaf._arguments import path as checked_path
-
-__all__ = ["write_whole", "written_beside"]
+__all__ = ["written_beside"]
 
 # Arguments of renameat2(2): relative paths begin at the working directory; both paths change places.
 _AT_FDCWD = -100
@@ -99,20 +96,3 @@ def _is_alive(process):
     except PermissionError:
         return True
     return True
-
-
-def write_whole(save, filepath, overwrite, **kwargs):
-    """Calls `save(filepath, overwrite=...)`, which writes a file: a kill leaves what was there before, or the whole file.
-
-    >>> with tempfile.TemporaryDirectory() as parent:
-    ...     write_whole(lambda path, overwrite: path.write_text("new"), f"{parent}/model", overwrite=True)
-    ...     pathlib.Path(parent, "model").read_text()
-    'new'
-    """
-    flag("overwrite", overwrite)
-    target = checked_path("filepath", filepath)
-    if "://" in str(filepath) or (not overwrite and os.path.exists(filepath)):
-        save(filepath, overwrite=overwrite, **kwargs)  # No local file; or one where Keras asks the user first.
-    else:
-        with written_beside(target) as complete:
-            save(complete, overwrite=True, **kwargs)

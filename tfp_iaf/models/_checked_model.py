@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from tfp_iaf import likelihoods
 from tfp_iaf._arguments import path
-from tfp_iaf._folders import write_whole
 from tfp_iaf._keras_arguments import check_layer_arguments
 from tfp_iaf._registered import check_functions
 from tfp_iaf._tensors import check_numbers
@@ -24,6 +23,7 @@ from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
 from tfp_iaf.models._parts import first_line
+from tfp_iaf.models._saving import write_whole
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
 
