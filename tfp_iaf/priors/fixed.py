@@ -74,8 +74,8 @@ class Fixed(Prior):
         if tf.is_tensor(temperature) and not tf.executing_eagerly():
             with tf.control_dependencies([tf.debugging.assert_equal(checked, tf.ones_like(checked), "temperature must be 1.")]):
                 n = tf.identity(n)
-        elif float(checked) != 1.0:
-            raise ValueError(f"{self.name} is a given distribution, which has temperature 1 only: got {float(checked)}.")
+        elif float(temperature) != 1.0:
+            raise ValueError(f"{self.name} is a given distribution, which has temperature 1 only: got {float(temperature)}.")
         return self.distribution.sample(n, seed=seed)
 
     @classmethod
