@@ -6,7 +6,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo dist docs screenshots links test test-dist test-fast test-fuzz test-long test-oldest lint unit doctest build-file tour build-query clean
+.PHONY: setup demo dist docs screenshots links test test-dist test-fast test-fuzz test-long test-oldest test-newest lint unit doctest build-file tour build-query clean
 .PHONY: smoke smoke-train smoke-serve smoke-latents smoke-banana smoke-joint smoke-density smoke-images smoke-energies
 .PHONY: smoke-hamiltonian
 .PHONY: bench energies joint priors before-after static-mnist published-mlp study report
@@ -129,15 +129,24 @@ test-fuzz: setup
 	$(RUN) -m tests.inputs.fuzz --out=benchmarks/results/bad_inputs.json
 	HYPOTHESIS_PROFILE=long $(PYTEST) -q tests/inputs/test_valid_inputs.py
 
-# The fast tests on the oldest versions that pyproject.toml allows, in an environment of their own.
-OLDEST := tensorflow==2.18.* tensorflow-probability[tf]==0.25.* tf-keras==2.18.* keras==3.8.*
+# On the oldest and on the newest versions that pyproject.toml allows, each in an environment of its own.
+OLDEST_PYTHON ?= python3.10
+NEWEST_PYTHON ?= python3.13
+OLDEST := tensorflow==2.18.* tensorflow-probability[tf]==0.25.* tf-keras==2.18.* keras==3.10.*
+VERSION_TESTS := -q -n 2 --dist worksteal -m 'not long'
 .venv-oldest/installed: pyproject.toml
-	$(PYTHON) -m venv .venv-oldest
+	$(OLDEST_PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --editable '.[test]' $(OLDEST)
 	touch $@
 
-test-oldest: .venv-oldest/installed
-	TF_CPP_MIN_LOG_LEVEL=3 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 -m 'not long' -p tests.fast_set
+.venv-newest/installed: pyproject.toml
+	$(NEWEST_PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+test-oldest test-newest: test-%: .venv-%/installed
+	$(PYTEST:.venv/%=.venv-$*/%) $(VERSION_TESTS) -p tests.fast_set tests
+	$(PYTEST:.venv/%=.venv-$*/%) $(VERSION_TESTS) tests/test_serving.py tests/test_distributed.py
 
 # The runs on static MNIST of docs/results.md; MNIST is an .npz file with x_train, x_valid, x_test.
 SEED ?= 0
@@ -189,4 +198,4 @@ build-query:
 	bazel query 'deps(//:tfp_iaf)'
 
 clean:
-	rm -rf .venv .venv-oldest .venv-peers build dist runs *.egg-info
+	rm -rf .venv .venv-oldest .venv-newest .venv-peers build dist runs *.egg-info

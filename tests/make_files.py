@@ -1,8 +1,9 @@
 """Writes `tests/files/`: a small file of every model, which later versions must load.
 
-    python -m tests.make_files
+    .venv-oldest/bin/python -m tests.make_files
 
-Run it for a new model. The files of a release stay as they are.
+Run it for a new model, with the oldest Keras: an older one does not load the layers of a newer. The files of a release stay as
+they are.
 """
 
 import pathlib

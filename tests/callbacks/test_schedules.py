@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tfp_iaf import VAE, KLWarmUp
+from tfp_iaf.models import ConditionalDensity
 from tfp_iaf.posteriors import DiagonalGaussian
 
 X = (np.random.default_rng(0).random([96, 6]) < 0.5).astype(np.uint8)
@@ -74,3 +75,7 @@ def test_a_model_without_a_kl():
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="KL weight of a model"):
         model.fit(np.ones([4, 2]), np.ones([4, 1]), verbose=0, callbacks=[KLWarmUp(3)])
+    density = ConditionalDensity(keras.layers.Dense(2), DiagonalGaussian(1))
+    density.compile("sgd")
+    with pytest.raises(ValueError, match="has no KL term"):
+        density.fit((np.ones([4, 1]), np.ones([4, 2])), verbose=0, callbacks=[KLWarmUp(3)])

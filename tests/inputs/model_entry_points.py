@@ -127,7 +127,9 @@ for make, data, noise in ((vae, BITS, Z), (ladder, hierarchical.images(2), laten
     for name in ("posterior_sample", "elbo_terms"):
         method(make, name, {"x": data, "noise": noise}, "x", "seed", "num_samples", "training", noise=roles.optional(of_noise))
     for name in ("sample", "prior_sample"):
-        method(make, name, {"num_samples": 2, "seed": 0}, seed=roles.SEED, condition=roles.optional(roles.NEVER))
+        method(
+            make, name, {"num_samples": 2, "seed": 0}, seed=roles.optional(roles.SEED), condition=roles.optional(roles.NEVER)
+        )
 method(vae, "posterior_log_prob", {"x": BITS, "z": Z}, x=roles.VALUES, z=roles.ROWS)
 for name in ("decode", "mean"):
     method(vae, name, {"z": Z}, "training", z=roles.ARRAY, condition=roles.optional(roles.NEVER))
@@ -137,7 +139,7 @@ for name, given in (("decode", {}), ("posterior_log_prob", {"x": hierarchical.im
         ladder, name, {**given, "z": latents}, "training", x=roles.VALUES, z=roles.NEVER, condition=roles.optional(roles.NEVER)
     )
 for name in ("sample", "prior_sample"):
-    method(conditional, name, {"num_samples": 4, "seed": 0, "condition": CONDITION}, seed=roles.SEED)
+    method(conditional, name, {"num_samples": 4, "seed": 0, "condition": CONDITION}, seed=roles.optional(roles.SEED))
 for name in ("fit", "evaluate", "__call__"):
     for part in ("x", "condition"):
         quiet = {} if name == "__call__" else {"verbose": 0}
@@ -159,7 +161,7 @@ method(
     density,
     "sample",
     {"num_samples": 2, "seed": 0, "condition": CONDITION},
-    seed=roles.SEED,
+    seed=roles.optional(roles.SEED),
     temperature=roles.ONE,
     condition=OF_ANY_NUMBER,
 )

@@ -276,3 +276,25 @@ def test_a_tuple_of_three_is_refused_in_one_line():
     model.build((None, X.shape[1]))
     with pytest.raises(ValueError, match=r"A tuple is \(x, condition\), got one of 3"):
         model((X, X, X))
+
+
+def test_a_single_number_may_be_the_condition():
+    """Such as a class for `keras.layers.Embedding`; in graphs, whose number of samples is not known, too."""
+
+    def network(size, units):
+        x, label = keras.Input((size,)), keras.Input((), dtype="int32")
+        return keras.Model(
+            [x, label], keras.layers.Dense(units)(keras.layers.Concatenate()([x, keras.layers.Embedding(3, 4)(label)]))
+        )
+
+    model = VAE(network(6, 8), DiagonalGaussian(2), network(2, 6))
+    model.compile("sgd")
+    model.fit((X, np.arange(len(X)) % 3), verbose=0)
+    sampled = tf.function(lambda num_samples: model.sample(num_samples, 0, condition=tf.constant([1])))
+    np.testing.assert_allclose(sampled(tf.constant(3)), model.sample(3, 0, condition=1), atol=1e-6)
+
+
+def test_samples_without_a_seed_differ(model):
+    assert np.abs(model.sample(3) - model.sample(3)).max() > 0.0
+    sampled = tf.function(model.sample)
+    assert np.abs(sampled(3) - sampled(3)).max() > 0.0

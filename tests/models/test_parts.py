@@ -137,6 +137,11 @@ def test_a_likelihood_with_trainable_variables():
         vae(layers.Dense(6), lambda p: tfd.Independent(tfd.Normal(p, scale), 1)).build((None, 6))
 
 
+def test_a_likelihood_that_makes_no_distribution():
+    with pytest.raises(ValueError, match=r"must return a tfd\.Distribution, got EagerTensor"):
+        vae(layers.Dense(6), lambda p: p).build((None, 6))
+
+
 @pytest.mark.parametrize("part", ["encoder", "likelihood"])
 def test_save_refuses_what_does_not_load_again(part, tmp_path):
     def gaussian(parameters):

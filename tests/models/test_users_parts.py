@@ -134,6 +134,24 @@ def test_trained_saved_and_evaluated(maker, tmp_path):
     assert evaluation.log_likelihood(restored, X, num_samples=4, verbose=False).shape == (64,)
 
 
+@keras.saving.register_keras_serializable("tests.users")
+class Forgetful(Poisson):
+    def get_config(self):
+        return {}
+
+
+def test_an_argument_that_a_config_leaves_out_is_found_before_a_file_is_written(tmp_path):
+    for largest_rate in (100.0, 50.0):
+        model = VAE(keras.layers.Dense(8), posteriors.DiagonalGaussian(2), keras.layers.Dense(5), Forgetful(largest_rate))
+        model.build((None, 5))
+        if largest_rate == 100.0:
+            model.save(tmp_path / "default.keras")
+            continue
+        with pytest.raises(ValueError, match=r"Forgetful takes largest_rate=, .* would have 100.0 in place of 50.0\.$"):
+            model.save(tmp_path / "model.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["default.keras"]
+
+
 def test_a_users_check_is_heard():
     with pytest.raises(ValueError, match="takes counts"):
         MAKERS["likelihood"]().fit(X + 0.5, verbose=0)

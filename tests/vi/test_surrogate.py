@@ -105,6 +105,12 @@ def test_an_amortized_surrogate_reads_features(tmp_path):
             "one floating-point dtype",
         ),
         (
+            lambda: vi.build_iaf_surrogate_posterior(
+                tfd.JointDistributionNamed({"k": tfd.Poisson(3.0), "x": lambda k: tfd.Normal(k, 1.0)}).experimental_pin(x=2.0)
+            ),
+            "discrete ones such as tfd.Poisson",
+        ),
+        (
             lambda: vi.build_iaf_surrogate_posterior(tfd.JointDistributionSequential([tfd.Normal(tf.zeros([3]), 1.0)])),
             "wrap vectors of independent parts in tfd.Sample",
         ),

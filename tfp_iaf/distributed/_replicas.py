@@ -72,7 +72,8 @@ class Replicas:
             return {name: self.strategy.experimental_local_results(value)[0] for name, value in results.items()}
 
         def reduced(data):
-            return tf.distribute.get_replica_context().all_reduce(reduce_op, step(data))
+            values = tf.nest.map_structure(tf.convert_to_tensor, step(data))  # Keras 3.10 gives some metrics as floats.
+            return tf.distribute.get_replica_context().all_reduce(reduce_op, values)
 
         return run if self.model.run_eagerly else tf.function(run, autograph=False, reduce_retracing=True)
 

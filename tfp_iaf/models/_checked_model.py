@@ -24,6 +24,7 @@ from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
 from tfp_iaf.models._parts import first_line
 from tfp_iaf.models._saving import write_whole
+from tfp_iaf.models._twins import check_twin
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
 
@@ -147,7 +148,7 @@ class CheckedModel(keras.Model):
             raise ValueError(
                 "The model takes no condition: leave it out."
                 if self.condition_shape is None
-                else f"The model takes a condition: pass condition=, of shape [rows, ...] or {self.condition_shape}, got none."
+                else f"The model takes a condition: pass condition=, whose rows have shape {self.condition_shape}, got none."
             )
         if condition is None:
             return None
@@ -165,7 +166,7 @@ class CheckedModel(keras.Model):
         condition = self.as_condition(condition)
         if condition is None:
             return None
-        shape = tf.concat([[num_samples], self.condition_shape], axis=0)
+        shape = tf.concat([[num_samples], tf.constant(self.condition_shape, tf.int32)], axis=0)
         rows = num_samples if isinstance(num_samples, int) else None
         for fits in ((rows, *self.condition_shape), (1, *self.condition_shape), self.condition_shape):
             if condition.shape.is_compatible_with(fits):
@@ -316,7 +317,7 @@ class CheckedModel(keras.Model):
             return
         state = random.getstate()  # Keras seeds the twin's layers from it.
         try:
-            type(self).from_config(keras.saving.serialize_keras_object(config))
+            check_twin(self, type(self).from_config(keras.saving.serialize_keras_object(config)))
         except Exception as error:
             raise ValueError(f"The model could be saved, but not loaded again: {first_line(error)}") from error
         finally:

@@ -9,8 +9,8 @@ from tfp_iaf._tensors import array_of_numbers
 __all__ = ["CheckedData", "as_array", "checked_batches", "unpacked", "validation_parts"]
 
 TARGETS = (
-    "The model takes no targets y: give x alone, or (x, condition) to a conditional model (inside a dataset or generator "
-    "((x, condition),), with weights ((x, condition), None, weights))."
+    "The model takes no targets y: give x alone, or one tuple, (x, condition) to a conditional model and (y, condition) to a "
+    "conditional density (inside a dataset or generator ((x, condition),), with weights ((x, condition), None, weights))."
 )
 KINDS = "an array, a tensor, a DataFrame, a list, a tf.data.Dataset, a generator or a keras.utils.PyDataset"
 

@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_iaf import _registered
 from tfp_iaf._arguments import given
@@ -86,13 +87,18 @@ def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
     """Raises a ValueError unless the likelihood makes a distribution of such data from a decoder output of such shape."""
     with tf.GradientTape() as tape:
         distribution = likelihood.distribution(tf.zeros([2, *parameters_shape], dtype))
+        if not isinstance(distribution, tfp.distributions.Distribution):
+            raise ValueError(
+                f"The likelihood {likelihood.name} must return a tfd.Distribution, got {type(distribution).__name__}."
+            )
         shapes = distribution.batch_shape, distribution.event_shape
         if shapes == ([2], list(data_shape)):
             distribution.log_prob(tf.zeros([2, *data_shape], dtype))
     if shapes != ([2], list(data_shape)):
         raise ValueError(
-            f"The decoder's output of shape {parameters_shape} does not fit data of shape {tuple(data_shape)}: of 2 rows, the "
-            f"likelihood {likelihood.name} makes a distribution of batch_shape {shapes[0]} and event_shape {shapes[1]}."
+            f"The decoder's output of shape {parameters_shape} does not fit data of shape {tuple(data_shape)}: of 2 rows, "
+            f"the likelihood {likelihood.name} makes a distribution of batch_shape {shapes[0]} and event_shape {shapes[1]}. "
+            "Give the decoder other units, or wrap the distribution in tfd.Independent."
         )
     if tape.watched_variables():
         raise ValueError(

@@ -37,8 +37,8 @@ class ConditionalDensity(ElboModel):
     the place of x. Metrics: `loss` and `log_likelihood` (nats per example). Standardize y and the conditions; undo it in
     samples, and subtract log(std) of each entry of y from `log_prob`, for y on its own scale.
 
-    The density of given y needs the inverse of each flow. `IAF` with bijector_fn "affine" or "spline" is a good start. Only
-    "spline" makes densities of one-dimensional y that are not Gaussian; see `posteriors.IAF` for its range.
+    The density of given y needs the inverse of each flow. `IAF` with bijector_fn "affine" or "spline" is a good start. For
+    one-dimensional y take "monotone" or "spline": affine flows of a single number make Gaussians.
 
     In the terms of `ElboModel` there is no latent: `elbo_terms` gives the log-density as `reconstruction`, and `kl` 0, so
     that `evaluation.log_likelihood(model, (y, condition))` is exact.
@@ -115,12 +115,14 @@ class ConditionalDensity(ElboModel):
         """log p(y | condition), `[B]`, of y `[B, ...]` and one condition for each."""
         return self.call((y, condition), training=False)["log_likelihood"]
 
-    def sample(self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
+    def sample(
+        self, num_samples: int, seed: Seed | None = None, temperature: float = 1.0, condition: TensorLike | None = None
+    ) -> tf.Tensor:
         """Samples of y for each of B conditions, `[N, B, ...]`.
 
         Args:
             num_samples: N.
-            seed: an integer or a pair; equal seeds give equal samples.
+            seed: an integer or a pair; equal seeds give equal samples. None draws afresh at each call.
             temperature: only 1.
             condition: `[B, ...]`; a single one counts as B = 1.
         """

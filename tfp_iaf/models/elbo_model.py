@@ -76,6 +76,7 @@ class ElboModel(CheckedModel):
     """
 
     metric_names: tuple[str, ...] = ("elbo", "kl", "reconstruction")
+    weights_kl = True
     has_latents = True
     data_name = "x"
 
@@ -86,7 +87,6 @@ class ElboModel(CheckedModel):
         self.num_samples = integer("num_samples", num_samples)
         weight = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="kl_weight")
         beta = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="inverse_temperature")
-        self.weights_kl = True
         self.anneals_free_energy = False
         self._unsaved: Any = Untracked(kl_weight=weight, inverse_temperature=beta)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.metric_names}
@@ -129,6 +129,10 @@ class ElboModel(CheckedModel):
         """(z, log q(z|x) `[B]`) of one sample for each example; `seed` is an integer or a pair."""
         raise NotImplementedError(f"{type(self).__name__} has no posterior to sample.")
 
+    def log_prob(self, x: TensorLike, *args: Any) -> tf.Tensor:
+        """log p(x), or log p(x | condition), `[B]`, of a model without latents."""
+        raise NotImplementedError(f"{type(self).__name__} has no exact density of x.")
+
     def posterior_log_prob(self, x: Data, z: Any) -> tf.Tensor:
         """log q(z|x) of given latents, `[B]`, through the inverse of every flow."""
         raise NotImplementedError(f"{type(self).__name__} has no posterior density of given latents.")
@@ -154,12 +158,14 @@ class ElboModel(CheckedModel):
         x = self.as_input(x)
         return self.mean(self.posterior_sample(x, seed)[0], self.split(x)[1])
 
-    def sample(self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
-        """E[x given z] at `num_samples` draws of the prior, `[N, ...]`.
+    def sample(
+        self, num_samples: int, seed: Seed | None = None, temperature: float = 1.0, condition: TensorLike | None = None
+    ) -> tf.Tensor:
+        """E[x given z], a mean and no draw of x, at `num_samples` draws of the prior, `[N, ...]`.
 
         Args:
             num_samples: N.
-            seed: an integer or a pair; equal seeds give equal samples.
+            seed: an integer or a pair; equal seeds give equal samples. None draws afresh at each call.
             temperature: factor of the prior's base noise, at least 0; below 1, samples closer to the mode.
             condition: of a conditional model, `[N, ...]`, or one that all samples share.
         """
@@ -194,11 +200,13 @@ class ElboModel(CheckedModel):
             raise ValueError("noise is that of one sample per example: give no seed with it, and num_samples=1.")
 
     @staticmethod
-    def checked_draw(num_samples: int, seed: Seed, temperature: float) -> tuple[int, tf.Tensor, float]:
+    def checked_draw(num_samples: int, seed: Seed | None, temperature: float) -> tuple[int, tf.Tensor, float]:
         """(num_samples, seed as a pair, temperature), checked where they are not tensors of a graph."""
         num_samples = count("num_samples", num_samples)
         if isinstance(num_samples, int) and num_samples > 2**31 - 1:
             raise ValueError(f"num_samples must be at most 2^31 - 1, got {num_samples}.")
+        if seed is None:
+            seed = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)  # Anew at each call, of graphs too.
         return num_samples, seed_pair(seed), checked_temperature(temperature)
 
     def compute_loss(

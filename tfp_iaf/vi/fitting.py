@@ -42,6 +42,10 @@ class Fit(NamedTuple):
     elbos: dict
     losses: np.ndarray
 
+    def __repr__(self) -> str:
+        losses = f"<{len(self.losses)} numbers>"
+        return f"Fit(elbo={self.elbo}, learning_rate={self.learning_rate}, elbos={self.elbos}, losses={losses})"
+
 
 def fit(
     joint_distribution: tfp.distributions.Distribution | Callable,

@@ -153,7 +153,13 @@ def _event_space(joint_distribution):
             f"The joint distribution has batch shapes {sorted(batch_shapes)}: wrap vectors of independent parts in tfd.Sample "
             "or tfd.Independent, or use an auto-batched joint distribution."
         )
-    bijector = joint_distribution.experimental_default_event_space_bijector()
+    try:
+        bijector = joint_distribution.experimental_default_event_space_bijector()
+    except AttributeError as error:
+        raise ValueError(
+            "A part of the joint distribution has no bijector from unconstrained numbers, as discrete ones such as tfd.Poisson "
+            "have none: pin it, or sum it out."
+        ) from error
     event_shape = joint_distribution.event_shape
     shapes = bijector.inverse_event_shape(event_shape)
     flat = _shapes(shapes)

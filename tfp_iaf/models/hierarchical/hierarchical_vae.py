@@ -272,7 +272,9 @@ class HierarchicalVAE(ElboModel):
         """z_1 ... z_L, `[num_samples, ...]` each, drawn from the prior; arguments as of `sample`."""
         return self._prior_sample_and_decode(num_samples, seed, temperature, condition)[0]
 
-    def sample(self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
+    def sample(
+        self, num_samples: int, seed: Seed | None = None, temperature: float = 1.0, condition: TensorLike | None = None
+    ) -> tf.Tensor:
         # One way down draws the latents and decodes them.
         return self.likelihood.mean(self._prior_sample_and_decode(num_samples, seed, temperature, condition)[1])
 
