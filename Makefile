@@ -6,7 +6,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo dist docs screenshots links test test-dist test-fast test-long test-oldest test-newest lint unit doctest build-file tour build-query clean
+.PHONY: setup demo dist docs screenshots links test test-dist test-fast test-fuzz test-long test-oldest test-newest lint unit doctest build-file tour build-query clean
 .PHONY: smoke smoke-train smoke-serve smoke-latents smoke-banana smoke-joint smoke-density smoke-images smoke-energies
 .PHONY: smoke-hamiltonian
 .PHONY: bench energies joint priors before-after static-mnist published-mlp study report
@@ -123,6 +123,11 @@ test-dist: setup
 
 test-long: setup
 	$(PYTEST) -q -m long
+
+# Every public entry point with every kind of bad argument, and many drawn inputs: a quarter of an hour on one core.
+test-fuzz: setup
+	$(RUN) -m tests.inputs.fuzz --out=benchmarks/results/bad_inputs.json
+	HYPOTHESIS_PROFILE=long $(PYTEST) -q tests/inputs/test_valid_inputs.py
 
 # On the oldest and on the newest versions that pyproject.toml allows, each in an environment of its own.
 OLDEST_PYTHON ?= python3.10

@@ -16,6 +16,7 @@ SLOW = (
     "tests/bijectors/test_monotone.py",
     "tests/bijectors/test_parametric_flows.py",
     "tests/examples/",
+    "tests/inputs/",
     "tests/layers/test_masked_dense.py",
     "tests/layers/test_mnist_resnet.py",
     "tests/layers/test_weight_normalization.py",

@@ -3,7 +3,8 @@
 import keras
 import pytest
 
-from tfp_iaf import VAE, _registered, bijectors, layers, networks, posteriors, priors
+from tfp_iaf import VAE, bijectors, layers, networks, posteriors, priors
+from tfp_iaf._keras_arguments import identified
 
 # A function of Keras that leaves a trace when it is called.
 NAMED = {"module": "keras.config", "class_name": "function", "config": "set_epsilon", "registered_name": "set_epsilon"}
@@ -58,7 +59,7 @@ def test_a_function_that_is_not_registered_is_not_called(load):
 def test_what_python_itself_offers_is_not_returned():
     for module in ("builtins", "os", "keras.utils"):
         with pytest.raises(ValueError, match="not registered"):
-            _registered.activation({"module": module, "class_name": "function", "config": "exec", "registered_name": "exec"})
+            identified("activation", {"module": module, "class_name": "function", "config": "exec", "registered_name": "exec"})
 
 
 def test_functions_of_keras_and_registered_ones_pass():
@@ -68,4 +69,4 @@ def test_functions_of_keras_and_registered_ones_pass():
 
     for function in (keras.activations.relu, keras.ops.tanh, halved):
         named = keras.saving.serialize_keras_object(function)
-        assert _registered.activation(named)(1.0) == function(1.0)
+        assert identified("activation", named)(1.0) == function(1.0)

@@ -5,11 +5,39 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["integer", "non_negative", "positive", "widths"]
+__all__ = [
+    "choice",
+    "flag",
+    "given",
+    "integer",
+    "integers",
+    "layer_seed",
+    "non_negative",
+    "path",
+    "positive",
+    "real",
+    "sizes",
+    "widths",
+]
+
+_LONGEST = 80
+
+
+def given(value: Any) -> str:
+    """What errors say of a value: its `repr`, in one line of at most 80 characters.
+
+    >>> given("twice"), given(range(3)), len(given("long" * 100))
+    ("'twice'", 'range(0, 3)', 80)
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def integer(name: str, value: Any, at_least: int = 1) -> int:
@@ -21,10 +49,10 @@ def integer(name: str, value: Any, at_least: int = 1) -> int:
     kind = {0: "a non-negative integer", 1: "a positive integer"}.get(at_least, f"an integer of at least {at_least}")
     try:
         number = operator.index(value)
-    except TypeError:
+    except (TypeError, AttributeError):  # The second from tensors that hold no integers.
         number = None
     if number is None or isinstance(value, bool) or number < at_least:
-        raise ValueError(f"{name} must be {kind}, got {value!r}.")
+        raise ValueError(f"{name} must be {kind}, got {given(value)}.")
     return number
 
 
@@ -35,7 +63,7 @@ def positive(name: str, value: Any) -> float:
     1.0
     """
     if not _is_real(value) or not 0.0 < value < math.inf:
-        raise ValueError(f"{name} must be a positive number, got {value!r}.")
+        raise ValueError(f"{name} must be a positive number, got {given(value)}.")
     return float(value)
 
 
@@ -46,12 +74,63 @@ def non_negative(name: str, value: Any) -> float:
     0.0
     """
     if not _is_real(value) or not 0.0 <= value < math.inf:
-        raise ValueError(f"{name} must be a number of at least 0, got {value!r}.")
+        raise ValueError(f"{name} must be a number of at least 0, got {given(value)}.")
+    return float(value)
+
+
+def real(name: str, value: Any) -> float:
+    """The value as a float; a ValueError unless it is a finite real number.
+
+    >>> real("initial_mean", -1)
+    -1.0
+    """
+    if not _is_real(value) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {given(value)}.")
     return float(value)
 
 
 def _is_real(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def layer_seed(value: Any) -> int | None:
+    """The seed of a layer, as an int; a ValueError unless it is None or an integer in [0, 2^32 - 1].
+
+    >>> layer_seed(7)
+    7
+    """
+    if value is not None and integer("seed", value, at_least=0) >= 2**32:
+        raise ValueError(f"seed must be below 2**32, got {given(value)}.")
+    return None if value is None else operator.index(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """The value as a bool; a ValueError unless it is one: "no" and NaN count as true in Python.
+
+    >>> flag("residual", False)
+    False
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, got {given(value)}.")
+    return bool(value)
+
+
+def choice(name: str, value: Any, names: Iterable[str], others: str = "") -> str:
+    """The value; a ValueError unless it is one of the names.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        names: the texts that are right.
+        others: what else the argument may be, for the error.
+
+    >>> choice("cell", "gru", ("lstm", "gru"))
+    'gru'
+    """
+    names = tuple(names)
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"Unknown {name} {given(value)}: expected one of {', '.join(names)}{others}.")
+    return value
 
 
 def widths(name: str, values: Any) -> tuple[int, ...]:
@@ -60,6 +139,38 @@ def widths(name: str, values: Any) -> tuple[int, ...]:
     >>> widths("hidden_units", [64, 64])
     (64, 64)
     """
-    if values is not None and not np.iterable(values):
-        raise ValueError(f"{name} must be a sequence of widths, such as (64, 64), got {values!r}.")
-    return tuple(integer(f"A width in {name}", width) for width in (() if values is None else values))
+    return () if values is None else integers(name, values, "widths, such as (64, 64)")
+
+
+def integers(name: str, values: Any, kind: str, at_least: int = 1) -> tuple[int, ...]:
+    """A tuple of integers of at least `at_least`, of a sequence of them; `kind` says in errors what the sequence holds.
+
+    >>> integers("image_shape", [8, 8, 3], "sizes")
+    (8, 8, 3)
+    """
+    is_sequence = np.iterable(values) and hasattr(values, "__getitem__") and not isinstance(values, str | bytes | Mapping)
+    if not is_sequence:
+        raise ValueError(f"{name} must be a sequence of {kind}, got {given(values)}.")
+    return tuple(integer(f"Each number in {name}", value, at_least) for value in values)
+
+
+def sizes(name: str, value: Any) -> tuple[int, ...]:
+    """A tuple of positive integers, of one or of a sequence of them.
+
+    >>> sizes("event_shape", 8), sizes("event_shape", (8, 8, 3))
+    ((8,), (8, 8, 3))
+    """
+    if np.iterable(value):
+        return integers(name, value, "positive integers")
+    return (integer(name, value),)
+
+
+def path(name: str, value: Any) -> pathlib.Path:
+    """The value as a path; a ValueError unless it is a text or a path.
+
+    >>> path("log_dir", "runs").name
+    'runs'
+    """
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ValueError(f"{name} must be a path, such as 'runs/model', got {given(value)}.")
+    return pathlib.Path(value)

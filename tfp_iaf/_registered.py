@@ -2,7 +2,9 @@
 
 import keras
 
-__all__ = ["activation", "check_functions", "deserialize", "serialize"]
+from tfp_iaf._arguments import given
+
+__all__ = ["check_functions", "deserialize", "serialize"]
 
 # The functions of these modules of Keras compute with tensors, and do nothing else. Files may call most of them "builtins".
 _TENSOR_FUNCTIONS = {
@@ -36,6 +38,8 @@ def deserialize(config, custom_objects=None):
     if is_function:
         name = config["config"] if isinstance(config.get("config"), str) else name
     found = keras.saving.get_registered_object(name, custom_objects=custom_objects) if isinstance(name, str) else None
+    if name is None:
+        raise ValueError(f"A config names a registered class or function, got {given(config)}.")
     if found is None:
         raise ValueError(
             f"The file names {name!r}, which is not registered: import the module that registers it with "
@@ -73,16 +77,6 @@ def check_functions(config, custom_objects=None):
         return
     for each in config.values():
         check_functions(each, custom_objects)
-
-
-def activation(identifier):
-    """`keras.activations.get`, for a config that names a function only if `check_functions` lets it pass.
-
-    >>> activation("relu").__name__
-    'relu'
-    """
-    check_functions(identifier)
-    return keras.activations.get(identifier)
 
 
 def serialize(title, part):

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import noise, objectives
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import flag, given, integer, integers
+from tfp_iaf._tensors import array_of_numbers
 from tfp_iaf._types import Data, Seed, TensorLike
 from tfp_iaf.models import ElboModel
 
@@ -87,7 +88,8 @@ def log_likelihood(
     >>> bool((sizes <= 50.0).all())
     True
     """
-    if return_standard_error and num_samples == 1:
+    flag("return_effective_sample_size", return_effective_sample_size)
+    if flag("return_standard_error", return_standard_error) and integer("num_samples", num_samples) == 1:
         raise ValueError("A standard error takes at least two samples: raise num_samples, or leave return_standard_error off.")
 
     def reduce(log_w):
@@ -174,8 +176,8 @@ def bits_per_dim(log_likelihood: TensorLike, data_shape: Sequence[int]) -> np.nd
     >>> float(bits_per_dim(-32 * 32 * 3 * np.log(256.0), (32, 32, 3)))
     8.0
     """
-    num_dims = math.prod(integer("Every entry of data_shape", size) for size in data_shape)
-    return -np.asarray(log_likelihood, np.float64) / (num_dims * math.log(2.0))
+    num_dims = math.prod(integers("data_shape", data_shape, "sizes"))
+    return -array_of_numbers("log_likelihood", log_likelihood).astype(np.float64) / (num_dims * math.log(2.0))
 
 
 def mean_and_standard_error(values: TensorLike) -> tuple[float, float]:
@@ -184,7 +186,7 @@ def mean_and_standard_error(values: TensorLike) -> tuple[float, float]:
     >>> mean_and_standard_error([1.0, 3.0])
     (2.0, 1.0)
     """
-    values = np.asarray(values, np.float64)
+    values = array_of_numbers("values", values).astype(np.float64)
     if values.ndim != 1 or values.size < 2:
         raise ValueError(f"A standard error takes at least two values in one dimension, got shape {values.shape}.")
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(values.size))
@@ -193,9 +195,11 @@ def mean_and_standard_error(values: TensorLike) -> tuple[float, float]:
 def _reduce_log_weights(reduce, model, x, *, num_samples, batch_size, max_rows, seed, verbose, jit_compile):
     """`reduce` of the log importance weights, float64 `[S, B]`, batch by batch, joined along the last axis."""
     if not isinstance(model, ElboModel):
-        raise TypeError(f"The evaluation takes a models.ElboModel, such as a VAE, got {type(model).__name__}.")
+        raise TypeError(f"The evaluation takes a models.ElboModel, such as a VAE, got {given(model)}.")
     for name, value in (("num_samples", num_samples), ("batch_size", batch_size), ("max_rows", max_rows)):
         integer(name, value)
+    flag("verbose", verbose)
+    jit_compile = None if jit_compile is None else flag("jit_compile", jit_compile)
     seed = noise.seed_pair(seed)
     batches, num_batches = model.batches(x, min(batch_size, max_rows))
     results, progress = [], None

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import choice as one_of
+from tfp_iaf._arguments import flag, given, integer, integers, widths
 
 if TYPE_CHECKING:
     from tfp_iaf._types import InputOrder  # It imports TensorFlow.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KernelBlocks",
     "conv_mask",
+    "degree_array",
     "degree_mask",
     "fixed_hidden_degrees",
     "fixed_order",
@@ -55,24 +57,20 @@ def input_degrees(event_size: int, input_order: InputOrder = "left-to-right", se
     array([2, 1, 3])
     """
     event_size = integer("event_size", event_size)
-    names = ("left-to-right", "right-to-left", "random")
+    seed = None if seed is None else integer("seed", seed, at_least=0)
     if isinstance(input_order, str):
-        if input_order not in names:
-            raise ValueError(
-                f"Unknown input_order {input_order!r}: expected one of {', '.join(names)}, or a permutation of 1..{event_size}."
-            )
+        names = ("left-to-right", "right-to-left", "random")
+        one_of("input_order", input_order, names, f", or a permutation of 1..{event_size}")
         degrees = np.arange(1, event_size + 1)
         if input_order == "right-to-left":
             return degrees[::-1].copy()
         if input_order == "random":
             return np.random.default_rng(seed).permutation(degrees)
         return degrees
-    order = np.asarray(input_order)
-    is_integer = np.issubdtype(order.dtype, np.integer)
-    if not is_integer or order.ndim != 1 or not np.array_equal(np.sort(order), np.arange(1, event_size + 1)):
+    order = _integer_array(input_order)
+    if order is None or not np.array_equal(np.sort(order), np.arange(1, event_size + 1)):
         raise ValueError(
-            f"input_order must be a permutation of 1..{event_size} (one position for each entry), "
-            f"got {np.array2string(order, threshold=8)}."
+            f"input_order must be a permutation of 1..{event_size} (one position for each entry), got {given(input_order)}."
         )
     return order.astype(np.int64)
 
@@ -104,14 +102,15 @@ def hidden_degrees(num_units: int, event_size: int, with_context: bool = False) 
         A sorted int array of shape [num_units].
 
     Raises:
-        ValueError: if `num_units` is no positive integer.
+        ValueError: if a size is no positive integer.
 
     >>> hidden_degrees(6, 4)
     array([1, 1, 2, 2, 3, 3])
     >>> hidden_degrees(4, 4, with_context=True)
     array([0, 1, 2, 3])
     """
-    num_units = integer("The width of a hidden layer", num_units)
+    num_units, event_size = integer("The width of a hidden layer", num_units), integer("event_size", event_size)
+    with_context = flag("with_context", with_context)
     lowest = 0 if with_context or event_size == 1 else 1
     return lowest + np.arange(num_units) * (event_size - lowest) // num_units
 
@@ -143,26 +142,56 @@ def fixed_hidden_degrees(
     >>> [layer.tolist() for layer in degrees] == choice
     True
     """
+    hidden_units, event_size = widths("hidden_units", hidden_units), integer("event_size", event_size)
+    with_context = flag("with_context", with_context)
+    seed = None if seed is None else integer("seed", seed, at_least=0)
     if isinstance(choice, str):
-        if choice == "equal":
+        if one_of("hidden_degrees", choice, ("equal", "random"), ", or a list for each layer") == "equal":
             return [hidden_degrees(width, event_size, with_context) for width in hidden_units], choice
-        if choice != "random":
-            raise ValueError(f"Unknown hidden_degrees {choice!r}: expected 'equal', 'random', or a list for each layer.")
         rng = np.random.default_rng(None if seed is None else [seed, 1])
         lowest, layers = 0 if with_context or event_size == 1 else 1, []
         for width in hidden_units:
             layers.append(np.sort(rng.integers(lowest, event_size, size=width)))
             lowest = layers[-1][0]
         return layers, [layer.tolist() for layer in layers]
-    layers = [np.asarray(layer) for layer in choice]
+    if not isinstance(choice, list | tuple | np.ndarray) or getattr(choice, "ndim", 1) == 0:
+        raise ValueError(f"hidden_degrees must be 'equal', 'random', or a list for each layer, got {given(choice)}.")
+    found = [_integer_array(layer) for layer in choice]
+    layers = [layer for layer in found if layer is not None and ((layer >= 0) & (layer < event_size)).all()]
+    if len(layers) < len(found):
+        raise ValueError(f"hidden_degrees must be integers from 0 to {event_size - 1}, got {given(choice)}.")
     if [layer.shape for layer in layers] != [(width,) for width in hidden_units]:
         raise ValueError(
             f"hidden_degrees must have one degree for each unit of the layers {list(hidden_units)}, got lists of shapes "
             f"{[layer.shape for layer in layers]}."
         )
-    if not all(np.issubdtype(layer.dtype, np.integer) and ((layer >= 0) & (layer < event_size)).all() for layer in layers):
-        raise ValueError(f"hidden_degrees must be integers from 0 to {event_size - 1}, got {choice}.")
     return layers, [layer.tolist() for layer in layers]
+
+
+def _integer_array(values):
+    """An int array of one axis of a sequence of integers; None of anything else."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        return None
+    if isinstance(values, list | tuple) and not values:
+        array = array.astype(np.int64)
+    return array if array.ndim == 1 and np.issubdtype(array.dtype, np.integer) else None
+
+
+def degree_array(name: str, degrees: npt.ArrayLike) -> np.ndarray:
+    """The degrees as an int array; `name` is what errors call them.
+
+    Raises:
+        ValueError: for anything but a sequence of integers.
+
+    >>> degree_array("degrees", [1, 2])
+    array([1, 2])
+    """
+    array = _integer_array(degrees)
+    if array is None or not array.size:
+        raise ValueError(f"{name} must be a sequence of integers, got {given(degrees)}.")
+    return array
 
 
 def degree_mask(in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, strict: bool = False) -> np.ndarray:
@@ -178,9 +207,9 @@ def degree_mask(in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, strict: b
     array([[0, 1],
            [0, 0]])
     """
-    rows = np.asarray(in_degrees)[:, np.newaxis]
-    columns = np.asarray(out_degrees)[np.newaxis, :]
-    return columns > rows if strict else columns >= rows
+    rows = degree_array("in_degrees", in_degrees)[:, np.newaxis]
+    columns = degree_array("out_degrees", out_degrees)[np.newaxis, :]
+    return columns > rows if flag("strict", strict) else columns >= rows
 
 
 def conv_mask(
@@ -209,6 +238,9 @@ def conv_mask(
     array([1, 1, 0])
     """
     own = degree_mask(in_degrees, out_degrees, strict)
+    kernel_size = integers("kernel_size", kernel_size, "one or two sizes")
+    if len(kernel_size) not in (1, 2):
+        raise ValueError(f"kernel_size must be (h, w) for images or (k,) for series, got {given(kernel_size)}.")
     if len(kernel_size) == 1:
         mask = np.ones([*kernel_size, *own.shape], bool)
         mask[-1] = own
@@ -226,7 +258,7 @@ def is_monotone(degrees: npt.ArrayLike) -> bool:
     >>> is_monotone([1, 2, 2]), is_monotone([3, 1]), is_monotone([1, 3, 2])
     (True, True, False)
     """
-    changes = np.diff(degrees)
+    changes = np.diff(degree_array("degrees", degrees))
     return bool((changes >= 0).all() or (changes <= 0).all())
 
 
@@ -258,7 +290,8 @@ def kernel_blocks(in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, num_blo
     >>> kernel_blocks([1, 2, 3, 4], [1, 2, 3, 4], num_blocks=2)
     KernelBlocks(row_sizes=[2, 2], column_sizes=[2, 2])
     """
-    in_degrees, out_degrees = np.asarray(in_degrees), np.asarray(out_degrees)
+    in_degrees, out_degrees = degree_array("in_degrees", in_degrees), degree_array("out_degrees", out_degrees)
+    strict = flag("strict", strict)
     num_inputs, num_outputs = len(in_degrees), len(out_degrees)
     if integer("num_blocks", num_blocks) > num_outputs:
         raise ValueError(f"num_blocks must be at most the number of outputs, {num_outputs}, got {num_blocks}.")

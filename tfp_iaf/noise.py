@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import given, layer_seed
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.layers import TrackedLayer
 
@@ -69,7 +69,7 @@ def seed_pair(seed: Seed) -> tf.Tensor:
     if isinstance(seed, list | tuple) and len(seed) == 2 and any(tf.is_tensor(word) for word in seed):
         return tf.stack([seed_pair(word)[1] for word in seed])
     value: Any = seed
-    if not tf.is_tensor(seed):
+    if not isinstance(seed, tf.Tensor | tf.Variable):
         value = _as_array(seed)
     elif not value.dtype.is_integer:
         raise _seed_error(f"a tensor of dtype {value.dtype.name}")
@@ -90,12 +90,12 @@ def _as_array(seed):
     except ValueError:
         value = np.asarray(None)  # A ragged sequence.
     if value.dtype.kind not in "iu":
-        raise _seed_error(" ".join(repr(seed).split())[:80])
+        raise _seed_error(given(seed))
     return value
 
 
-def _seed_error(given):
-    return ValueError(f"seed must be an integer or a pair of integers below 2**31, such as 0 or [0, 1], got {given}.")
+def _seed_error(what):
+    return ValueError(f"seed must be an integer or a pair of integers below 2**31, such as 0 or [0, 1], got {what}.")
 
 
 class SeededLayer(TrackedLayer):
@@ -115,9 +115,7 @@ class SeededLayer(TrackedLayer):
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if seed is not None and integer("seed", seed, at_least=0) >= 2**32:
-            raise ValueError(f"seed must be below 2**32, got {seed!r}.")
-        self.seed = None if seed is None else int(seed)
+        self.seed = layer_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def next_seed(self, seed: Seed | None = None) -> tf.Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfp_iaf import _compat
+from tfp_iaf._arguments import given, non_negative, positive
+from tfp_iaf._tensors import check_numbers
 
 __all__ = [
     "along_path",
@@ -36,6 +38,7 @@ def elbo(reconstruction: tf.Tensor, kl: tf.Tensor, kl_weight: float | tf.Tensor 
     >>> elbo(tf.constant([-80.0]), tf.constant([20.0])).numpy()
     array([-100.], dtype=float32)
     """
+    _check(reconstruction=reconstruction, kl=kl, kl_weight=kl_weight)
     return reconstruction - kl_weight * kl
 
 
@@ -54,6 +57,10 @@ def importance_weighted_bound(log_weights: tf.Tensor, axis: int = 0) -> tf.Tenso
     >>> importance_weighted_bound(tf.constant([[-100.0], [-100.0]])).numpy()
     array([-100.], dtype=float32)
     """
+    _check(log_weights=log_weights)
+    log_weights = tf.convert_to_tensor(log_weights)
+    if not log_weights.dtype.is_floating or not log_weights.shape.rank:
+        raise ValueError(f"log_weights must be floats with an axis of samples, got {given(log_weights)}.")
     num_samples = tf.cast(tf.shape(log_weights)[axis], log_weights.dtype)
     return tf.reduce_logsumexp(log_weights, axis=axis) - tf.math.log(num_samples)
 
@@ -76,6 +83,7 @@ def annealed_free_energy(bound: tf.Tensor, log_q: tf.Tensor, inverse_temperature
     >>> annealed_free_energy(tf.constant([-100.0]), log_q=tf.constant([-8.0]), inverse_temperature=0.5).numpy()
     array([-46.], dtype=float32)
     """
+    _check(bound=bound, log_q=log_q, inverse_temperature=inverse_temperature)
     return inverse_temperature * bound - (1.0 - inverse_temperature) * log_q
 
 
@@ -105,6 +113,7 @@ def along_path(log_q: tf.Tensor, score: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
     >>> log_q.numpy(), tape.gradient(log_q, z).numpy()
     (array([-3.], dtype=float32), array([[5., 7.]], dtype=float32))
     """
+    _check(log_q=log_q, score=score, z=z)
     moved = tf.stop_gradient(score) * (z - tf.stop_gradient(z))
     return tf.stop_gradient(log_q) + tf.reduce_sum(moved, axis=range(len(log_q.shape), len(z.shape)))
 
@@ -156,7 +165,7 @@ def free_bits(kl: tf.Tensor, minimum: float) -> tf.Tensor:
     >>> float(free_bits(tf.constant([[0.0, 3.0], [0.2, 5.0]]), minimum=0.5))
     4.5
     """
-    return tf.reduce_sum(tf.maximum(_mean_of_groups(kl), minimum))
+    return tf.reduce_sum(tf.maximum(_mean_of_groups(kl), non_negative("minimum", minimum)))
 
 
 def soft_free_bits_weights(
@@ -180,12 +189,24 @@ def soft_free_bits_weights(
     >>> soft_free_bits_weights(tf.constant([0.5, 0.5, 1.0]), tf.constant([[0.1, 3.0, 3.0]]), minimum=1.0).numpy().round(3)
     array([0.455, 0.55 , 1.   ], dtype=float32)
     """
-    mean = _mean_of_groups(kl)
+    _check(weights=weights)
+    mean, minimum = _mean_of_groups(kl), non_negative("minimum", minimum)
+    tolerance, rate = non_negative("tolerance", tolerance), positive("rate", rate)
     is_high = mean > (1.0 + tolerance) * minimum
     is_low = mean < minimum
     factors = tf.where(is_high, 1.0 + rate, tf.where(is_low, 1.0 / (1.0 + rate), 1.0))
     return tf.clip_by_value(weights * tf.cast(factors, weights.dtype), 1e-3, 1.0)
 
 
+def _check(**values):
+    for name, value in values.items():
+        if not (type(value) is float or (isinstance(value, tf.Tensor | tf.Variable) and value.dtype.is_floating)):
+            check_numbers(name, value)
+
+
 def _mean_of_groups(kl):
+    _check(kl=kl)
+    kl = tf.convert_to_tensor(kl)
+    if not kl.dtype.is_floating or not kl.shape.rank:
+        raise ValueError(f"kl must be floats with an axis of groups, got {given(kl)}.")
     return tf.reduce_mean(kl, axis=range(len(kl.shape) - 1))

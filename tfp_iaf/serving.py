@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 import os
-import pathlib
 
 import tensorflow as tf
 
 from tfp_iaf import objectives
+from tfp_iaf._arguments import flag, given
+from tfp_iaf._arguments import path as checked_path
 from tfp_iaf._folders import written_beside
 from tfp_iaf.layers import folded_masks
 from tfp_iaf.models import ElboModel
@@ -83,9 +84,10 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
     ...     loaded.sample(3, [0, 1])["mean"].shape
     TensorShape([3, 6])
     """
-    path = pathlib.Path(path)
     if not isinstance(model, ElboModel):
-        raise TypeError(f"Only a models.ElboModel can be exported, got {type(model).__name__}.")
+        raise TypeError(f"Only a models.ElboModel can be exported, got {given(model)}.")
+    path = checked_path("path", path)
+    flag("overwrite", overwrite)
     if not model.built:
         raise ValueError("The model is not built: fit it, or call model.build((None, ...)) with the shape of x.")
     if path.exists() and not overwrite:

@@ -288,7 +288,7 @@ def test_symbolic_shape():
         (lambda: keras.layers.Dense(3), {}, "use_bias=False"),
         (lambda: keras.layers.Dense(3, "relu", use_bias=False), {}, "without activation"),
         (lambda: keras.layers.Flatten(), {}, "a layer with a kernel"),
-        (lambda: 3, {}, "a layer with a kernel"),
+        (lambda: 3, {}, "layer must be a Keras layer"),
         (lambda: keras.layers.Conv2D(3, 1, use_bias=False, data_format="channels_first"), {}, "channels_last"),
         (lambda: keras.layers.Dense(3, use_bias=False, kernel_initializer="zeros"), {}, "no direction"),
         (lambda: keras.layers.Dense(3, use_bias=False), {"initial_scale": -1.0}, "initial_scale must be"),

@@ -153,7 +153,7 @@ def test_calls_outside_functions_check_too(model, conditional):
         (X.astype(np.float64) * 1e300, "rescale them"),
         (np.array([["a", "b"]]), "real numbers"),
         ([[1.0, 0.0], [1.0]], "rows of one shape"),
-        ({"x": X}, "got dict"),
+        ({"x": X}, "got {'x'"),
         (tf.sparse.from_dense(X), "must be dense"),
         (tf.ragged.constant([[1.0], [1.0, 0.0]]), "must be dense"),
         (X[0], "is the dataset batched"),
@@ -168,7 +168,7 @@ def test_calls_outside_functions_check_too(model, conditional):
         (dataset(X).map(lambda x: tf.cast(x, tf.complex64)), "real numbers"),
         (dataset(X.astype(np.float64) * 1e300), "rescale them"),
         (iter([]), "gives no batch"),
-        (None, "got NoneType"),
+        (None, "got None"),
     ],
 )
 def test_what_is_no_data_for_this_model(x, message, model):

@@ -154,7 +154,10 @@ def test_a_subclass_with_a_call_of_its_own_is_inverted_by_search():
         (lambda: AutoregressiveNetwork(2, 4, (8,), activation="softmax"), "act on each entry alone"),
         (lambda: AutoregressiveNetwork(2, 4, (8,), activation=keras.layers.PReLU()), "got the layer PReLU"),
         (lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), activation="log_softmax"), "act on each entry alone"),
-        (lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), conditional_input_layers="all"), "'first_layer' or 'all_layers'"),
+        (
+            lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), conditional_input_layers="all"),
+            "expected one of first_layer, all_layers",
+        ),
     ],
 )
 def test_what_would_not_be_autoregressive_or_would_be_ignored_is_refused(make, message):

@@ -227,11 +227,11 @@ def test_config_round_trip_of_series_with_all_arguments():
         ({"event_shape": (6, 2), "kernel_size": (3, 3)}, r"must be an integer for events of shape \(6, 2\)"),
         ({"event_shape": (4, 0, 2)}, "event_shape must be a positive integer"),
         ({"context_channels": 0}, "context_channels must be a positive integer"),
-        ({"filters": (8, 0)}, "width in filters must be a positive integer"),
+        ({"filters": (8, 0)}, "number in filters must be a positive integer"),
         ({"filters": 8}, "filters must be a sequence"),
         ({"kernel_size": 0}, "kernel_size must be a positive integer"),
         ({"kernel_size": (3, 3, 3)}, "must be an integer or two of them"),
-        ({"input_order": "random"}, "expected 'left-to-right' or 'right-to-left'"),
+        ({"input_order": "random"}, "expected one of left-to-right, right-to-left"),
     ],
 )
 def test_bad_arguments(kwargs, message):

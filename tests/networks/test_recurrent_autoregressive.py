@@ -140,7 +140,7 @@ def test_dtype_policies(cell, units, policy, compute, variables):
     ("kwargs", "message"),
     [
         ({"params": 0}, "params must be a positive integer"),
-        ({"event_shape": (2, 3)}, r"RecurrentAutoregressiveNetwork acts on vectors: expected event_shape \(D,\)"),
+        ({"event_shape": (2, 3)}, r"recurrent network acts on vectors: expected event_shape \(D,\)"),
         ({"context_size": 0}, "context_size must be a positive integer"),
         ({"units": 0}, "units must be a positive integer"),
         ({"units": (8, 2.5)}, "units must be a positive integer"),

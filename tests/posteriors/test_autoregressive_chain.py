@@ -126,7 +126,7 @@ def test_half_precision_networks_survive_growth_on_the_way():
         (lambda: IAF(4, num_flows=0), "num_flows must be a positive integer"),
         (lambda: IAF(4, bijector_fn="affinity"), "Unknown bijector_fn 'affinity'"),
         (lambda: IAF(4, bijector_fn=lambda parameters: None), "say how many parameters it takes"),
-        (lambda: IAF(4, hidden_units=(0,)), "width in hidden_units must be a positive integer"),
+        (lambda: IAF(4, hidden_units=(0,)), "number in hidden_units must be a positive integer"),
         (lambda: IAF(4, hidden_units=64), "must be a sequence of widths"),
         (lambda: IAF(4, context_size=-1), "context_size must be a non-negative integer"),
         (lambda: IAF(4, inverse="quick"), "Unknown inverse 'quick'"),

@@ -247,7 +247,7 @@ def test_gradients_reach_every_weight():
         (lambda: DiagonalGaussian(), "Give latent_size or latent_shape"),
         (lambda: DiagonalGaussian(3, latent_shape=(3,)), "Give latent_size or latent_shape"),
         (lambda: DiagonalGaussian(latent_shape=(2, 2, 2, 2)), r"latent_shape must be \(D,\), \(T, C\) or \(H, W, C\)"),
-        (lambda: DiagonalGaussian(latent_shape=(2, 0)), "size in latent_shape must be a positive integer"),
+        (lambda: DiagonalGaussian(latent_shape=(2, 0)), "number in latent_shape must be a positive integer"),
         (lambda: DiagonalGaussian(2, seed=1.5), "seed must be"),
         (lambda: DiagonalGaussian(2)(features(), num_samples=0), "num_samples must be a positive integer"),
         (lambda: DiagonalGaussian(2)(features(), num_samples=1.9), "num_samples must be a positive integer"),

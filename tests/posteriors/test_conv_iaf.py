@@ -77,9 +77,9 @@ def test_a_vae_is_trained_saved_and_served(tmp_path):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: ConvIAF(8), r"latent_shape must be \(H, W, C\) or \(T, C\)"),
-        (lambda: ConvIAF((8,)), r"latent_shape must be \(H, W, C\) or \(T, C\)"),
-        (lambda: ConvIAF((4, 0, 2)), "size in latent_shape must be a positive integer"),
+        (lambda: ConvIAF(8), r"latent_shape must be .*\(H, W, C\) or \(T, C\)"),
+        (lambda: ConvIAF((8,)), r"latent_shape must be .*\(H, W, C\) or \(T, C\)"),
+        (lambda: ConvIAF((4, 0, 2)), "number in latent_shape must be a positive integer"),
         (lambda: ConvIAF(LATENT_SHAPE, filters=6), "must be a sequence of widths"),
         (lambda: ConvIAF(LATENT_SHAPE, context_channels=-1), "context_channels must be a non-negative integer"),
         (lambda: ConvIAF(LATENT_SHAPE, bijector_fn="cubic"), "Unknown bijector_fn"),

@@ -214,7 +214,7 @@ def test_bad_arguments_raise_one_line(make):
 def test_unbuilt_priors_and_bad_shapes(make):
     with pytest.raises(ValueError, match="knows no latents yet"):
         make().sample(3, 0)
-    with pytest.raises(ValueError, match="size of the latent must be a positive integer"):
+    with pytest.raises(ValueError, match="number in latent_shape must be a positive integer"):
         make().build((0,))
 
 

@@ -95,7 +95,7 @@ def test_an_amortized_surrogate_reads_features(tmp_path):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: vi.build_iaf_surrogate_posterior(3), "must be a tfd.JointDistribution, pinned or not, got int"),
+        (lambda: vi.build_iaf_surrogate_posterior(3), "must be a tfd.JointDistribution, pinned or not, got 3"),
         (lambda: vi.build_iaf_surrogate_posterior(eight_schools, base="cauchy"), "Unknown base 'cauchy'"),
         (lambda: vi.build_iaf_surrogate_posterior(eight_schools, base="student_t", feature_size=2), "has a normal base"),
         (

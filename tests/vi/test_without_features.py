@@ -73,5 +73,5 @@ def test_more_planar_flows_come_closer():
 
 
 def test_another_object_is_refused():
-    with pytest.raises(ValueError, match=r"must be a layer of .*, got Dense"):
+    with pytest.raises(ValueError, match=r"must be a layer of .*, got <Dense"):
         vi.without_features(keras.layers.Dense(2))

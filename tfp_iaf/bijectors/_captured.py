@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
+from tfp_iaf._tensors import check_numbers
 
 __all__ = ["captured"]
 
@@ -23,6 +24,7 @@ def captured(value, dtype, owner):
     >>> captured(tf.Variable([1.0, 2.0]), tf.float32, "flow").name
     'Variable:0'
     """
+    check_numbers(f"The context of {owner}", value)
     if isinstance(value, keras.Variable):
         value = _compat.tf_variable(value)
     is_reference = isinstance(value, tf.Variable | tfp.util.DeferredTensor)

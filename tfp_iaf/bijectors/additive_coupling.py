@@ -10,6 +10,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
+from tfp_iaf._arguments import given
+from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors._flow_spec import FlowSpec
@@ -63,9 +65,9 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
         name: str = "additive_coupling",
     ) -> None:
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
+        with self._scope(name, validate_args) as name:
             if not callable(network):
-                raise ValueError(f"network must be a Keras layer or a function, got {type(network).__name__}.")
+                raise ValueError(f"network must be a Keras layer or a function, got {given(network)}.")
             self._network, self._kept = network, kept
             is_kept = _as_mask(kept)
             self._kept_entries, self._other_entries = np.flatnonzero(is_kept), np.flatnonzero(~is_kept)
@@ -73,9 +75,21 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
             self._places = np.argsort(np.concatenate([self._kept_entries, self._other_entries]))
             self._tf_variables, self._reads_passed_variables = (), False
             dtype = None
+            if context is not None:
+                check_numbers("The context of AdditiveCoupling", context)
+                if not np.shape(context)[-1:] or np.shape(context)[-1] == 0:
+                    raise ValueError(f"AdditiveCoupling expects a context of shape [..., C], got {np.shape(context)}.")
             if isinstance(network, keras.layers.Layer):
+                width = len(self._kept_entries) + (0 if context is None else np.shape(context)[-1])
                 if not network.built:
-                    network.build((None, len(self._kept_entries) + (0 if context is None else context.shape[-1])))
+                    network.build((None, width))
+                takes = (getattr(network.input_spec, "axes", None) or {}).get(-1, width)
+                if takes != width:
+                    got = "none" if context is None else f"one of shape {np.shape(context)}"
+                    raise ValueError(
+                        f"The network of {name} takes {takes} numbers per row, of which {len(self._kept_entries)} are the kept "
+                        f"entries and the others the context, got {got}."
+                    )
                 self._tf_variables = _compat.tf_variables(network)
                 # The layer's own dtype says nothing of the layers inside it, so its weights are asked.
                 is_double = any(weight.dtype == "float64" for weight in network.weights)
@@ -176,7 +190,10 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
 
 
 def _as_mask(kept):
-    mask = np.asarray(kept)
+    try:
+        mask = np.asarray(kept)
+    except (TypeError, ValueError):  # Such as a ragged list.
+        mask = np.asarray(None)
     if mask.ndim != 1 or mask.dtype != bool or not 0 < mask.sum() < mask.size:
-        raise ValueError(f"kept must be D booleans, of which some are true and some are false, got {kept!r}.")
+        raise ValueError(f"kept must be D booleans, of which some are true and some are false, got {given(kept)}.")
     return mask

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_iaf import _compat
+from tfp_iaf._arguments import flag, given
+from tfp_iaf._tensors import check_numbers
 
 __all__ = ["FlowBijector"]
 
@@ -82,6 +84,14 @@ class FlowBijector(_compat.FreshBijector):
         upstream = [tf.stop_gradient(score), -tf.ones_like(log_det_at_z)]
         return z, log_det, tape.gradient([back, log_det_at_z], given, upstream, unconnected_gradients="zero")
 
+    @staticmethod
+    def _scope(name, validate_args):
+        """The scope of a constructor, whose arguments of every `tfb.Bijector` are checked."""
+        flag("validate_args", validate_args)
+        if not isinstance(name, str):
+            raise ValueError(f"name must be a text, got {given(name)}.")
+        return tf.name_scope(name)
+
     def forward(self, x: tf.Tensor, name: str = "forward", **kwargs: Any) -> tf.Tensor:
         return super().forward(self._with_right_dtype(x), name=name, **kwargs)
 
@@ -100,6 +110,7 @@ class FlowBijector(_compat.FreshBijector):
 
     def _with_right_dtype(self, value):
         """The value, or a ValueError in place of TFP's, which prints the whole tensor. NumPy arrays are converted later."""
+        check_numbers(f"{self.name}'s event", value)
         if self.dtype is not None and tf.is_tensor(value) and value.dtype != self.dtype:
             raise ValueError(
                 f"{self.name} has dtype {tf.as_dtype(self.dtype).name}, got a tensor of dtype {value.dtype.name}: cast it, or "

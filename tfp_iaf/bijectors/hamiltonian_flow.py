@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import given, integer
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._vector_flow import captured_parameters
 from tfp_iaf.bijectors.base import FlowBijector
@@ -59,11 +59,9 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         name: str = "hamiltonian_flow",
     ) -> None:
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
+        with self._scope(name, validate_args) as name:
             if not callable(target_log_prob_fn):
-                raise ValueError(
-                    f"target_log_prob_fn must be a function [..., D] -> [...], got {type(target_log_prob_fn).__name__}."
-                )
+                raise ValueError(f"target_log_prob_fn must be a function [..., D] -> [...], got {given(target_log_prob_fn)}.")
             self._target_log_prob_fn = target_log_prob_fn
             (self._step_size,) = captured_parameters("HamiltonianFlow", step_size=step_size)
             self._num_leapfrog_steps = integer("num_leapfrog_steps", num_leapfrog_steps)

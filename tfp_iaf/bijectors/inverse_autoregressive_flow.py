@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
+from tfp_iaf._arguments import given
 from tfp_iaf._eager import run_compiled
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors import inverses, maps
@@ -85,11 +86,15 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         name: str = "inverse_autoregressive_flow",
     ) -> None:
         parameters = dict(locals())
+        if not (isinstance(name, str) and isinstance(validate_args, bool)):
+            self._scope(
+                name, validate_args
+            )  # Raises an error. Posteriors make flows with every call: no more calls than needed.
         with tf.name_scope(name) as name:
             _check_network(network)
             self._map = maps.get(bijector_fn, network.params)
             # The best inverse is looked for when it is needed.
-            self._inverse_method = None if inverse == "auto" else inverses.get(inverse, network)
+            self._inverse_method = None if isinstance(inverse, str) and inverse == "auto" else inverses.get(inverse, network)
             if not network.built:
                 network.build((None, *network.event_shape))
             dtype = tf.as_dtype(network.density_dtype)
@@ -226,6 +231,4 @@ def _check_network(network):
             f"{type(network).__name__} is a Keras 2 layer and would not train in a Keras 3 model: use "
             "tfp_iaf.networks.AutoregressiveNetwork, which takes the same arguments."
         )
-    raise ValueError(
-        f"network must be a tfp_iaf.networks.Network, such as AutoregressiveNetwork, got {type(network).__name__}."
-    )
+    raise ValueError(f"network must be a tfp_iaf.networks.Network, such as AutoregressiveNetwork, got {given(network)}.")

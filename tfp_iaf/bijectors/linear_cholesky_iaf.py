@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._types import TensorLike
-from tfp_iaf.bijectors._captured import captured
+from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
 
 __all__ = ["LinearCholeskyIAF"]
@@ -42,11 +42,9 @@ class LinearCholeskyIAF(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector)
 
     def __init__(self, off_diagonal: TensorLike, validate_args: bool = False, name: str = "linear_cholesky_iaf") -> None:
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
-            self._off_diagonal = captured(off_diagonal, None, "LinearCholeskyIAF")
+        with self._scope(name, validate_args) as name:
+            self._off_diagonal = captured_parameters("LinearCholeskyIAF", off_diagonal=off_diagonal)[0]
             self._event_size = _event_size(self._off_diagonal.shape)
-            if not self._off_diagonal.dtype.is_floating:
-                raise ValueError(f"off_diagonal must be floating-point, got dtype {self._off_diagonal.dtype.name}.")
             super().__init__(
                 forward_min_event_ndims=1,
                 dtype=self._off_diagonal.dtype,
@@ -75,20 +73,14 @@ class LinearCholeskyIAF(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector)
         return tf.linalg.set_diag(strictly_lower, tf.ones_like(strictly_lower[..., 0]))
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        y = self._checked(y)
+        y = vector_event(self, y, self._event_size)
         z = tf.linalg.matvec(self.cholesky(), y)
         return z, tf.zeros_like(z[..., 0])
 
     def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        z = self._checked(z)
+        z = vector_event(self, z, self._event_size)
         y = tf.linalg.triangular_solve(self.cholesky(), z[..., tf.newaxis])[..., 0]
         return y, tf.zeros_like(y[..., 0])
-
-    def _checked(self, y):
-        y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
-        if y.shape.rank is not None and (y.shape.rank < 1 or y.shape[-1] not in (None, self._event_size)):
-            raise ValueError(f"LinearCholeskyIAF expects events of shape [..., {self._event_size}], got {y.shape}.")
-        return y
 
 
 def _event_size(shape):

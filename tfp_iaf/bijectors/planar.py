@@ -59,7 +59,7 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
 
     def __init__(self, u: TensorLike, w: TensorLike, b: TensorLike, validate_args: bool = False, name: str = "planar") -> None:
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
+        with self._scope(name, validate_args) as name:
             self._u, self._w, self._b = captured_parameters("Planar", u=u, w=w, b=b)
             self._event_size = _event_size(self._u.shape, self._w.shape)
             super().__init__(

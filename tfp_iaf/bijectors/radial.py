@@ -52,7 +52,7 @@ class Radial(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         self, center: TensorLike, width: TensorLike, slope: TensorLike, validate_args: bool = False, name: str = "radial"
     ) -> None:
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
+        with self._scope(name, validate_args) as name:
             self._center, self._width, self._slope = captured_parameters("Radial", center=center, width=width, slope=slope)
             shape = self._center.shape
             if not shape.rank or shape[-1] is None:

@@ -35,7 +35,7 @@ class ReverseOrder(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     def __init__(self, event_ndims: int = 1, validate_args: bool = False, name: str = "reverse_order") -> None:
         parameters = dict(locals())
         event_ndims = integer("event_ndims", event_ndims)
-        with tf.name_scope(name) as name:
+        with self._scope(name, validate_args) as name:
             self._event_ndims = event_ndims
             super().__init__(forward_min_event_ndims=event_ndims, validate_args=validate_args, parameters=parameters, name=name)
 

@@ -74,9 +74,9 @@ class Sylvester(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         name: str = "sylvester",
     ) -> None:
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
+        with self._scope(name, validate_args) as name:
             self._r, self._s, self._b, self._columns, self._reflections = captured_parameters(
-                "Sylvester", r=r, s=s, b=b, columns=columns, reflections=reflections
+                "Sylvester", ("columns", "reflections"), r=r, s=s, b=b, columns=columns, reflections=reflections
             )
             self._event_size = _event_size(self._r, self._s, self._b, self._columns, self._reflections)
             super().__init__(

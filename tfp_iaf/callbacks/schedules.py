@@ -6,7 +6,7 @@ import numbers
 
 import keras
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import given, integer
 
 __all__ = ["FreeEnergyAnnealing", "KLWarmUp"]
 
@@ -105,5 +105,5 @@ class FreeEnergyAnnealing(keras.callbacks.Callback):
 
 def _start(start):
     if isinstance(start, bool) or not isinstance(start, numbers.Real) or not 0.0 <= start <= 1.0:
-        raise ValueError(f"start must lie in [0, 1], got {start!r}.")
+        raise ValueError(f"start must lie in [0, 1], got {given(start)}.")
     return float(start)

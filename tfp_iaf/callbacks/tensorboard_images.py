@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import integer, path
 from tfp_iaf._types import Data, Seed
 from tfp_iaf.noise import seed_pair
 
@@ -50,7 +49,7 @@ class TensorBoardImages(keras.callbacks.Callback):
 
     def __init__(self, log_dir: str | os.PathLike, x: Data, every: int = 1, seed: Seed = 0) -> None:
         super().__init__()
-        self.log_dir = pathlib.Path(log_dir)
+        self.log_dir = path("log_dir", log_dir)
         self.x = x
         self.every = integer("every", every)
         self.seed = seed_pair(seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import flag, given, integer
+from tfp_iaf._arguments import path as checked_path
 from tfp_iaf._types import Data
 from tfp_iaf.distributed._checkpoint import restore, write_checkpoint
 from tfp_iaf.distributed._replicas import Replicas
@@ -81,7 +81,8 @@ def fit(
     ['elbo', 'kl', 'loss', 'reconstruction']
     """
     data = _Data(model, x, batch_size)
-    epochs = integer("epochs", epochs)
+    epochs, seed, shuffle = integer("epochs", epochs), integer("seed", seed, at_least=0), flag("shuffle", shuffle)
+    folder = None if checkpoint is None else checked_path("checkpoint", checkpoint)
     if getattr(model, "optimizer", None) is None:
         raise ValueError("The model is not compiled: call model.compile(optimizer) under the strategy's scope.")
     if model.jit_compile or model.steps_per_execution > 1:
@@ -93,7 +94,7 @@ def fit(
             model.optimizer.build(model.trainable_variables)
     except RuntimeError as error:
         raise ValueError("The optimizer was made outside of the strategy's scope: make it inside, as the model.") from error
-    done = 0 if checkpoint is None else restore(replicas, pathlib.Path(checkpoint))
+    done = 0 if folder is None else restore(replicas, folder)
     if data.arrays is not None:
         model.give_hints(data.arrays if len(data.arrays) > 1 else data.arrays[0])
     model.check_decoder()
@@ -127,8 +128,8 @@ def fit(
             if validation is not None:
                 logs.update((f"val_{name}", value) for name, value in _evaluate(replicas, validation).items())
             callback_list.on_epoch_end(epoch, logs)
-            if checkpoint is not None:
-                write_checkpoint(replicas, pathlib.Path(checkpoint), epoch + 1)
+            if folder is not None:
+                write_checkpoint(replicas, folder, epoch + 1)
             if replicas.sum(lambda _: model.stop_training):
                 break
         model.optimizer.finalize_variable_values(model.trainable_variables)
@@ -179,7 +180,13 @@ def save(model: ElboModel, path: str | os.PathLike) -> None:
     ...     keras.saving.load_model(f"{folder}/model.keras").data_shape
     (6,)
     """
-    Replicas(model).write(model.save, pathlib.Path(path))
+    _check_model(model)
+    Replicas(model).write(model.save, checked_path("path", path))
+
+
+def _check_model(model):
+    if not isinstance(model, ElboModel):
+        raise TypeError(f"Only a models.ElboModel, such as a VAE, can be trained here, got {given(model)}.")
 
 
 class _Data:
@@ -191,8 +198,7 @@ class _Data:
     """
 
     def __init__(self, model, x, batch_size):
-        if not isinstance(model, ElboModel):
-            raise TypeError(f"Only a models.ElboModel, such as a VAE, can be trained here, got {type(model).__name__}.")
+        _check_model(model)
         if hasattr(x, "__next__"):
             raise ValueError("A generator ends after one epoch: give arrays, a tf.data.Dataset or a keras.utils.PyDataset.")
         self._model, self._x = model, x

@@ -12,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfp_iaf import masks
+from tfp_iaf._arguments import flag
 from tfp_iaf._compat import layers_of
 from tfp_iaf._eager import uncompiled
+from tfp_iaf._keras_arguments import identified
 from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers.tracked_layer import TrackedLayer
 
@@ -77,16 +80,16 @@ class MaskedLayer(TrackedLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.in_degrees = np.asarray(in_degrees)
-        self.out_degrees = np.asarray(out_degrees)
-        self.strict = strict
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.in_degrees = masks.degree_array("in_degrees", in_degrees)
+        self.out_degrees = masks.degree_array("out_degrees", out_degrees)
+        self.strict = flag("strict", strict)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = identified("kernel_initializer", kernel_initializer)
+        self.bias_initializer = identified("bias_initializer", bias_initializer)
+        self.kernel_regularizer = identified("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = identified("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = identified("kernel_constraint", kernel_constraint)
+        self.bias_constraint = identified("bias_constraint", bias_constraint)
 
     def build(self, input_shape: Shape | None = None) -> None:
         del input_shape  # The degrees say it.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+from tfp_iaf._keras_arguments import check_layer_arguments
 from tfp_iaf._types import Shape
 
 __all__ = ["ChannelLogScale"]
@@ -29,6 +32,10 @@ class ChannelLogScale(keras.layers.Layer):
     >>> ChannelLogScale()(tf.zeros([2, 8, 8, 3])).shape
     TensorShape([2, 8, 8, 6])
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        check_layer_arguments(**kwargs)
+        super().__init__(**kwargs)
 
     def build(self, input_shape: Shape) -> None:
         if len(input_shape) < 2 or input_shape[-1] is None:

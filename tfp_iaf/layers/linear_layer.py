@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from tfp_iaf._arguments import flag, given, non_negative
 from tfp_iaf.layers.weight_normalization import WeightNormalization
 
 __all__ = ["linear_layer"]
@@ -34,7 +35,10 @@ def linear_layer(
     >>> linear_layer(keras.layers.Dense, 3, name="features").name
     'features'
     """
-    if not weight_norm:
+    if not (isinstance(layer_type, type) and issubclass(layer_type, keras.layers.Layer)):
+        raise ValueError(f"layer_type must be a class of Keras layers, such as keras.layers.Dense, got {given(layer_type)}.")
+    initial_scale = non_negative("initial_scale", initial_scale)
+    if not flag("weight_norm", weight_norm):
         # Keras's default, scaled.
         initializer = keras.initializers.VarianceScaling(initial_scale**2, mode="fan_avg", distribution="uniform")
         return layer_type(*args, kernel_initializer=initializer, name=name, **kwargs)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfp_iaf import masks
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import flag, given, sizes
 from tfp_iaf.layers._masked_layer import MaskedLayer
 
 __all__ = ["MaskedConv"]
@@ -59,19 +59,18 @@ class MaskedConv(MaskedLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(in_degrees=in_degrees, out_degrees=out_degrees, strict=strict, **kwargs)
-        sizes = tuple(kernel_size) if np.iterable(kernel_size) else (kernel_size, kernel_size)
-        if len(sizes) not in (1, 2):
-            raise ValueError(f"kernel_size must be a positive integer or one or two of them, got {kernel_size!r}.")
-        self.kernel_size = tuple(integer("kernel_size", size) for size in sizes)
-        self.reverse = reverse
-        mask = masks.conv_mask(self.kernel_size, self.in_degrees, self.out_degrees, strict)
-        if len(sizes) == 1:
+        self.kernel_size = sizes("kernel_size", kernel_size) * (1 if np.iterable(kernel_size) else 2)
+        if len(self.kernel_size) not in (1, 2):
+            raise ValueError(f"kernel_size must be a positive integer or one or two of them, got {given(kernel_size)}.")
+        self.reverse = flag("reverse", reverse)
+        mask = masks.conv_mask(self.kernel_size, self.in_degrees, self.out_degrees, self.strict)
+        if len(self.kernel_size) == 1:
             rows, columns = [0, 0], [self.kernel_size[0] - 1, 0]
         else:
             height, width = self.kernel_size
             rows, columns = [height // 2, 0], [width // 2, (width - 1) // 2]
-        if reverse:
-            mask, rows, columns = np.flip(mask, axis=tuple(range(len(sizes)))), rows[::-1], columns[::-1]
+        if self.reverse:
+            mask, rows, columns = np.flip(mask, axis=tuple(range(len(self.kernel_size)))), rows[::-1], columns[::-1]
         self._mask = mask.astype(np.float32)
         self._padding = [[0, 0], rows, columns, [0, 0]]
 

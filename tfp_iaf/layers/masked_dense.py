@@ -68,7 +68,7 @@ class MaskedDense(MaskedLayer):
     ) -> None:
         super().__init__(in_degrees=in_degrees, out_degrees=out_degrees, strict=strict, **kwargs)
         self.num_blocks = num_blocks
-        self._mask = masks.degree_mask(self.in_degrees, self.out_degrees, strict).astype(np.float32)
+        self._mask = masks.degree_mask(self.in_degrees, self.out_degrees, self.strict).astype(np.float32)
         self._row_sizes, self._column_sizes = self._cut()
         self._blocks = self._make_blocks()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import keras
 
+from tfp_iaf._arguments import choice, integers
 from tfp_iaf.layers.linear_layer import linear_layer
 from tfp_iaf.layers.residual_block import ResidualBlock
 
@@ -88,8 +89,9 @@ def mnist_decoder(
     TensorShape([2, 28, 28])
     """
     blocks = _blocks(version)
+    data_shape = integers("data_shape", data_shape, "sizes")
     if math.prod(data_shape) != IMAGE_SIZE**2:
-        raise ValueError(f"data_shape must be of {IMAGE_SIZE} x {IMAGE_SIZE} entries, got {tuple(data_shape)}.")
+        raise ValueError(f"data_shape must be of {IMAGE_SIZE} x {IMAGE_SIZE} entries, got {data_shape}.")
     sizes = [IMAGE_SIZE]
     for _, stride in blocks:
         sizes.append(math.ceil(sizes[-1] / stride))
@@ -117,6 +119,4 @@ def mnist_decoder(
 
 
 def _blocks(version):
-    if version not in _BLOCKS:
-        raise ValueError(f"version must be one of {', '.join(sorted(_BLOCKS))}, got {version!r}.")
-    return _BLOCKS[version]
+    return _BLOCKS[choice("version", version, _BLOCKS)]

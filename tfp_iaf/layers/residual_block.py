@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_iaf import _registered
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import flag, integer
+from tfp_iaf._keras_arguments import check_layer_arguments, identified
 from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers.linear_layer import linear_layer
 
@@ -60,14 +60,15 @@ class ResidualBlock(keras.layers.Layer):
         activation: Identifier = "elu",
         **kwargs: Any,
     ) -> None:
+        check_layer_arguments(**kwargs)
         super().__init__(**kwargs)
         self.filters = integer("filters", filters)
         self.stride = integer("stride", stride)
         self.upsample = integer("upsample", upsample)
         if stride > 1 and upsample > 1:
             raise ValueError(f"A block strides or upsamples, not both: got stride {stride} and upsample {upsample}.")
-        self.weight_norm = weight_norm
-        self.activation = _registered.activation(activation)
+        self.weight_norm = flag("weight_norm", weight_norm)
+        self.activation = identified("activation", activation)
         self.first = self._convolution(3, stride=stride, name="first")
         self.second = self._convolution(3, upsample=upsample, name="second")
         self.shortcut: keras.layers.Layer | None = None

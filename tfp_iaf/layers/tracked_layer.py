@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf._compat import tf_variables
+from tfp_iaf._keras_arguments import check_layer_arguments
 
 __all__ = ["TrackedLayer"]
 
@@ -65,6 +66,7 @@ class TrackedLayer(keras.layers.Layer):
     tf_variables = _TFVariables()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> TrackedLayer:
+        check_layer_arguments(**kwargs)
         layer = super().__new__(cls, *args, **kwargs)
         build = layer.build
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import math
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_iaf._arguments import non_negative, real
 from tfp_iaf._eager import uncompiled
+from tfp_iaf._keras_arguments import check_layer, check_layer_arguments
 from tfp_iaf._types import Shape
 from tfp_iaf.layers._precision import density_dtype
 from tfp_iaf.layers.masked_dense import MaskedDense
@@ -66,10 +67,8 @@ class WeightNormalization(keras.layers.Wrapper):
 
     def __init__(self, layer: keras.layers.Layer, initial_mean: float = 0.0, initial_scale: float = 1.0, **kwargs: Any) -> None:
         _check_layer(layer)
-        if not math.isfinite(initial_mean):
-            raise ValueError(f"initial_mean must be finite, got {initial_mean!r}.")
-        if not 0.0 <= initial_scale < math.inf:
-            raise ValueError(f"initial_scale must be finite and at least 0, got {initial_scale!r}.")
+        initial_mean, initial_scale = real("initial_mean", initial_mean), non_negative("initial_scale", initial_scale)
+        check_layer_arguments(**kwargs)
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
         self.initial_mean = initial_mean
@@ -203,6 +202,7 @@ def initialize_weight_normalization(model: keras.Model, *inputs: Any, **kwargs: 
         raise ValueError(
             "initialize_weight_normalization must be called eagerly, not inside a tf.function: it assigns weights once."
         )
+    check_layer("model", model)
     if not model.built:
         # Built in the scope that the model was made in. While the layers are traced they have no values to start from.
         strategy = getattr(model, "distribute_strategy", None)
@@ -227,7 +227,8 @@ def initialize_weight_normalization(model: keras.Model, *inputs: Any, **kwargs: 
 
 def _check_layer(layer):
     name = type(layer).__name__
-    if not isinstance(layer, keras.layers.Layer) or not hasattr(layer, "use_bias"):
+    check_layer("layer", layer)
+    if not hasattr(layer, "use_bias"):
         raise ValueError(f"WeightNormalization takes a layer with a kernel, such as Dense or Conv2D, got {name}.")
     if layer.use_bias:
         raise ValueError(f"WeightNormalization adds the bias itself: make the {name} layer with use_bias=False.")

@@ -1,8 +1,24 @@
-"""Locations and scale parameters side by side in a decoder's last axis."""
+"""The parameters in a decoder's output: alone, or locations and scale parameters side by side in the last axis."""
 
 import tensorflow as tf
 
-__all__ = ["halves"]
+from tfp_iaf._arguments import given
+from tfp_iaf._tensors import check_numbers
+
+__all__ = ["decoder_output", "halves"]
+
+
+def decoder_output(parameters, name):
+    """The decoder's output `[B, ...]` as a floating-point tensor; `name` is the likelihood's, for errors.
+
+    >>> decoder_output([[0.5]], "normal").shape
+    TensorShape([1, 1])
+    """
+    check_numbers(f"The parameters of the {name} likelihood", parameters)
+    parameters = tf.convert_to_tensor(parameters)
+    if not parameters.dtype.is_floating or parameters.shape.rank in (None, 0):
+        raise ValueError(f"The {name} likelihood takes a decoder's output [batch, ...] of floats, got {given(parameters)}.")
+    return parameters
 
 
 def halves(parameters, name):
@@ -12,7 +28,8 @@ def halves(parameters, name):
     >>> loc.shape
     TensorShape([2, 3])
     """
-    if parameters.shape[-1] is not None and parameters.shape[-1] % 2:
+    parameters = decoder_output(parameters, name)
+    if parameters.shape.rank < 2 or (parameters.shape[-1] is not None and parameters.shape[-1] % 2):
         raise ValueError(
             f"The {name} likelihood takes a location and a scale parameter for every entry: the decoder's last axis must be "
             f"even, got {tuple(parameters.shape[1:])}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfp_iaf import _registered
+from tfp_iaf._arguments import given
 from tfp_iaf.likelihoods.base import FromFunction, Likelihood
 from tfp_iaf.likelihoods.bernoulli import Bernoulli
 from tfp_iaf.likelihoods.discretized_logistic import DiscretizedLogistic
@@ -36,7 +37,7 @@ def get(identifier: Any) -> Likelihood:
     if callable(identifier) and not isinstance(identifier, type):
         return FromFunction(identifier)
     raise ValueError(
-        f"Unknown likelihood {identifier!r}: expected one of {', '.join(sorted(NAMES))}, a likelihoods.Likelihood, or a "
+        f"Unknown likelihood {given(identifier)}: expected one of {', '.join(sorted(NAMES))}, a likelihoods.Likelihood, or a "
         "callable from the decoder's output to a tfd.Distribution."
     )
 

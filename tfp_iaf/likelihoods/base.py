@@ -10,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf._arguments import given
+from tfp_iaf._tensors import array_of_numbers
+
 __all__ = ["FromFunction", "Likelihood"]
 
 tfd = tfp.distributions
@@ -69,6 +72,8 @@ class Likelihood:
 
     def check(self, x: np.ndarray) -> None:
         """Raises a ValueError of one line if x, an array `[N, ...]`, holds values that no parameters give a probability."""
+        if not (type(x) is np.ndarray and x.dtype.kind in "biuf"):
+            x = array_of_numbers("The data", x)
         if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
             raise ValueError("The data hold NaN or infinite values: clean them before training.")
 
@@ -136,6 +141,8 @@ class FromFunction(Likelihood):
             raise ValueError(
                 f"A likelihood holds no weights, got the layer {type(function).__name__}: make it the decoder's last layer."
             )
+        if not callable(function):
+            raise ValueError(f"A likelihood is a function of the decoder's output, got {given(function)}.")
         self.function = function
 
     def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf.likelihoods._halves import decoder_output
 from tfp_iaf.likelihoods.base import Likelihood
 
 __all__ = ["Bernoulli"]
@@ -36,14 +37,17 @@ class Bernoulli(Likelihood):
     standardization = (0.5, 0.5)
 
     def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
+        if not (isinstance(parameters, tf.Tensor) and parameters.dtype.is_floating and parameters.shape.rank):
+            parameters = decoder_output(parameters, "bernoulli")
         bits = tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)
         return tfd.Independent(bits, reinterpreted_batch_ndims=parameters.shape.rank - 1)
 
     def mean(self, parameters: tf.Tensor) -> tf.Tensor:
-        return tf.sigmoid(parameters)
+        return tf.sigmoid(decoder_output(parameters, "bernoulli"))
 
     def check(self, x: np.ndarray) -> None:
         super().check(x)
+        x = np.asarray(x)
         if x.dtype != bool and not np.logical_or(x == 0, x == 1).all():
             raise ValueError(
                 "The Bernoulli likelihood takes data that are 0 or 1, got other values: binarize them, for instance with "

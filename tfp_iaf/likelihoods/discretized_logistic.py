@@ -58,13 +58,14 @@ class DiscretizedLogistic(Likelihood):
         loc, unconstrained = halves(parameters, "discretized_logistic")
         log_scale = START_LOG_SCALE + bounded_log_scale(unconstrained, LOG_SCALE_BOUND)
         levels = DiscretizedLogisticDistribution(0.5 + loc, log_scale)
-        return tfd.Independent(levels, reinterpreted_batch_ndims=parameters.shape.rank - 1)
+        return tfd.Independent(levels, reinterpreted_batch_ndims=loc.shape.rank - 1)
 
     def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return self.distribution(parameters).mean()
 
     def check(self, x: np.ndarray) -> None:
         super().check(x)
+        x = np.asarray(x)
         if x.dtype != np.uint8 and not ((x >= 0) & (x <= 255) & (x == np.floor(x))).all():
             raise ValueError(
                 "The discretized logistic likelihood takes data that are integers from 0 to 255, got other values: give it "

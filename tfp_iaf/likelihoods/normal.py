@@ -54,7 +54,7 @@ class Normal(Likelihood):
     def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
         loc, unconstrained = halves(parameters, "normal")
         scale = tf.exp(bounded_log_scale(unconstrained, self.log_scale_bound))
-        return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=parameters.shape.rank - 1)
+        return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=loc.shape.rank - 1)
 
     def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return halves(parameters, "normal")[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import pathlib
 import random
 import warnings
 import weakref
@@ -16,12 +15,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import likelihoods
-from tfp_iaf._folders import written_beside
+from tfp_iaf._arguments import path
+from tfp_iaf._keras_arguments import check_layer_arguments
 from tfp_iaf._registered import check_functions
+from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, unpacked
+from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
 from tfp_iaf.models._parts import first_line
+from tfp_iaf.models._saving import write_whole
 from tfp_iaf.models._twins import check_twin
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
@@ -48,6 +50,7 @@ class CheckedModel(keras.Model):
 
     def __init__(self, likelihood: likelihoods.Likelihood | None = None, **kwargs: Any) -> None:
         # Keras would round the data to a mixed policy's float16.
+        check_layer_arguments(**kwargs)
         super().__init__(autocast=False, **kwargs)
         # The dtype of data, latents and log-probabilities: float32, or float64 under that policy.
         self.density_dtype = density_dtype(self)
@@ -139,21 +142,30 @@ class CheckedModel(keras.Model):
         if condition is not None and not tf.TensorShape(condition).is_compatible_with([None, *self.condition_shape]):
             raise ValueError(f"The model takes conditions of shape {self.condition_shape}, got {condition[1:]}.")
 
-    def condition_rows(self, condition: TensorLike, num_samples: int) -> tf.Tensor | None:
-        """The condition as a tensor `[num_samples, ...]`, of as many rows or of one that all share; None without one."""
+    def as_condition(self, condition: TensorLike | None) -> tf.Tensor | None:
+        """The condition as a tensor, checked where its values are known; None for a model that takes none."""
         if (condition is None) != (self.condition_shape is None):
             raise ValueError(
                 "The model takes no condition: leave it out."
                 if self.condition_shape is None
-                else f"The model takes a condition: pass condition=, whose rows have shape {self.condition_shape}."
+                else f"The model takes a condition: pass condition=, whose rows have shape {self.condition_shape}, got none."
             )
         if condition is None:
             return None
-        if tf.executing_eagerly() and not tf.is_tensor(condition):
-            condition = as_array("condition", condition)
-            if not np.isfinite(condition).all():
+        if tf.executing_eagerly():
+            array = as_array("condition", condition)
+            if not np.isfinite(array).all():
                 raise ValueError(NOT_FINITE)
-        condition = tf.cast(condition, self.density_dtype)
+            # A tensor stays what it is, for gradients with respect to it.
+            condition = condition if isinstance(condition, tf.Tensor | tf.Variable) else array
+        check_numbers("The condition", condition)
+        return tf.cast(condition, self.density_dtype)
+
+    def condition_rows(self, condition: TensorLike | None, num_samples: int) -> tf.Tensor | None:
+        """The condition as a tensor `[num_samples, ...]`, of as many rows or of one that all share; None without one."""
+        condition = self.as_condition(condition)
+        if condition is None:
+            return None
         shape = tf.concat([[num_samples], tf.constant(self.condition_shape, tf.int32)], axis=0)
         rows = num_samples if isinstance(num_samples, int) else None
         for fits in ((rows, *self.condition_shape), (1, *self.condition_shape), self.condition_shape):
@@ -251,7 +263,7 @@ class CheckedModel(keras.Model):
                 self.give_hints(data[0].first)
             self.check_decoder()
             if arguments.get("validation_data") is not None:
-                data.append(CheckedData(*_validation(arguments["validation_data"]), self))
+                data.append(CheckedData(*validation_parts(arguments["validation_data"]), self))
                 arguments["validation_data"] = tuple(data[1].arguments.values())
             if not data[0].can_be_shuffled:
                 arguments.setdefault("shuffle", False)  # Keras warns of its own default.
@@ -289,13 +301,14 @@ class CheckedModel(keras.Model):
         """Warns, before training, if the decoder cannot give what the likelihood needs."""
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
+        path("filepath", filepath)
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
         self._check_that_it_can_be_loaded()
-        _write(super().save, filepath, overwrite, **kwargs)
+        write_whole(super().save, filepath, overwrite, **kwargs)
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        _write(super().save_weights, filepath, overwrite, **kwargs)
+        write_whole(super().save_weights, filepath, overwrite, **kwargs)
 
     def _check_that_it_can_be_loaded(self):
         """Makes the model's twin from its config, once, so that what no file could hold is found before a file is begun."""
@@ -312,15 +325,6 @@ class CheckedModel(keras.Model):
         self._memory.can_be_loaded = True
 
 
-def _write(save, filepath, overwrite, **kwargs):
-    """One of Keras's methods that write a file: a kill leaves what was there before, or the whole file."""
-    if "://" in str(filepath) or (not overwrite and os.path.exists(filepath)):
-        save(filepath, overwrite=overwrite, **kwargs)  # No local file; or one where Keras asks the user first.
-    else:
-        with written_beside(pathlib.Path(filepath)) as complete:
-            save(complete, overwrite=True, **kwargs)
-
-
 def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
     """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
     is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
@@ -328,13 +332,6 @@ def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
         raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
     data, condition = input_shape if is_pair else (input_shape, None)
     return tuple(data), None if condition is None else tuple(condition)
-
-
-def _validation(given):
-    """(x, weights) of `validation_data`: x, (x, condition), or (x, None, weights) where x may be (x, condition)."""
-    if isinstance(given, tuple) and len(given) == 2 and given[1] is not None:
-        return given, None
-    return unpacked(given)
 
 
 def _is_plain(x):

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["CheckedData", "as_array", "checked_batches", "unpacked"]
+from tfp_iaf._tensors import array_of_numbers
+
+__all__ = ["CheckedData", "as_array", "checked_batches", "unpacked", "validation_parts"]
 
 TARGETS = (
     "The model takes no targets y: give x alone, or one tuple, (x, condition) to a conditional model and (y, condition) to a "
@@ -27,20 +29,9 @@ def as_array(name, x, dtype="float32"):
     >>> as_array("data", [[0, 1]]).shape
     (1, 2)
     """
-    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise ValueError(f"The {name} have masked entries, and the model knows no mask: fill them, or leave these rows out.")
-    if isinstance(x, tf.RaggedTensor | tf.SparseTensor) or hasattr(x, "toarray"):
-        raise ValueError(f"The {name} must be dense, got {type(x).__name__}: convert them to an array.")
-    if isinstance(x, dict) or not (hasattr(x, "__array__") or isinstance(x, list | tuple) or np.isscalar(x)):
-        raise ValueError(f"The {name} must be {KINDS}, got {type(x).__name__}.")
-    if getattr(x, "dtype", None) == tf.bfloat16:
-        x = tf.cast(x, tf.float32)
-    try:
-        array = np.asarray(x)
-    except ValueError:
-        raise ValueError(f"The {name} must have rows of one shape, got a {type(x).__name__} of several shapes.") from None
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"The {name} must be real numbers, got dtype {array.dtype}.")
+    is_ready = type(x) is np.ndarray and x.dtype.kind in "biuf"
+    is_ready = is_ready or (isinstance(x, tf.Tensor) and x.dtype in (tf.float32, tf.float64))
+    array = np.asarray(x) if is_ready else array_of_numbers(f"The {name}", x, KINDS)
     if array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(dtype).itemsize and array.size:
         limit = np.finfo(dtype).max
         # A NaN passes: it has an error of its own.
@@ -60,6 +51,13 @@ def unpacked(element):
     if not 1 <= len(element) <= 3 or not all(y is None or isinstance(y, tf.NoneTensorSpec) for y in element[1:2]):
         raise ValueError(TARGETS)
     return element[0], element[2] if len(element) == 3 else None
+
+
+def validation_parts(given):
+    """(x, weights) of `validation_data`: x, (x, condition), or (x, None, weights) where x may be (x, condition)."""
+    if isinstance(given, tuple) and len(given) == 2 and given[1] is not None:
+        return given, None
+    return unpacked(given)
 
 
 def checked_batches(model, x, batch_size):
@@ -150,8 +148,9 @@ class CheckedData:
         weights = as_array("sample weights", weights)
         if weights.shape not in [(rows,), (rows, 1)]:
             raise ValueError(f"sample_weight must have shape [{rows}], one weight per example, got {list(weights.shape)}.")
-        if not (np.isfinite(weights) & (weights >= 0)).all():
-            raise ValueError("sample_weight must hold finite numbers of at least 0.")
+        is_wrong = ~(np.isfinite(weights) & (weights >= 0))
+        if is_wrong.any():
+            raise ValueError(f"sample_weight must hold finite numbers of at least 0, got {weights[is_wrong][0]}.")
         return np.reshape(weights, [rows]).astype(np.float32)
 
     def _element(self, element):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfp_iaf import objectives
-from tfp_iaf._arguments import non_negative
+from tfp_iaf._arguments import flag, non_negative
 
 __all__ = ["FreeBits"]
 
@@ -21,8 +21,8 @@ class FreeBits:
 
     def __init__(self, minimum, is_soft):
         minimum = non_negative("free_bits", minimum)
-        if is_soft and not minimum:
-            raise ValueError("soft_free_bits needs a number of nats to aim at: give free_bits, such as 0.1.")
+        if flag("soft_free_bits", is_soft) and not minimum:
+            raise ValueError("soft_free_bits needs a number of nats to aim at: give free_bits, such as 0.1, got 0.")
         self.minimum = minimum
         self.is_soft = is_soft
 

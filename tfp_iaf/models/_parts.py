@@ -8,12 +8,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _registered
+from tfp_iaf._arguments import given
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.posteriors import Posterior
 
 __all__ = [
     "bounded_activation",
-    "check_layer",
     "check_likelihood",
     "check_posterior",
     "deserialize_parts",
@@ -26,22 +26,10 @@ __all__ = [
 FAR = 1e6
 
 
-def check_layer(name, part):
-    """Raises a ValueError unless the part is a Keras 3 layer or model."""
-    if isinstance(part, keras.layers.Layer):
-        return
-    if any(kind.__module__.split(".")[0] == "tf_keras" for kind in type(part).__mro__):
-        raise ValueError(
-            f"{name} must be a layer or model of Keras 3, got {type(part).__name__} of Keras 2 (tf_keras): build it of "
-            "keras.layers, without TF_USE_LEGACY_KERAS."
-        )
-    raise ValueError(f"{name} must be a Keras layer or model, got {type(part).__name__}.")
-
-
 def check_posterior(model, posterior):
     """Raises a ValueError unless the part is a `Posterior` of the model's precision."""
     if not isinstance(posterior, Posterior):
-        raise ValueError(f"posterior must be a tfp_iaf.posteriors layer, got {type(posterior).__name__}.")
+        raise ValueError(f"posterior must be a tfp_iaf.posteriors layer, got {given(posterior)}.")
     if density_dtype(posterior) != density_dtype(model):
         raise ValueError(
             f"The posterior works in {density_dtype(posterior)}, the model in {density_dtype(model)}: give them the same dtype."

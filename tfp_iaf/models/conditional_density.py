@@ -11,6 +11,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf._arguments import given, non_negative
+from tfp_iaf._keras_arguments import check_layer
+from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Seed, Shape, TensorLike
 from tfp_iaf.likelihoods.normal import standardization_hint
 from tfp_iaf.models import _parts
@@ -73,7 +76,7 @@ class ConditionalDensity(ElboModel):
             if name in kwargs:
                 raise ValueError(f"A conditional density takes no {name}: leave it out.")
         super().__init__(**kwargs)
-        _parts.check_layer("encoder", encoder)
+        check_layer("encoder", encoder)
         _parts.check_posterior(self, posterior)
         self.encoder = encoder
         self.posterior = posterior
@@ -123,8 +126,8 @@ class ConditionalDensity(ElboModel):
             temperature: only 1.
             condition: `[B, ...]`; a single one counts as B = 1.
         """
-        if tf.is_tensor(temperature) or temperature != 1.0:
-            raise ValueError(f"A conditional density is sampled at temperature 1, got {temperature!r}.")
+        if isinstance(temperature, tf.Tensor) or non_negative("temperature", temperature) != 1.0:
+            raise ValueError(f"A conditional density is sampled at temperature 1, got {given(temperature)}.")
         num_samples, seed, _ = self.checked_draw(num_samples, seed, temperature)
         return self.posterior(self.encode(condition), num_samples=num_samples, seed=seed)[0]
 
@@ -132,6 +135,8 @@ class ConditionalDensity(ElboModel):
         """The features of conditions `[B, ...]`, `[B, F]`: what the flow's context is read off."""
         if self.condition_shape is None:
             raise ValueError(f"{self.name} is not built: fit it, or call build(((None, ...), (None, ...))) with its shapes.")
+        if condition is not None:
+            check_numbers("The condition", condition)
         shape = condition.shape if hasattr(condition, "shape") else np.shape(condition)
         is_batch = condition is not None and len(shape) > len(self.condition_shape)
         rows = shape[0] if is_batch else 1

@@ -9,7 +9,9 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import likelihoods, objectives
-from tfp_iaf._arguments import integer, non_negative
+from tfp_iaf._arguments import integer
+from tfp_iaf._tensors import count
+from tfp_iaf._tensors import temperature as checked_temperature
 from tfp_iaf._types import Data, Seed, TensorLike
 from tfp_iaf.models._checked_model import CheckedModel, Untracked
 from tfp_iaf.noise import seed_pair
@@ -200,15 +202,12 @@ class ElboModel(CheckedModel):
     @staticmethod
     def checked_draw(num_samples: int, seed: Seed | None, temperature: float) -> tuple[int, tf.Tensor, float]:
         """(num_samples, seed as a pair, temperature), checked where they are not tensors of a graph."""
-        if not tf.is_tensor(num_samples):
-            num_samples = integer("num_samples", num_samples)
-            if num_samples > 2**31 - 1:
-                raise ValueError(f"num_samples must be at most 2^31 - 1, got {num_samples}.")
-        if not tf.is_tensor(temperature):
-            temperature = non_negative("temperature", temperature)
+        num_samples = count("num_samples", num_samples)
+        if isinstance(num_samples, int) and num_samples > 2**31 - 1:
+            raise ValueError(f"num_samples must be at most 2^31 - 1, got {num_samples}.")
         if seed is None:
             seed = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)  # Anew at each call, of graphs too.
-        return num_samples, seed_pair(seed), temperature
+        return num_samples, seed_pair(seed), checked_temperature(temperature)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: TensorLike | None = None, training: bool = True

@@ -11,7 +11,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf import objectives, priors
+from tfp_iaf import likelihoods, objectives, priors
+from tfp_iaf._arguments import choice
+from tfp_iaf._keras_arguments import check_layer
+from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._types import Data, Seed, Shape, TensorLike
 from tfp_iaf.likelihoods import Likelihood
 from tfp_iaf.models import _parts
@@ -117,7 +120,7 @@ class VAE(ElboModel):
         soft_free_bits: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(likelihood, num_samples, **kwargs)
+        super().__init__(likelihoods.get(likelihood), num_samples, **kwargs)
         self._free_bits = FreeBits(free_bits, soft_free_bits)
         self.free_bits = self._free_bits.minimum
         _check_objective(objective, self.num_samples, self.free_bits)
@@ -126,9 +129,9 @@ class VAE(ElboModel):
         self._is_importance_weighted, self._follows_path = OBJECTIVES[objective]
         self.weights_kl = not self._is_importance_weighted
         self.anneals_free_energy = self.weights_kl and not self.free_bits
-        _parts.check_layer("encoder", encoder)
+        check_layer("encoder", encoder)
         _parts.check_posterior(self, posterior)
-        _parts.check_layer("decoder", decoder)
+        check_layer("decoder", decoder)
         self.encoder = encoder
         self.posterior = posterior
         self.decoder = decoder
@@ -191,6 +194,8 @@ class VAE(ElboModel):
             `[S, B, J]`, kl by entry of a vector or channel.
         """
         inputs = self.as_input(x)
+        if type(num_samples) is not int or num_samples < 1:
+            num_samples = count("num_samples", num_samples)
         x, condition = self.split(inputs)
         features = self.encoder(_joined(x, condition), training=training)
         seed = None if seed is None else seed_pair(seed)
@@ -223,7 +228,17 @@ class VAE(ElboModel):
         return terms
 
     def _at_noise(self, features, noise):
-        return self.posterior.draw(self.posterior.read(features), tf.cast(noise, self.density_dtype))
+        return self.posterior.draw(self.posterior.read(features), self._rows_of_latents("noise", noise))
+
+    def _rows_of_latents(self, name, value):
+        """z or noise `[B, D]` as a tensor."""
+        if not (isinstance(value, tf.Tensor) and value.dtype.is_floating):
+            check_numbers(name, value)
+        value = tf.cast(value, self.density_dtype)
+        if not value.shape.is_compatible_with([None, *self.posterior.event_shape]):
+            expected = ", ".join(map(str, ["batch", *self.posterior.event_shape]))
+            raise ValueError(f"The model takes {name} of shape [{expected}], got {tuple(value.shape)}.")
+        return value
 
     def _along_path(self, features, num_samples, seed, weights):
         """(z, log q), with log q's gradient through z alone; `weights` returns the normalized importance weights `[S, B]`."""
@@ -248,8 +263,13 @@ class VAE(ElboModel):
 
     def decode(self, z: TensorLike, condition: TensorLike | None = None, training: bool = False) -> tf.Tensor:
         """The likelihood's parameters at z `[B, D]`, in `density_dtype`; a conditional model takes a condition for each row."""
-        if condition is not None:
-            condition = tf.cast(condition, self.density_dtype)
+        z = self._rows_of_latents("z", z)
+        condition = self.as_condition(condition)
+        if condition is not None and not condition.shape.is_compatible_with([z.shape[0], *self.condition_shape]):
+            raise ValueError(
+                f"condition must have shape {[z.shape[0], *self.condition_shape]}, a row for each z, got "
+                f"{condition.shape.as_list()}."
+            )
         return tf.cast(self.decoder(_joined(z, condition), training=training), self.density_dtype)
 
     def latent_specs(self) -> tf.TensorSpec:
@@ -267,7 +287,7 @@ class VAE(ElboModel):
         return self.posterior(self.encode(x), seed=None if seed is None else seed_pair(seed))
 
     def posterior_log_prob(self, x: Data, z: TensorLike) -> tf.Tensor:
-        return self.posterior(self.encode(x), value=z)
+        return self.posterior.log_prob(self.encode(x), z)
 
     def prior_sample(
         self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None
@@ -311,8 +331,7 @@ class VAE(ElboModel):
 
 
 def _check_objective(objective, num_samples, free_bits):
-    if not isinstance(objective, str) or objective not in OBJECTIVES:
-        raise ValueError(f"Unknown objective {objective!r}: expected one of {', '.join(OBJECTIVES)}.")
+    choice("objective", objective, OBJECTIVES)
     if objective == "sticking_the_landing" and num_samples > 1:
         raise ValueError(
             f"objective='sticking_the_landing' takes num_samples=1, got {num_samples}: with more importance samples its "

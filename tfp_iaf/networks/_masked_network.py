@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfp_iaf import _registered
+from tfp_iaf._arguments import choice, flag
+from tfp_iaf._keras_arguments import identified
 from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers import WeightNormalization
 from tfp_iaf.networks.base import Network
@@ -78,21 +79,19 @@ class MaskedNetwork(Network):
         **kwargs: Any,
     ) -> None:
         super().__init__(params=params, event_shape=event_shape, context_size=context_size, **kwargs)
-        self.activation = _elementwise(_registered.activation(activation))
-        self.residual = residual
-        self.weight_norm = weight_norm
-        if conditional_input_layers not in ("first_layer", "all_layers"):
-            raise ValueError(
-                f"conditional_input_layers must be 'first_layer' or 'all_layers', got {conditional_input_layers!r}."
-            )
-        self.conditional_input_layers = conditional_input_layers
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.activation = _elementwise(identified("activation", activation))
+        self.residual = flag("residual", residual)
+        self.weight_norm = flag("weight_norm", weight_norm)
+        self.conditional_input_layers = choice(
+            "conditional_input_layers", conditional_input_layers, ("first_layer", "all_layers")
+        )
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = identified("kernel_initializer", kernel_initializer)
+        self.bias_initializer = identified("bias_initializer", bias_initializer)
+        self.kernel_regularizer = identified("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = identified("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = identified("kernel_constraint", kernel_constraint)
+        self.bias_constraint = identified("bias_constraint", bias_constraint)
         starts_at_zero = isinstance(self.bias_initializer, keras.initializers.Zeros)
         if weight_norm and not (use_bias and starts_at_zero and bias_regularizer is None and bias_constraint is None):
             raise ValueError(

@@ -1,6 +1,6 @@
 """From the arguments of `tfb.AutoregressiveNetwork` to those of ours."""
 
-import numpy as np
+from tfp_iaf._arguments import flag, given, integer, sizes
 
 __all__ = ["context_arguments", "from_keras_2"]
 
@@ -18,30 +18,31 @@ def context_arguments(context_size, event_shape, conditional, conditional_event_
     >>> context_arguments(None, 8, True, (3,), None)
     (3, 'all_layers')
     """
-    if conditional_input_layers is not None and conditional_input_layers not in LAYERS:
+    is_known = isinstance(conditional_input_layers, str) and conditional_input_layers in LAYERS
+    if not (is_known or conditional_input_layers is None):
         raise ValueError(
-            f'`conditional_input_layers` must be "first_layers" or "all_layers", got {conditional_input_layers!r}; '
+            f'`conditional_input_layers` must be "first_layers" or "all_layers", got {given(conditional_input_layers)}; '
             '"first_layer" is meant by the former.'
         )
-    if not conditional:
+    if not flag("conditional", conditional):
         if conditional_event_shape is not None:
             raise ValueError(
                 "`conditional_event_shape` passed but `conditional` is set to False. Pass conditional=True, or context_size "
-                "alone."
+                f"alone: got {given(conditional_event_shape)}."
             )
         return context_size, conditional_input_layers or LAYERS[0]
     if event_shape is None:
         raise ValueError("`event_shape` must be provided when `conditional` is True: got none.")
     if conditional_event_shape is None:
         raise ValueError("`conditional_event_shape` must be provided when `conditional` is True: got none.")
-    sizes = tuple(conditional_event_shape) if np.iterable(conditional_event_shape) else (conditional_event_shape,)
-    if len(sizes) != 1:
+    of_context = sizes("conditional_event_shape", conditional_event_shape)
+    if len(of_context) != 1:
         raise ValueError(
-            f"Parameter `conditional_event_shape` must describe a rank-1 shape, (C,), got {conditional_event_shape!r}."
+            f"Parameter `conditional_event_shape` must describe a rank-1 shape, (C,), got {given(conditional_event_shape)}."
         )
-    if context_size not in (None, *sizes):
-        raise ValueError(f"context_size {context_size} and conditional_event_shape {sizes} differ: pass one of them.")
-    return sizes[0], conditional_input_layers or LAYERS[1]
+    if context_size is not None and integer("context_size", context_size) != of_context[0]:
+        raise ValueError(f"context_size {context_size} and conditional_event_shape {of_context} differ: pass one of them.")
+    return of_context[0], conditional_input_layers or LAYERS[1]
 
 
 def from_keras_2(value, kind):

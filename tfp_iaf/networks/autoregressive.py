@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfp_iaf import masks
-from tfp_iaf._arguments import widths
+from tfp_iaf._arguments import flag, given, integer, widths
 from tfp_iaf._types import Identifier, InputOrder, Shape
 from tfp_iaf.layers import MaskedDense
 from tfp_iaf.networks._masked_network import MaskedNetwork
@@ -104,7 +104,7 @@ class AutoregressiveNetwork(MaskedNetwork):
         validate_args: bool = False,
         **kwargs: Any,
     ) -> None:
-        del validate_args
+        flag("validate_args", validate_args)
         context_size, conditional_input_layers = context_arguments(
             context_size=context_size,
             event_shape=event_shape,
@@ -130,12 +130,12 @@ class AutoregressiveNetwork(MaskedNetwork):
             **kwargs,
         )
         if self.event_shape is not None and len(self.event_shape) != 1:
-            raise ValueError(f"AutoregressiveNetwork acts on vectors: expected event_shape (D,), got {event_shape!r}.")
+            raise ValueError(f"AutoregressiveNetwork acts on vectors: expected event_shape (D,), got {given(event_shape)}.")
         self.hidden_units = widths("hidden_units", hidden_units)
         self.input_order = input_order
         self.hidden_degrees = hidden_degrees
-        self.seed = seed
-        self.num_blocks = num_blocks
+        self.seed = None if seed is None else integer("seed", seed, at_least=0)
+        self.num_blocks = None if num_blocks is None else integer("num_blocks", num_blocks)
         if self.event_shape is not None:
             self._set_degrees()
 

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import integer, sizes
+from tfp_iaf._tensors import check_batches, check_numbers
 from tfp_iaf._types import Shape, TensorLike
 from tfp_iaf.layers import TrackedLayer, density_dtype
 
@@ -90,8 +91,7 @@ class Network(TrackedLayer):
         self.params = integer("params", params)
         self.event_shape: tuple[int, ...] = None
         if event_shape is not None:  # None for a subclass that finds it when it is built.
-            sizes = tuple(event_shape) if np.iterable(event_shape) else (event_shape,)
-            self.event_shape = tuple(integer("event_shape", size) for size in sizes)
+            self.event_shape = sizes("event_shape", event_shape)
         self.context_size = None if context_size is None else integer("context_size", context_size)
 
     @property
@@ -155,30 +155,29 @@ class Network(TrackedLayer):
             y: the event.
             context: the context, or None.
         """
+        for what, value in (("event", y), ("context", context)):
+            is_plain = (isinstance(value, tf.Tensor) and value.dtype.is_floating) or (value is None and what == "context")
+            if not is_plain and not (type(value) is np.ndarray and value.dtype.kind == "f"):
+                check_numbers(f"{self.name}'s {what}", value, symbolic=True)
         if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(getattr(y, "dtype", "float32"))):
             raise ValueError(f"{self.name} expects floating-point events, got dtype {y.dtype}; cast them to {self.dtype}.")
-        batch = self._batch_shape("an event", y, self.event_shape or (None,))
+        events = self._batch_shape("an event", y, self.event_shape or (None,))
         if context is None and self.context_size is None:
             return
         if self.context_size is None:
             raise ValueError(
                 f"{self.name} was built without a context but got one; construct it for a context of size "
-                f"{_shape(context)[-1]} to use it."
+                f"{str(_shape(context)[-1:])[1:-1]} to use it."
             )
         if context is None:
             raise ValueError(
                 f"{self.name} was built for a context of size {self.context_size} but got none: context, or in TFP's words "
                 f"`conditional_input` must be passed as a named argument, of shape {_format(self.context_shape)}."
             )
-        context_batch = self._batch_shape("a context", context, self.context_shape)
-        if batch is None or context_batch is None:
-            return
-        for size, context_size in zip(reversed(batch), reversed(context_batch)):
-            if size != context_size and not {size, context_size} & {None, 1}:
-                raise ValueError(
-                    f"{self.name} got events with batch shape {tuple(batch)} and a context with batch shape "
-                    f"{tuple(context_batch)}, which do not broadcast: give both the same, or 1 where one is to be repeated."
-                )
+        contexts = self._batch_shape("a context", context, self.context_shape)
+        pairs = zip(reversed(events or ()), reversed(contexts or ()))
+        if any(size != other and not {size, other} & {None, 1} for size, other in pairs):
+            check_batches(self.name, {"events": events, "a context": contexts})
 
     def _batch_shape(self, what, value, expected):
         """The static leading dimensions of a value that has the expected axes, or None where their number is unknown."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfp_iaf import masks
-from tfp_iaf._arguments import integer, widths
+from tfp_iaf._arguments import choice, given, integer, sizes, widths
 from tfp_iaf._types import Identifier, InputOrder
 from tfp_iaf.layers import MaskedConv
 from tfp_iaf.networks._masked_network import MaskedNetwork
@@ -80,8 +80,8 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         weight_norm: bool = False,
         **kwargs: Any,
     ) -> None:
-        if not np.iterable(event_shape) or len(tuple(event_shape)) not in (2, 3):
-            raise ValueError(f"ConvAutoregressiveNetwork expects event_shape (H, W, C) or (T, C), got {event_shape!r}.")
+        if len(sizes("event_shape", event_shape)) not in (2, 3):
+            raise ValueError(f"ConvAutoregressiveNetwork expects event_shape (H, W, C) or (T, C), got {given(event_shape)}.")
         super().__init__(
             params=params,
             event_shape=event_shape,
@@ -93,9 +93,7 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         )
         self.filters = widths("filters", filters)
         self.kernel_size = self._kernel_size_of(kernel_size)
-        if not isinstance(input_order, str) or input_order not in ("left-to-right", "right-to-left"):
-            raise ValueError(f"Unknown input_order {input_order!r}: expected 'left-to-right' or 'right-to-left'.")
-        self.input_order = input_order
+        self.input_order = choice("input_order", input_order, ("left-to-right", "right-to-left"))
         # The position 1..D of each entry; within a pixel, its channels' degrees.
         self.degrees = masks.input_degrees(int(np.prod(self.event_shape)), input_order).reshape(self.event_shape)
         num_channels = self.event_shape[-1]
@@ -108,11 +106,11 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
     def _kernel_size_of(self, value):
         """(h, w) of h or (h, w); of a network over series, (k,) of k or (k,)."""
         num_axes = len(self.event_shape) - 1
-        sizes = tuple(value) if np.iterable(value) else (value,) * num_axes
-        if len(sizes) != num_axes:
+        found = sizes("kernel_size", value) * (1 if np.iterable(value) else num_axes)
+        if len(found) != num_axes:
             expected = "an integer" if num_axes == 1 else "an integer or two of them"
-            raise ValueError(f"kernel_size must be {expected} for events of shape {self.event_shape}, got {value!r}.")
-        return tuple(integer("kernel_size", size) for size in sizes)
+            raise ValueError(f"kernel_size must be {expected} for events of shape {self.event_shape}, got {given(value)}.")
+        return found
 
     def make_layer(
         self, in_degrees: npt.ArrayLike, out_degrees: npt.ArrayLike, strict: bool, **kwargs: Any

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import masks
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import choice, given, sizes
 from tfp_iaf._types import InputOrder, Shape
 from tfp_iaf.networks._masked_network import OUTPUT_STDDEV
 from tfp_iaf.networks.base import Network
@@ -73,15 +73,12 @@ class RecurrentAutoregressiveNetwork(Network):
     ) -> None:
         super().__init__(params=params, event_shape=event_shape, context_size=context_size, **kwargs)
         if self.event_shape is None or len(self.event_shape) != 1:
-            raise ValueError(f"RecurrentAutoregressiveNetwork acts on vectors: expected event_shape (D,), got {event_shape!r}.")
+            raise ValueError(f"A recurrent network acts on vectors: expected event_shape (D,), got {given(event_shape)}.")
         self.degrees, self.input_order = masks.fixed_order(self.event_size, input_order, seed)
-        sizes = tuple(units) if np.iterable(units) else (units,)
-        self.units = tuple(integer("units", size) for size in sizes)
+        self.units = sizes("units", units)
         if not self.units:
             raise ValueError("units must be a size or a non-empty sequence of sizes, got none.")
-        if not isinstance(cell, str) or cell not in _CELLS:
-            raise ValueError(f"Unknown cell {cell!r}: expected one of {', '.join(_CELLS)}.")
-        self.cell = cell
+        self.cell = choice("cell", cell, _CELLS)
         cells = [
             _CELLS[cell](size, recurrent_initializer=_orthogonal, dtype=self.dtype_policy, name=f"{cell}_{i}")
             for i, size in enumerate(self.units)

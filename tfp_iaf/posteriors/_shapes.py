@@ -3,9 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import given, integer, integers
+from tfp_iaf._tensors import check_numbers
 
-__all__ = ["check_value_shape", "event_shape"]
+__all__ = ["check_value", "event_shape"]
 
 
 def event_shape(latent_size, latent_shape):
@@ -15,17 +16,20 @@ def event_shape(latent_size, latent_shape):
     ((3,), (4, 4, 2))
     """
     if (latent_size is None) == (latent_shape is None):
-        raise ValueError(f"Give latent_size or latent_shape, one of them: got {latent_size!r} and {latent_shape!r}.")
+        got = f"{given(latent_size)} and {given(latent_shape)}"
+        raise ValueError(f"Give latent_size or latent_shape, one of them: got {got}.")
     if latent_shape is None:
         return (integer("latent_size", latent_size),)
-    if not np.iterable(latent_shape) or isinstance(latent_shape, str) or not 1 <= len(latent_shape) <= 3:
-        raise ValueError(f"latent_shape must be (D,), (T, C) or (H, W, C), got {latent_shape!r}.")
-    return tuple(integer("A size in latent_shape", size) for size in latent_shape)
+    shape = integers("latent_shape", latent_shape, "sizes, (D,), (T, C) or (H, W, C)")
+    if not 1 <= len(shape) <= 3:
+        raise ValueError(f"latent_shape must be (D,), (T, C) or (H, W, C), got {given(latent_shape)}.")
+    return shape
 
 
-def check_value_shape(name, shape, event_shape, batch):
-    """Raises a ValueError unless a given z of this shape fits the latents, and features of so many rows."""
-    shape, axes = tf.TensorShape(shape), -len(event_shape)
+def check_value(name, value, event_shape, batch):
+    """Raises a ValueError unless a given z fits the latents, and features of so many rows."""
+    check_numbers(f"z of {name}", value, symbolic=True)
+    shape, axes = tf.TensorShape(np.shape(value)), -len(event_shape)
     fits = shape.rank is None or (shape.rank >= -axes and shape[axes:].is_compatible_with(event_shape))
     if fits and shape.rank is not None and shape.rank > -axes:
         fits = shape[axes - 1] == batch or 1 in (shape[axes - 1], batch) or None in (shape[axes - 1], batch)

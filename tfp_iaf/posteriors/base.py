@@ -11,12 +11,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import scales
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import flag
+from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal
-from tfp_iaf.posteriors._shapes import check_value_shape, event_shape
+from tfp_iaf.posteriors._shapes import check_value, event_shape
 
 __all__ = ["Posterior"]
 
@@ -80,7 +81,6 @@ class Posterior(SeededLayer):
 
     # The initializer of the kernel that reads the flows' inputs off the features.
     flow_initializer = "glorot_uniform"
-    # How many numbers (per place) the features supply to the flows: an attribute, or a property, in a subclass.
     if TYPE_CHECKING:
 
         @property
@@ -235,16 +235,16 @@ class Posterior(SeededLayer):
         **kwargs: Any,
     ) -> Any:
         # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
+        if not (isinstance(features, tf.Tensor) and features.dtype.is_floating):
+            check_numbers(f"The features of {self.name}", features, symbolic=True)
         self.check_features_shape(np.shape(features))
         given = {}
         if seed is not None:
             given["seed"] = seed if keras.utils.is_keras_tensor(seed) else seed_pair(seed)
         if num_samples is not None:
-            is_count = tf.is_tensor(num_samples) or (type(num_samples) is int and num_samples >= 1)
-            given["num_samples"] = num_samples if is_count else integer("num_samples", num_samples)
-        if not isinstance(sample, bool):
-            raise ValueError(f"sample must be True or False, got {sample!r}.")
-        if not sample:
+            is_count = type(num_samples) is int and num_samples > 0
+            given["num_samples"] = num_samples if is_count else count("num_samples", num_samples)
+        if sample is not True and not flag("sample", sample):
             if given:
                 raise ValueError(
                     f"{self.name} draws nothing with sample=False, whose z is the one at the base's mean: leave out "
@@ -255,7 +255,7 @@ class Posterior(SeededLayer):
             return super().__call__(features, *args, **given, **kwargs)
         if given:
             raise ValueError(f"{self.name} scores the given value: leave out {', '.join(given)}, or leave out value.")
-        check_value_shape(self.name, np.shape(value), self.event_shape, batch=np.shape(features)[0])
+        check_value(self.name, value, self.event_shape, batch=np.shape(features)[0])
         try:
             return super().__call__(features, *args, value=value, **kwargs)
         except NotImplementedError:
@@ -289,6 +289,7 @@ class Posterior(SeededLayer):
 
     def log_prob(self, features: TensorLike, z: TensorLike) -> tf.Tensor:
         """log q(z|x) of given z, `[..., B, *latent_shape]` -> `[..., B]`: the same as `posterior(features, value=z)`."""
+        check_numbers(f"z of {self.name}", z, symbolic=True)
         return self(features, value=z)
 
     def distribution(self, features: TensorLike) -> tfp.distributions.Distribution:
@@ -298,6 +299,7 @@ class Posterior(SeededLayer):
         """
         if keras.utils.is_keras_tensor(features):
             raise ValueError("distribution takes arrays or tensors: in a functional model use posterior(features, value=z).")
+        check_numbers(f"The features of {self.name}", features, symbolic=True)
         self.check_features_shape(np.shape(features))
         if not self.built:
             self.build(np.shape(features))
@@ -345,5 +347,4 @@ class Posterior(SeededLayer):
 
 
 def _defines(flow, method):
-    inherited = getattr(FlowBijector, method)
-    return getattr(type(flow), method, inherited) is not inherited
+    return getattr(type(flow), method, None) not in (None, getattr(FlowBijector, method))

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfp_iaf._arguments import widths
+from tfp_iaf._arguments import integers, widths
 from tfp_iaf._types import Identifier, InputOrder
 from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.networks import ConvAutoregressiveNetwork
@@ -75,12 +75,9 @@ class ConvIAF(AutoregressiveChain):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        try:
-            is_image_or_series = len(latent_shape) in (2, 3)
-        except TypeError:
-            is_image_or_series = False
-        if not is_image_or_series:
-            raise ValueError(f"latent_shape must be (H, W, C) or (T, C), got {latent_shape!r}.")
+        latent_shape = integers("latent_shape", latent_shape, "sizes, (H, W, C) or (T, C)")
+        if len(latent_shape) not in (2, 3):
+            raise ValueError(f"latent_shape must be (H, W, C) or (T, C), got {latent_shape}.")
         filters = widths("filters", filters)
         if context_channels is None:
             context_channels = [*filters, latent_shape[-1]][0]

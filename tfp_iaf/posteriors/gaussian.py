@@ -72,7 +72,7 @@ class FullCovariance(Posterior):
     def __init__(self, latent_size: int, row_norm: float = 1.5, relative_scale: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(latent_size, **kwargs)
         if self.latent_size < 2:
-            raise ValueError("FullCovariance needs a latent_size of at least 2; with one latent use DiagonalGaussian.")
+            raise ValueError("FullCovariance needs a latent_size of at least 2, got 1: with one latent use DiagonalGaussian.")
         self.row_norm = positive("row_norm", row_norm)
         self.relative_scale = positive("relative_scale", relative_scale)
 

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_iaf import _registered
 from tfp_iaf._arguments import integer, widths
+from tfp_iaf._keras_arguments import identified
 from tfp_iaf._types import Identifier
 from tfp_iaf.bijectors import AdditiveCoupling, FlowBijector
 from tfp_iaf.layers import TrackedLayer
@@ -64,11 +64,11 @@ class NICE(Posterior):
     ) -> None:
         super().__init__(latent_size, seed=seed, **kwargs)
         if self.latent_size < 2:
-            raise ValueError("NICE needs a latent_size of at least 2; with one latent use DiagonalGaussian.")
+            raise ValueError("NICE needs a latent_size of at least 2, got 1: with one latent use DiagonalGaussian.")
         self.num_flows = integer("num_flows", num_flows)
         self.hidden_units = widths("hidden_units", hidden_units)
         self.context_size = integer("context_size", self.latent_size if context_size is None else context_size, at_least=0)
-        self.activation = _registered.activation(activation)
+        self.activation = identified("activation", activation)
         # Which half is kept: the even entries in one flow, the odd ones in the next.
         self._kept = [tuple(entry % 2 == turn for entry in range(self.latent_size)) for turn in (0, 1)]
         self.networks = [

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._arguments import integer, positive
+from tfp_iaf._arguments import choice, integer, positive
 from tfp_iaf.bijectors import FlowBijector, ReverseOrder, Sylvester
 from tfp_iaf.posteriors._amortized_chain import AmortizedChain
 
@@ -65,9 +65,7 @@ class SylvesterFlow(AmortizedChain):
         **kwargs: Any,
     ) -> None:
         super().__init__(latent_size, num_flows, **kwargs)
-        if variant not in _VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(_VARIANTS)}, got {variant!r}.")
-        self.variant = variant
+        self.variant = choice("variant", variant, _VARIANTS)
         self.num_columns = integer("num_columns", min(self.latent_size, 16) if num_columns is None else num_columns)
         if self.num_columns > self.latent_size:
             raise ValueError(f"num_columns must be at most latent_size={self.latent_size}, got {num_columns}.")

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow_probability as tfp
 
 from tfp_iaf import _registered
+from tfp_iaf._arguments import given
 from tfp_iaf.priors.base import Prior
 from tfp_iaf.priors.fixed import Fixed
 from tfp_iaf.priors.standard_normal import StandardNormal
@@ -36,5 +37,4 @@ def get(prior: Any, dtype: Any = None) -> Prior:
         return prior
     if isinstance(prior, tfp.distributions.Distribution) or (callable(prior) and not isinstance(prior, type)):
         return Fixed(prior, dtype=dtype, name="prior")
-    given = " ".join(repr(prior).split())[:80]
-    raise ValueError(f"prior must be a priors.Prior, a tfd.Distribution, or a function that returns one, got {given}.")
+    raise ValueError(f"prior must be a priors.Prior, a tfd.Distribution, or a function that returns one, got {given(prior)}.")

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_iaf import _registered
 from tfp_iaf._arguments import integer, widths
+from tfp_iaf._keras_arguments import identified
 from tfp_iaf._types import Identifier, Seed, TensorLike
 from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses, maps
 from tfp_iaf.networks import AutoregressiveNetwork
@@ -78,7 +78,7 @@ class AutoregressiveFlow(Prior):
         self.condition_size = None if condition_size is None else integer("condition_size", condition_size)
         self.map = maps.get(bijector_fn)
         self.inverse = inverse
-        self.activation = _registered.activation(activation)
+        self.activation = identified("activation", activation)
 
     def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)
@@ -112,7 +112,7 @@ class AutoregressiveFlow(Prior):
         ]
 
     def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
-        z = tf.cast(z, self.density_dtype)
+        z = self.as_latents(z)
         batch_shape = tf.shape(z)[: len(z.shape) - len(self.latent_shape)]
         eps = tf.reshape(z, tf.concat([batch_shape, [math.prod(self.latent_shape)]], axis=0))
         log_prob = 0.0

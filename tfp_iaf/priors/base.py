@@ -8,7 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer, non_negative
+from tfp_iaf._arguments import given, integers
+from tfp_iaf._tensors import check_numbers, count
+from tfp_iaf._tensors import temperature as checked_temperature
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.layers import TrackedLayer, density_dtype
 from tfp_iaf.noise import seed_pair
@@ -60,7 +62,9 @@ class Prior(TrackedLayer):
 
     def build(self, latent_shape: Sequence[int]) -> None:
         """Makes the weights; `latent_shape` is the shape of one latent, without a batch axis."""
-        self.latent_shape = tuple(integer("A size of the latent", size) for size in latent_shape)
+        self.latent_shape = integers("latent_shape", latent_shape, "the sizes of the latent")
+        if not self.latent_shape:
+            raise ValueError(f"latent_shape must have at least one axis, got {given(latent_shape)}: a single latent has (1,).")
 
     def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         """log p(z), `[..., *latent_shape]` -> `[...]`.
@@ -96,6 +100,14 @@ class Prior(TrackedLayer):
         """(n, seed as an int32 tensor [2], temperature as a tensor), a ValueError for values out of range; tensors pass."""
         if self.latent_shape is None:
             raise ValueError(f"{self.name} knows no latents yet: build it for the shape of one latent, or build its model.")
-        n = n if tf.is_tensor(n) else integer("n", n)
-        temperature = temperature if tf.is_tensor(temperature) else non_negative("temperature", temperature)
-        return n, seed_pair(seed), tf.cast(temperature, self.density_dtype)
+        return count("n", n), seed_pair(seed), tf.cast(checked_temperature(temperature), self.density_dtype)
+
+    def as_latents(self, z: TensorLike) -> tf.Tensor:
+        """z `[..., *latent_shape]` as a tensor of `density_dtype`, a ValueError for other shapes: `log_prob` begins with it."""
+        check_numbers(f"z of {self.name}", z)
+        z = tf.cast(z, self.density_dtype)
+        axes = len(self.latent_shape)
+        if z.shape.rank is not None and not (z.shape.rank >= axes and z.shape[-axes:].is_compatible_with(self.latent_shape)):
+            expected = ", ".join(map(str, self.latent_shape))
+            raise ValueError(f"{self.name} expects z of shape [..., {expected}], got {tuple(z.shape)}.")
+        return z

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _registered
+from tfp_iaf._arguments import given
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.priors.base import Prior
 
@@ -65,7 +66,7 @@ class Fixed(Prior):
 
     def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
-        return self.distribution.log_prob(tf.cast(z, self.density_dtype))
+        return self.distribution.log_prob(self.as_latents(z))
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
@@ -73,7 +74,7 @@ class Fixed(Prior):
         if tf.is_tensor(temperature) and not tf.executing_eagerly():
             with tf.control_dependencies([tf.debugging.assert_equal(checked, tf.ones_like(checked), "temperature must be 1.")]):
                 n = tf.identity(n)
-        elif temperature != 1.0:
+        elif float(temperature) != 1.0:
             raise ValueError(f"{self.name} is a given distribution, which has temperature 1 only: got {float(temperature)}.")
         return self.distribution.sample(n, seed=seed)
 
@@ -97,7 +98,7 @@ def _distribution(distribution_fn):
         return distribution_fn
     distribution = distribution_fn() if callable(distribution_fn) else distribution_fn
     if not isinstance(distribution, tfd.Distribution):
-        raise ValueError(f"prior must be a tfd.Distribution or a function that returns one, got {type(distribution).__name__}.")
+        raise ValueError(f"prior must be a tfd.Distribution or a function that returns one, got {given(distribution)}.")
     return distribution
 
 

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import scales
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import integer, layer_seed
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import standard_normal
 from tfp_iaf.priors.base import Prior
@@ -49,7 +49,7 @@ class GaussianMixture(Prior):
     def __init__(self, num_components: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_components = integer("num_components", num_components)
-        self.seed = None if seed is None else integer("seed", seed, at_least=0)
+        self.seed = layer_seed(seed)
 
     def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)
@@ -74,7 +74,7 @@ class GaussianMixture(Prior):
         del condition
         log_weights, locs, scale = self.components()
         axes = -len(self.latent_shape)
-        standardized = (tf.expand_dims(tf.cast(z, self.density_dtype), axes - 1) - locs) / scale
+        standardized = (tf.expand_dims(self.as_latents(z), axes - 1) - locs) / scale
         log_probs = -0.5 * tf.square(standardized) - 0.5 * math.log(2.0 * math.pi) - tf.math.log(scale)
         return tf.reduce_logsumexp(log_weights + tf.reduce_sum(log_probs, axis=range(axes, 0)), axis=-1)
 

@@ -34,6 +34,8 @@ class StandardNormal(Prior):
     def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         axes = range(-len(self.latent_shape), 0)
+        if not (isinstance(z, tf.Tensor) and z.dtype == self.density_dtype and z.shape[axes[0] :] == self.latent_shape):
+            z = self.as_latents(z)
         return -0.5 * (tf.reduce_sum(tf.square(z), axis=axes) + math.prod(self.latent_shape) * math.log(2.0 * math.pi))
 
     def log_prob_by_entry(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import integer, layer_seed
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import standard_normal
 from tfp_iaf.priors.base import Prior
@@ -55,7 +55,7 @@ class VampPrior(Prior):
     def __init__(self, num_components: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_components = integer("num_components", num_components)
-        self.seed = None if seed is None else integer("seed", seed, at_least=0)
+        self.seed = layer_seed(seed)
         self._model: Callable[[], keras.Model] | None = None
 
     def connect(self, model: keras.Model) -> None:
@@ -93,7 +93,7 @@ class VampPrior(Prior):
 
     def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
-        z = tf.expand_dims(tf.cast(z, self.density_dtype), -len(self.latent_shape) - 1)
+        z = tf.expand_dims(self.as_latents(z), -len(self.latent_shape) - 1)
         log_q = self._model().posterior.score(self._parameters(), z)
         return tf.reduce_logsumexp(log_q, axis=-1) - math.log(self.num_components)
 

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import given, integer
+from tfp_iaf._tensors import array_of_numbers
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import seed_pair
 from tfp_iaf.vi._target import log_density
@@ -73,7 +74,9 @@ def diagnose(
     1.0
     """
     integer("num_samples", num_samples, at_least=100)
-    target = log_density(joint_distribution)
+    if not isinstance(surrogate_posterior, tfp.distributions.Distribution):
+        raise ValueError(f"surrogate_posterior must be a tfd.Distribution, got {given(surrogate_posterior)}.")
+    target = log_density(joint_distribution, surrogate_posterior)
     z, log_q = surrogate_posterior.experimental_sample_and_log_prob(num_samples, seed=seed_pair(seed))
     log_w = tf.cast(target(z) - log_q, tf.float64).numpy()
     largest = log_w.max()
@@ -104,8 +107,10 @@ def pareto_k(log_weights: TensorLike) -> float:
     >>> round(pareto_k(0.4 * rng.exponential(size=100000)), 1)  # w = u^(-0.4)
     0.4
     """
-    log_weights = np.sort(np.asarray(log_weights, np.float64))
+    log_weights = np.sort(array_of_numbers("log_weights", log_weights).astype(np.float64), axis=None)
     size = len(log_weights)
+    if np.isnan(log_weights).any():
+        raise ValueError("log_weights must be numbers, got NaN among them: check the densities that they come from.")
     tail = math.ceil(min(size / 5.0, 3.0 * math.sqrt(size)))
     if size < 25:
         raise ValueError(f"pareto_k takes at least 25 weights, got {size}.")

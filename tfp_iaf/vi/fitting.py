@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
-from tfp_iaf._arguments import integer, positive
+from tfp_iaf._arguments import flag, given, integer, positive
 from tfp_iaf._types import Seed
 from tfp_iaf.noise import seed_pair
 from tfp_iaf.vi._target import log_density
@@ -107,17 +107,19 @@ def fit(
     True
     """
     num_steps, sample_size = integer("num_steps", num_steps), integer("sample_size", sample_size)
-    if not np.iterable(learning_rates) or not len(learning_rates):
-        raise ValueError(f"learning_rates must be a sequence of positive numbers, got {learning_rates!r}.")
+    if not isinstance(learning_rates, list | tuple | np.ndarray) or not len(learning_rates):
+        raise ValueError(f"learning_rates must be a sequence of positive numbers, got {given(learning_rates)}.")
     annealing_steps = integer("annealing_steps", annealing_steps, at_least=0)
+    flag("verbose", verbose)
+    jit_compile = None if jit_compile is None else flag("jit_compile", jit_compile)
     rates = [positive("A learning rate", rate) for rate in learning_rates]
-    variables = list(surrogate_posterior.trainable_variables)
+    variables = list(getattr(surrogate_posterior, "trainable_variables", ()))
     if not variables or not hasattr(surrogate_posterior, "bijector"):
         raise ValueError(
             "surrogate_posterior must be a tfd.TransformedDistribution with trainable variables, such as "
-            f"vi.build_iaf_surrogate_posterior returns, got {type(surrogate_posterior).__name__} with {len(variables)}."
+            f"vi.build_iaf_surrogate_posterior returns, got {given(surrogate_posterior)} with {len(variables)}."
         )
-    target, seed = log_density(joint_distribution), tf.constant(seed_pair(seed))
+    target, seed = log_density(joint_distribution, surrogate_posterior), tf.constant(seed_pair(seed))
     start = [variable.numpy() for variable in variables]
     trainer = _Trainer(target, surrogate_posterior, variables, num_steps, sample_size, annealing_steps, seed, jit_compile)
     progress = keras.utils.Progbar(num_steps * len(rates), unit_name="step") if verbose and _is_interactive() else None

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import choice, given, integer
 from tfp_iaf._types import Identifier, InputOrder, TensorLike
 from tfp_iaf.bijectors import maps
 from tfp_iaf.posteriors import IAF, Posterior
@@ -76,8 +76,9 @@ def build_iaf_surrogate_posterior(
     >>> surrogate.event_shape["scale"], surrogate.sample(5)["scale"].shape
     (TensorShape([]), TensorShape([5]))
     """
-    if base not in _BASES:
-        raise ValueError(f"Unknown base {base!r}; expected one of {', '.join(_BASES)}.")
+    choice("base", base, _BASES)
+    if not isinstance(name, str):
+        raise ValueError(f"name must be a text, got {given(name)}.")
     structure, size, dtype = _event_space(joint_distribution)
     layer = IAF(
         size,
@@ -92,7 +93,7 @@ def build_iaf_surrogate_posterior(
     )
     if feature_size is not None:
         if base != "normal":
-            raise ValueError(f"An amortized surrogate has a normal base, got base={base!r}: leave it out.")
+            raise ValueError(f"An amortized surrogate has a normal base, got base={base}: leave it out.")
         layer.build((None, feature_size))
         return AmortizedSurrogatePosterior(layer, structure, name)
     layer.build_flows()
@@ -139,9 +140,7 @@ def _positive(start, name):
 def _event_space(joint_distribution):
     """(the bijector from a vector of unconstrained numbers to the structure, the vector's size, its dtype)."""
     if not hasattr(joint_distribution, "experimental_default_event_space_bijector"):
-        raise ValueError(
-            f"joint_distribution must be a tfd.JointDistribution, pinned or not, got {type(joint_distribution).__name__}."
-        )
+        raise ValueError(f"joint_distribution must be a tfd.JointDistribution, pinned or not, got {given(joint_distribution)}.")
     dtypes = set(tf.nest.flatten(joint_distribution.dtype))
     if len(dtypes) != 1 or not next(iter(dtypes)).is_floating:
         names = ", ".join(sorted(dtype.name for dtype in dtypes))

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
+from tfp_iaf._arguments import given
 from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.posteriors import Posterior
 
@@ -45,7 +46,7 @@ def without_features(posterior: Posterior) -> tfp.distributions.TransformedDistr
     True
     """
     if not isinstance(posterior, Posterior):
-        raise ValueError(f"posterior must be a layer of tfp_iaf.posteriors, got {type(posterior).__name__}.")
+        raise ValueError(f"posterior must be a layer of tfp_iaf.posteriors, got {given(posterior)}.")
     dtype = tf.as_dtype(posterior.density_dtype)
     posterior.build_flows()
     loc = tf.Variable(tf.zeros(posterior.event_shape, dtype), name="loc")

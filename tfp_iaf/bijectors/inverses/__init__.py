@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from tfp_iaf._arguments import choice, given
 from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Inverse
 from tfp_iaf.bijectors.inverses.blocks import Blocks
 from tfp_iaf.bijectors.inverses.fixed_point import FixedPoint
@@ -38,8 +39,9 @@ def get(inverse: str | Inverse, network: Network) -> Inverse:
     """
     if isinstance(inverse, Inverse):
         return inverse
-    if not isinstance(inverse, str) or inverse not in ("auto", *_NAMED):
-        raise ValueError(f"Unknown inverse {inverse!r}: expected auto, {', '.join(_NAMED)}, or an inverses.Inverse.")
+    choice("inverse", inverse, ("auto", *_NAMED), ", or an inverses.Inverse")
+    if not isinstance(network, Network):
+        raise ValueError(f"network must be a tfp_iaf.networks.Network, such as AutoregressiveNetwork, got {given(network)}.")
     if inverse == "auto":
         return next(_NAMED[name] for name in network.inverses if _NAMED[name].serves(network))
     if inverse not in network.inverses or not _NAMED[inverse].serves(network):

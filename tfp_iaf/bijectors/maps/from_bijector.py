@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import _compat, _registered, scales
-from tfp_iaf._arguments import integer, positive
+from tfp_iaf._arguments import given, integer, positive
 from tfp_iaf.bijectors.maps.base import ElementwiseMap
 
 __all__ = ["FromBijector", "Spline"]
@@ -29,8 +29,9 @@ class FromBijector(ElementwiseMap):
     """
 
     def __init__(self, bijector_fn: Callable, params: int) -> None:
-        if not callable(bijector_fn):
-            raise ValueError(f"FromBijector takes a function from parameters to a tfb.Bijector, got {bijector_fn!r}.")
+        is_object = isinstance(bijector_fn, keras.layers.Layer | tfp.bijectors.Bijector)  # Both can be called.
+        if is_object or not callable(bijector_fn):
+            raise ValueError(f"FromBijector takes a function from parameters to a tfb.Bijector, got {given(bijector_fn)}.")
         self._bijector_fn = bijector_fn
         self.params = integer("params", params)
 

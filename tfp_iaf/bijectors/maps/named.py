@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import _registered, scales
-from tfp_iaf._arguments import positive
+from tfp_iaf._arguments import given, integer, positive
 from tfp_iaf.bijectors.maps.base import ElementwiseMap, MapLike
 from tfp_iaf.bijectors.maps.from_bijector import FromBijector, Spline
 from tfp_iaf.bijectors.maps.monotone import Monotone
@@ -108,6 +108,8 @@ def get(bijector_fn: MapLike, params: int | None = None) -> ElementwiseMap:
     >>> get("spline", params=8).num_bins, get("gated").params
     (3, 2)
     """
+    if params is not None and type(params) is not int:
+        params = integer("params", params)
     if isinstance(bijector_fn, ElementwiseMap):
         found = bijector_fn
     elif isinstance(bijector_fn, str) and bijector_fn in _NAMED:
@@ -122,16 +124,16 @@ def get(bijector_fn: MapLike, params: int | None = None) -> ElementwiseMap:
     else:
         hint = ": say how many parameters it takes, bijector_fn=(function, P)" if callable(bijector_fn) else ""
         raise ValueError(
-            f"Unknown bijector_fn {bijector_fn!r}{hint}; expected one of {', '.join(sorted(_NAMED))}, an ElementwiseMap, or a "
-            "pair (function, P) of a function from parameters [..., P] to an elementwise tfb.Bijector."
+            f"Unknown bijector_fn {given(bijector_fn)}{hint}; expected one of {', '.join(sorted(_NAMED))}, an ElementwiseMap, "
+            "or a pair (function, P) of a function from parameters [..., P] to an elementwise tfb.Bijector."
         )
     if not isinstance(found, ElementwiseMap):
-        raise ValueError(f"bijector_fn must be an ElementwiseMap, got {type(found).__name__}.")
+        raise ValueError(f"bijector_fn must be an ElementwiseMap, got {given(found)}.")
     if params is not None and found.params != params:
         takes = "3 K - 1 parameters per entry for K bins, such as 23" if bijector_fn == "spline" else found.params
         raise ValueError(
-            f"bijector_fn={bijector_fn!r} takes {takes}{'' if bijector_fn == 'spline' else ' parameter(s) per entry'}, but the "
-            f"network has params={params}; build it with params={found.params}."
+            f"bijector_fn={given(bijector_fn)} takes {takes}{'' if bijector_fn == 'spline' else ' parameter(s) per entry'}, "
+            f"but the network has params={params}; build it with params={found.params}."
         )
     return found
 

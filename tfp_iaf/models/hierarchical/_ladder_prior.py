@@ -4,7 +4,8 @@ import math
 
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer, non_negative
+from tfp_iaf._tensors import count
+from tfp_iaf._tensors import temperature as checked_temperature
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.noise import seed_pair, standard_normal
 
@@ -48,8 +49,7 @@ class LadderPrior:
 
     def sample_and_decode(self, num_samples, seed, temperature=1.0):
         """(z_1 ... z_L, the likelihood's parameters there), in one way down."""
-        num_samples = num_samples if tf.is_tensor(num_samples) else integer("num_samples", num_samples)
-        temperature = temperature if tf.is_tensor(temperature) else non_negative("temperature", temperature)
+        num_samples, temperature = count("num_samples", num_samples), checked_temperature(temperature)
         noise = noise_of_latents(self._ladder, num_samples, seed_pair(seed))
         z = [None] * len(noise)
 

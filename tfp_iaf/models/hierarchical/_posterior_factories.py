@@ -3,6 +3,7 @@
 import keras
 
 from tfp_iaf import _registered
+from tfp_iaf._arguments import given
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.posteriors import ConvIAF, DiagonalGaussian, Posterior
 
@@ -27,7 +28,7 @@ def get(posterior):
     if callable(posterior) and not isinstance(posterior, keras.layers.Layer):
         return posterior
     raise ValueError(
-        f"Unknown posterior {posterior!r}: expected one of {', '.join(NAMES)}, or a function latent_shape -> "
+        f"Unknown posterior {given(posterior)}: expected one of {', '.join(NAMES)}, or a function latent_shape -> "
         "tfp_iaf.posteriors.Posterior."
     )
 
@@ -96,7 +97,7 @@ def checked(factory, dtype):
     def make_posterior(latent_shape):
         posterior = factory(latent_shape)
         if not isinstance(posterior, Posterior):
-            raise ValueError(f"The posterior's factory must return a tfp_iaf.posteriors.Posterior, got {posterior!r}.")
+            raise ValueError(f"The posterior's factory must return a tfp_iaf.posteriors.Posterior, got {given(posterior)}.")
         if tuple(posterior.event_shape) != latent_shape:
             raise ValueError(
                 f"The posterior's factory was asked for latents of shape {latent_shape}, got one for "

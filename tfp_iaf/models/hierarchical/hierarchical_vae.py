@@ -9,7 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._arguments import integer
+from tfp_iaf import likelihoods
+from tfp_iaf._arguments import choice, flag, given, integer, integers, widths
+from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._types import Data, Seed, Shape, TensorLike
 from tfp_iaf.bijectors import maps
 from tfp_iaf.likelihoods import Likelihood
@@ -104,14 +106,13 @@ class HierarchicalVAE(ElboModel):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if inference not in INFERENCES:
-            raise ValueError(f"Unknown inference {inference!r}: expected one of {', '.join(INFERENCES)}.")
-        super().__init__(likelihood, num_samples, **kwargs)
+        choice("inference", inference, INFERENCES)
+        super().__init__(likelihoods.get(likelihood), num_samples, **kwargs)
         self._free_bits = FreeBits(free_bits, soft_free_bits)
         self.free_bits = self._free_bits.minimum
         self.soft_free_bits = soft_free_bits
         self.image_shape = _image_shape(image_shape)
-        self.num_layers = _integers("num_layers", num_layers)
+        self.num_layers = integers("num_layers", num_layers, "positive integers, such as (2, 2)")
         if not self.num_layers:
             raise ValueError("num_layers must hold a number for each resolution, such as (2, 2), got none.")
         self.filters = integer("filters", filters)
@@ -126,10 +127,10 @@ class HierarchicalVAE(ElboModel):
         self.inference = inference
         self.posterior = posterior_factories.get(posterior)
         self.num_flows = num_flows
-        self.flow_filters = None if flow_filters is None else _integers("flow_filters", flow_filters)
+        self.flow_filters = None if flow_filters is None else widths("flow_filters", flow_filters)
         self.bijector_fn = bijector_fn
-        self.weight_norm = weight_norm
-        self.recompute = recompute
+        self.weight_norm = flag("weight_norm", weight_norm)
+        self.recompute = flag("recompute", recompute)
         self.noise = SeededLayer(seed, name="noise")
         factory = posterior_factories.factory(
             self.posterior,
@@ -208,7 +209,7 @@ class HierarchicalVAE(ElboModel):
             A dict of `z`, a list of z_1 ... z_L, `[S, B, ...]` each; `reconstruction` and `kl` `[S, B]`; and
             `kl_per_map` `[S, B, J]`, kl by layer and feature map.
         """
-        x = self.as_input(x)
+        x, num_samples = self.as_input(x), count("num_samples", num_samples)
         noise = self._noise(num_samples, tf.shape(x)[0], seed, noise)
         z, log_q, log_p, parameters = self._up_and_down(x, num_samples, self._drawn(noise), bool(training))
         kl_per_map = tf.concat([q - p for q, p in zip(log_q, log_p)], axis=-1)
@@ -292,6 +293,7 @@ class HierarchicalVAE(ElboModel):
     def _noise(self, num_samples, num_images, seed, given=None):
         if given is not None:
             self.check_noise(num_samples, seed)
+            self._check_latents(given)
             return [tf.cast(each, self.density_dtype) for each in given]
         return noise_of_latents(self.ladder, num_samples * num_images, self.noise.next_seed(seed))
 
@@ -300,7 +302,10 @@ class HierarchicalVAE(ElboModel):
         return lambda index, statistics: self.ladder.stochastic_layers[index].draw(statistics, noise[index])
 
     def _check_latents(self, z, num_rows=None):
-        shapes = [tuple(np.shape(latent)) for latent in z]
+        shapes = []
+        for latent in z if isinstance(z, list | tuple) else [None]:
+            check_numbers("Each of z_1 ... z_L, in a list,", z if latent is None else latent)
+            shapes.append(tuple(np.shape(latent)))
         sizes = {shape[:1] for shape in shapes} | ({(num_rows,)} if num_rows is not None else set())
         if [shape[1:] for shape in shapes] != self.latent_shapes or len(sizes - {(None,)}) > 1:
             raise ValueError(
@@ -330,12 +335,7 @@ class HierarchicalVAE(ElboModel):
 
 
 def _image_shape(image_shape):
-    if not np.iterable(image_shape) or len(image_shape) != 3:
-        raise ValueError(f"image_shape must be (H, W, C), got {image_shape!r}.")
-    return tuple(integer("A size in image_shape", size) for size in image_shape)
-
-
-def _integers(name, values):
-    if not np.iterable(values) or isinstance(values, str):
-        raise ValueError(f"{name} must be a sequence of positive integers, such as (2, 2), got {values!r}.")
-    return tuple(integer(f"A number in {name}", value) for value in values)
+    shape = integers("image_shape", image_shape, "sizes, (H, W, C)")
+    if len(shape) != 3:
+        raise ValueError(f"image_shape must be (H, W, C), got {given(image_shape)}.")
+    return shape

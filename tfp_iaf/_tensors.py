@@ -1,0 +1,118 @@
+"""Checks of arrays and tensors that many rooms share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_iaf._arguments import given, integer, non_negative
+
+__all__ = ["array_of_numbers", "check_batches", "check_numbers", "count", "temperature"]
+
+_TENSORS = (tf.Tensor, tf.Variable, keras.Variable, tfp.util.DeferredTensor)
+
+
+def check_numbers(name: str, value: Any, symbolic: bool = False) -> None:
+    """Raises a ValueError unless the value is a dense tensor, an array or nested lists of real numbers.
+
+    TensorFlow would make NaN of None, and reads a text's digits.
+
+    Args:
+        name: what errors call it.
+        value: what was given.
+        symbolic: whether a `keras.KerasTensor` will do.
+
+    >>> check_numbers("z", [[0.5, 1.0]])
+    """
+    if isinstance(value, _TENSORS) or (symbolic and isinstance(value, keras.KerasTensor)):
+        dtype = tf.as_dtype(value.dtype)
+        if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+            raise ValueError(f"{name} must be real numbers, got a tensor of dtype {dtype.name}.")
+    elif not (isinstance(value, list | tuple) and any(isinstance(each, tf.Tensor) for each in value)):
+        array_of_numbers(name, value)
+
+
+def array_of_numbers(name: str, value: Any, kinds: str = "an array, a tensor or a list of numbers") -> np.ndarray:
+    """The value as a NumPy array of real numbers.
+
+    Args:
+        name: what errors call it.
+        value: an array, an eager tensor, a DataFrame, a (nested) list of numbers, or a number.
+        kinds: what it may be, for errors.
+
+    Raises:
+        ValueError: for complex numbers, texts and objects, masked entries, ragged or sparse data.
+
+    >>> array_of_numbers("data", [[0, 1]]).shape
+    (1, 2)
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} must not have masked entries, of which nothing here knows: fill them, or leave them out.")
+    if isinstance(value, tf.RaggedTensor | tf.SparseTensor) or hasattr(value, "toarray"):
+        raise ValueError(f"{name} must be dense, got {type(value).__name__}: convert it to an array.")
+    is_array = hasattr(value, "__array__") and not isinstance(value, keras.KerasTensor | type)
+    if isinstance(value, dict) or not (is_array or isinstance(value, list | tuple) or np.isscalar(value)):
+        raise ValueError(f"{name} must be {kinds}, got {given(value)}.")
+    if getattr(value, "dtype", None) == tf.bfloat16:
+        value = tf.cast(value, tf.float32)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of one shape, got a {type(value).__name__} of several shapes.") from None
+    if array.dtype.kind not in "biuf":
+        dtype = value.dtype.name if isinstance(value, tf.Tensor) else array.dtype
+        raise ValueError(f"{name} must be real numbers, got dtype {dtype}.")
+    return array
+
+
+def check_batches(owner: str, batch_shapes: dict[str, Any]) -> None:
+    """Raises a ValueError where batch shapes do not broadcast.
+
+    Args:
+        owner: what errors call the object that got them.
+        batch_shapes: a `tf.TensorShape` by the name of what has it, or None where the number of axes is not known.
+
+    >>> check_batches("flow", {"events": [4, 1], "a context": [5]})
+    """
+    shapes = {name: tf.TensorShape(shape) for name, shape in batch_shapes.items()}
+    first = found = next(iter(shapes.values()))
+    if first.is_fully_defined() and all(shape == first for shape in shapes.values()):
+        return
+    try:
+        for shape in shapes.values():
+            found = tf.broadcast_static_shape(found, shape)
+    except ValueError:
+        got = " and ".join(f"{name} with batch shape {tuple(shape)}" for name, shape in shapes.items())
+        raise ValueError(
+            f"{owner} got {got}, which do not broadcast: give all the same, or 1 where one is to be repeated."
+        ) from None
+
+
+def count(name: str, value: Any) -> int | tf.Tensor:
+    """The value as a positive int; the tensor of a single integer as it is.
+
+    >>> count("num_samples", 3)
+    3
+    """
+    if not isinstance(value, tf.Tensor):
+        return integer(name, value)
+    if not value.dtype.is_integer or value.shape.rank not in (0, None):
+        raise ValueError(f"{name} must be a positive integer, got a tensor of {value.dtype.name} and shape {value.shape}.")
+    return value
+
+
+def temperature(value: Any) -> float | tf.Tensor:
+    """The value as a float of at least 0; the tensor of a single number as it is.
+
+    >>> temperature(0.5)
+    0.5
+    """
+    if not isinstance(value, tf.Tensor):
+        return non_negative("temperature", value)
+    if not (value.dtype.is_floating or value.dtype.is_integer) or value.shape.rank not in (0, None):
+        raise ValueError(f"temperature must be a number of at least 0, got a tensor of {value.dtype.name} and {value.shape}.")
+    return value
