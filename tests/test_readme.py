@@ -27,6 +27,8 @@ def test_it_names_every_posterior_and_prior():
 
 def test_the_versions_are_those_that_the_metadata_ask_for():
     metadata = (ROOT / "pyproject.toml").read_text()
-    floor = re.search(r'"keras>=([\d.]+)"', metadata)[1]
-    assert f"Keras {floor} or later" in README
-    assert re.search(r'"tensorflow>=([\d.]+)"', metadata)[1] in README
+    for page in (README, (ROOT / "docs" / "installation.md").read_text()):
+        for title, name in (("Keras", "keras"), ("TensorFlow", "tensorflow")):
+            lowest, above = re.search(rf'"{name}>=([\d.]+),<([\d.]+)"', metadata).groups()
+            major, minor = above.split(".")
+            assert f"{title} {lowest}-{major}.{int(minor) - 1}" in page
