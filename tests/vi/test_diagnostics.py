@@ -69,6 +69,12 @@ def test_effective_sample_size_and_evidence():
     assert vi.diagnose(target.log_prob, target).effective_sample_size == 1.0
 
 
+def test_trainable_distributions_of_tfp():
+    """They are modules that make their distribution anew at each call, and no distributions."""
+    q = tfp.experimental.util.DeferredModule(lambda loc: tfd.Normal(loc, 1.0), tf.Variable(0.0))
+    assert vi.diagnose(tfd.Normal(0.0, 1.0).log_prob, q).effective_sample_size == 1.0
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="at least 100"):
         vi.diagnose(tfd.Normal(0.0, 1.0), tfd.Normal(0.0, 1.0), num_samples=10)

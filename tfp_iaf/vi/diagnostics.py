@@ -74,7 +74,8 @@ def diagnose(
     1.0
     """
     integer("num_samples", num_samples, at_least=100)
-    if not isinstance(surrogate_posterior, tfp.distributions.Distribution):
+    # TFP's trainable distributions are `tfp.experimental.util.DeferredModule`s, and no instances of tfd.Distribution.
+    if not hasattr(surrogate_posterior, "experimental_sample_and_log_prob"):
         raise ValueError(f"surrogate_posterior must be a tfd.Distribution, got {given(surrogate_posterior)}.")
     target = log_density(joint_distribution, surrogate_posterior)
     z, log_q = surrogate_posterior.experimental_sample_and_log_prob(num_samples, seed=seed_pair(seed))
