@@ -69,8 +69,7 @@ def test_tfp_s_word_for_the_context():
 
 
 def test_a_network_in_a_model_is_saved_and_checkpointed(tmp_path):
-    y = keras.Input((3,))
-    model = keras.Model(y, Moving(3)(y))
+    model = keras.Sequential([keras.Input((3,)), Moving(3)])
     model.layers[-1].factors[0].assign(5.0)
     model.save(tmp_path / "model.keras")
     data = np.ones([2, 3])
