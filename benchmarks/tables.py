@@ -184,6 +184,16 @@ def objective_cost():
     return "\n".join(lines)
 
 
+def serving_latency():
+    """A request for a posterior sample, beside TFP's own flow."""
+    (run,) = load("serving_latency.json")
+    lines = ["| rows of a request | tfp_iaf, ms | TFP's flow, ms | ratio |", "|---|---|---|---|"]
+    for batch, figures in run["milliseconds"].items():
+        cells = (f"{figures[name]:.2f}" for name in ("tfp_iaf", "tensorflow_probability", "ratio"))
+        lines.append(f"| {batch} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 # Cases of the flow benchmark, as the pages call them: D, context, hidden layers, flows, batch.
 FLOW_CASES = {
     "D64": "64, 64, 2x512, 4, 256",
@@ -387,6 +397,7 @@ TABLES = {
         before_after,
         step_cost,
         objective_cost,
+        serving_latency,
         mnist_resnet,
         cifar_small,
         image_step_cost,
