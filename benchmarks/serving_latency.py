@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving_latency --out=benchmarks/results/serving_latency.json
 
-Both are SavedModels with one function from (x, seed) to z and log q(z|x): a dense layer, a diagonal base that it parameterizes, and
-flows that read its output as context. TFP's is `Invert(MaskedAutoregressiveFlow(AutoregressiveNetwork))`. Every round asks both in
-turn; figures are medians over the rounds.
+Both are SavedModels with one function from (x, seed) to z and log q(z|x): a dense layer, a diagonal base that it parameterizes,
+and flows that read its output as context. TFP's is `Invert(MaskedAutoregressiveFlow(AutoregressiveNetwork))`. Every round asks
+both in turn; figures are medians over the rounds.
 """
 
 import json

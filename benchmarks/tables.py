@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "results", "variational_inference")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "results", "serving", "variational_inference")),
 ]
 NAMES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
 FLOWS = {
