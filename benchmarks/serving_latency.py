@@ -37,9 +37,7 @@ def ours():
     posterior = tfp_iaf.IAF(LATENT_SIZE, NUM_FLOWS, hidden_units=HIDDEN_UNITS, context_size=FEATURES)
     model = tfp_iaf.VAE(encoder, posterior, keras.layers.Dense(DATA_SIZE))
     model.build((None, DATA_SIZE))
-    folder = tempfile.mkdtemp()
-    tfp_iaf.serving.export(model, folder, overwrite=True)
-    return tf.saved_model.load(folder)
+    return served(lambda folder: tfp_iaf.serving.export(model, folder, overwrite=True))
 
 
 def tfps():
@@ -73,7 +71,7 @@ def tfps():
         z, log_q = q.experimental_sample_and_log_prob(seed=seed, bijector_kwargs=context)
         return {"z": z, "log_q": log_q}
 
-    module, folder = tf.Module(), tempfile.mkdtemp()
+    module = tf.Module()
     encode(np.zeros([1, DATA_SIZE], np.float32), np.array([0, 1], np.int32))  # Makes the layers' weights.
     module.encode = encode
     module.weights = [
@@ -81,8 +79,14 @@ def tfps():
         for part in (encoder, statistics_layer, *networks)
         for variable in part.variables
     ]
-    tf.saved_model.save(module, folder, signatures={"encode": encode})
-    return tf.saved_model.load(folder)
+    return served(lambda folder: tf.saved_model.save(module, folder, signatures={"encode": encode}))
+
+
+def served(save):
+    """What `save(folder)` writes, loaded again."""
+    with tempfile.TemporaryDirectory() as folder:
+        save(folder)
+        return tf.saved_model.load(folder)
 
 
 def milliseconds(encode, x, seed):
@@ -96,11 +100,11 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     origin, seed = provenance(), tf.constant([0, 1])
-    served = {"tfp_iaf": ours(), "tensorflow_probability": tfps()}
+    models = {"tfp_iaf": ours(), "tensorflow_probability": tfps()}
     results = {}
     for batch in (1, 32):
         x = tf.zeros([batch, DATA_SIZE])
-        encoders = {name: each.signatures["encode"] for name, each in served.items()}
+        encoders = {name: each.signatures["encode"] for name, each in models.items()}
         for encode in encoders.values():
             milliseconds(encode, x, seed)
         rounds = [{name: milliseconds(encode, x, seed) for name, encode in encoders.items()} for _ in range(FLAGS.rounds)]

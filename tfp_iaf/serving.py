@@ -272,8 +272,8 @@ def _density_endpoints(model):
         return _nan_unless(model.is_valid(data if len(data) > 1 else data[0]), {"log_prob": model.log_prob(*data)})
 
     def sample(inputs):
-        given = {key: inputs[key] for key in ("condition",) if key in inputs}
-        return {name: model.sample(inputs["num_samples"], inputs["seed"], **given)}
+        rest = {key: value for key, value in inputs.items() if key == "condition"}
+        return {name: model.sample(inputs["num_samples"], inputs["seed"], **rest)}
 
     return {"log_prob": (log_prob, [x]), "sample": (sample, [num_samples, seed])}
 

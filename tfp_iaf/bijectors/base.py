@@ -77,12 +77,12 @@ class FlowBijector(_compat.FreshBijector):
         Source: Vaitl et al. 2024, "Fast and unified path gradient estimators for normalizing flows", section 3.
         """
         z, log_det = self.forward_and_log_det(y)
-        given = tf.stop_gradient(z)
+        point = tf.stop_gradient(z)
         with tf.GradientTape() as tape:
-            tape.watch(given)
-            back, log_det_at_z = self.inverse_and_log_det(given)
+            tape.watch(point)
+            back, log_det_at_z = self.inverse_and_log_det(point)
         upstream = [tf.stop_gradient(score), -tf.ones_like(log_det_at_z)]
-        return z, log_det, tape.gradient([back, log_det_at_z], given, upstream, unconnected_gradients="zero")
+        return z, log_det, tape.gradient([back, log_det_at_z], point, upstream, unconnected_gradients="zero")
 
     @staticmethod
     def _scope(name, validate_args):

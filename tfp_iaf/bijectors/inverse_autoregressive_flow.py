@@ -86,10 +86,9 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         name: str = "inverse_autoregressive_flow",
     ) -> None:
         parameters = dict(locals())
+        # Posteriors make flows with every call, so this is called for its errors alone.
         if not (isinstance(name, str) and isinstance(validate_args, bool)):
-            self._scope(
-                name, validate_args
-            )  # Raises an error. Posteriors make flows with every call: no more calls than needed.
+            self._scope(name, validate_args)
         with tf.name_scope(name) as name:
             _check_network(network)
             self._map = maps.get(bijector_fn, network.params)

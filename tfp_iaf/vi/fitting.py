@@ -117,7 +117,7 @@ def fit(
     if not variables or not hasattr(surrogate_posterior, "bijector"):
         raise ValueError(
             "surrogate_posterior must be a tfd.TransformedDistribution with trainable variables, such as "
-            f"vi.build_iaf_surrogate_posterior returns, got {given(surrogate_posterior)} with {len(variables)}."
+            f"vi.build_iaf_surrogate_posterior returns, got {given(surrogate_posterior)} with {len(variables)} variables."
         )
     target, seed = log_density(joint_distribution, surrogate_posterior), tf.constant(seed_pair(seed))
     start = [variable.numpy() for variable in variables]

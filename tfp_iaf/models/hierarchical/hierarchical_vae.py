@@ -290,11 +290,11 @@ class HierarchicalVAE(ElboModel):
     def _up_and_down(self, x, num_samples, latent, training=False):
         return self.ladder.up_and_down(self.ladder.features(x), num_samples, latent, training)
 
-    def _noise(self, num_samples, num_images, seed, given=None):
-        if given is not None:
+    def _noise(self, num_samples, num_images, seed, noise=None):
+        if noise is not None:
             self.check_noise(num_samples, seed)
-            self._check_latents(given)
-            return [tf.cast(each, self.density_dtype) for each in given]
+            self._check_latents(noise)
+            return [tf.cast(each, self.density_dtype) for each in noise]
         return noise_of_latents(self.ladder, num_samples * num_images, self.noise.next_seed(seed))
 
     def _drawn(self, noise):
