@@ -6,7 +6,7 @@ RUN := TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python
 # Two test processes; one TensorFlow thread each, so that they do not fight over two cores.
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(RUN) -m pytest
 
-.PHONY: setup demo dist docs screenshots links test test-dist test-fast test-fuzz test-long test-oldest test-newest lint unit doctest build-file tour build-query clean
+.PHONY: setup demo dist docs screenshots links test test-dist test-fast test-fuzz test-gpu test-long test-oldest test-newest lint unit doctest build-file tour build-query clean
 .PHONY: smoke smoke-train smoke-serve smoke-latents smoke-banana smoke-joint smoke-density smoke-images smoke-energies
 .PHONY: smoke-hamiltonian
 .PHONY: bench energies joint priors before-after static-mnist published-mlp study report
@@ -120,6 +120,10 @@ dist: setup
 # Both, installed into an environment of their own: every name, the README, an example. Some minutes.
 test-dist: setup
 	$(PYTEST) -q -m long tests/test_packaging.py
+
+# On a machine with a GPU: what only that shows.
+test-gpu: setup
+	$(PYTEST) -q -m long tests/test_gpu.py
 
 test-long: setup
 	$(PYTEST) -q -m long

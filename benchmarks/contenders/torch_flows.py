@@ -1,4 +1,4 @@
-"""PyTorch's flows, in eager mode: Pyro, zuko, nflows, normflows.
+"""PyTorch's flows, in eager mode, on the GPU where there is one: Pyro, zuko, nflows, normflows.
 
 The direction each of them evaluates in parallel is noise -> latent, as in an inverse autoregressive flow.
 """
@@ -8,6 +8,8 @@ import torch
 from benchmarks.contenders import Flow
 
 PACKAGES = ("torch", "pyro-ppl", "zuko", "nflows", "normflows")
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def pyro_flows(case):
@@ -99,21 +101,28 @@ def normflows_flows(case):
     return modules, forward, inverse
 
 
+def finish():
+    """Returns when the work is done: a GPU's is still under way when a call returns."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
 def flow_of(make_flows):
     """The function of a case that makes the `Flow` of one package's flows."""
 
     def make(case):
         torch.manual_seed(0)
         modules, flow_forward, flow_inverse = make_flows(case)
+        modules.to(DEVICE)
         parameters = list(modules.parameters())
-        context = torch.randn(case.batch_size, case.context_size, requires_grad=True)
-        z_given = torch.randn(case.batch_size, case.event_size)
+        context = torch.randn(case.batch_size, case.context_size, device=DEVICE, requires_grad=True)
+        z_given = torch.randn(case.batch_size, case.event_size, device=DEVICE)
 
         def standard_normal(y):
             return torch.distributions.Normal(0.0, 1.0).log_prob(y).sum(-1)
 
         def sample():
-            z = torch.randn(case.batch_size, case.event_size)
+            z = torch.randn(case.batch_size, case.event_size, device=DEVICE)
             log_q = standard_normal(z)
             for module in modules:
                 z, log_det = flow_forward(module, z.flip(-1), context)
@@ -131,20 +140,23 @@ def flow_of(make_flows):
         def forward():
             with torch.no_grad():
                 sample()
+            finish()
 
         def training_step():
             z, log_q = sample()
             loss = (log_q + 0.5 * z.square().sum(-1)).mean()
             torch.autograd.grad(loss, [*parameters, context], allow_unused=True)  # normflows has no context.
+            finish()
 
         def inverse():
             with torch.no_grad():
                 log_prob(z_given.clone())
+            finish()
 
         def round_trip():
             with torch.no_grad():
                 z, log_q = sample()
-                return log_q.numpy(), log_prob(z.clone()).numpy()
+                return log_q.cpu().numpy(), log_prob(z.clone()).cpu().numpy()
 
         quantities = {"forward": forward, "training step": training_step, "inverse": inverse}
         return Flow(quantities, round_trip, sum(parameter.numel() for parameter in parameters))

@@ -22,11 +22,17 @@ SETTINGS = {
     "ema": 0.998,
     "free_bits": 0.1225,
     "steps": 100_000,
+    "steps_per_validation": 5000,
+    "steps_per_execution": 100,
     "importance_samples": 4096,
 }
 VARIANTS = {
     "diagonal": {"posterior": "diagonal"},
+    "iaf-50k": {"steps": 50_000},
+    "iaf-70k": {"steps": 70_000},
     "iaf": {},
+    "iaf-150k": {"steps": 150_000},
+    "iaf-200k": {"steps": 200_000},
     "iaf-300k": {"steps": 300_000},
 }
 INITIALIZATION_IMAGES = 256
