@@ -97,12 +97,13 @@ def train(study, settings, splits, seed, folder, callbacks=()):
 
 
 def first_origin(folder):
-    """The provenance of a run's first start; if it now goes on with another commit, that under "continued_with"."""
+    """The provenance of a run's first start; commit and machine with which it now goes on, where they are others, beside them."""
     origin, path = provenance(), folder / "origin.json"
     if not path.exists():
         write(path, origin)
     first = json.loads(path.read_text())
-    return first if first["commit"] == origin["commit"] else {**first, "continued_with": origin["commit"]}
+    names = {"commit": "continued_with", "machine": "continued_on"}
+    return first | {name: origin[key] for key, name in names.items() if first[key] != origin[key]}
 
 
 def run(name, study, variant, seed, splits, data_name, folder, path):
