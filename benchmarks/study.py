@@ -97,7 +97,7 @@ def train(study, settings, splits, seed, folder, callbacks=()):
 
 
 def first_origin(folder):
-    """The provenance of a run's first start; commit and machine with which it now goes on, where they are others, beside them."""
+    """The provenance of a run's first start, with the commit and the machine on which it now goes on where these are others."""
     origin, path = provenance(), folder / "origin.json"
     if not path.exists():
         write(path, origin)

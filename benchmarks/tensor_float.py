@@ -2,8 +2,8 @@
 
     python -m benchmarks.tensor_float
 
-TF32 keeps 10 of the 23 bits of float32 factors. For the cases of `benchmarks/flows.py` this measures log q of samples beside log q
-of the same latents by the inverse, and the times, with TF32 and without.
+TF32 keeps 10 of the 23 bits of float32 factors. For the cases of `benchmarks/flows.py` this measures log q of samples beside
+log q of the same latents by the inverse, and the times, with TF32 and without.
 """
 
 import json

@@ -5,12 +5,10 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 import time
 
 import json_files
 import keras
-import numpy as np
 from averaging import averaged
 
 LATEST, BEST = "latest.weights.h5", "best.weights.h5"
@@ -102,14 +100,6 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _save(self, name):
         """Saves the weights; at every moment the file's checksum is one of those in `checksums.json`."""
-        variables = [*self.model.variables, *self.model.optimizer.variables]
-        # HDF5 may end the process where a disk is full.
-        needed, free = 8 * sum(int(np.prod(each.shape)) for each in variables) + 2**20, shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise OSError(
-                f"{self.folder} has {free / 2**20:.1f} MiB left on its disk, a checkpoint takes {needed / 2**20:.1f}: make "
-                "room, and give the same command again to go on."
-            )
         staged = self.folder / f"writing-{name}"
         self.model.save_weights(staged)
         known = self._read("checksums.json") if (self.folder / "checksums.json").exists() else {}

@@ -20,13 +20,24 @@ _RENAME_EXCHANGE = 2
 _OLD = ".old"
 
 
+# For names and the like.
+_OVERHEAD_BYTES = 2**20
+
+
 @contextlib.contextmanager
-def written_beside(path):
+def written_beside(path, num_bytes=0):
     """Yields a path of the same name at which to write; at the end of the block, unless by an error, that replaces `path`.
 
     Whoever reads `path` meanwhile finds the whole old file or folder or the whole new one, and so does whoever comes after a
     kill at any moment. (Where the file system cannot exchange two folders, there is a moment between two renames.) What a
     killed process left behind, `.NAME-writing-*`, goes with the next call.
+
+    Args:
+        path: a `pathlib.Path`.
+        num_bytes: of the values that will be written. HDF5 ends the process on a full disk: the room is looked at before.
+
+    Raises:
+        OSError: in one line, if the disk has no room for them.
 
     >>> with tempfile.TemporaryDirectory() as parent:
     ...     for content in ("old", "new"):
@@ -38,6 +49,7 @@ def written_beside(path):
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_what_the_dead_left(path)
+    _check_room(path, num_bytes)
     prefix = f".{path.name}-writing-{_writer(os.getpid())}-"
     staging = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     try:
@@ -50,6 +62,15 @@ def written_beside(path):
     finally:
         if not _holds_the_only_copy(staging, path):
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _check_room(path, num_bytes):
+    needed, free = 2 * num_bytes + _OVERHEAD_BYTES, shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise OSError(
+            f"{path.parent} has {free / 2**20:.1f} MiB left on its disk, and {path.name} takes up to {needed / 2**20:.1f}: "
+            "make room there, or choose another place."
+        )
 
 
 def _exchange(new, path):

@@ -72,6 +72,7 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
     Raises:
         TypeError: if the model is of another class.
         ValueError: if the model is not built, or something is at `path` already.
+        OSError: in one line, if the disk has no room for it; what was there before stays.
 
     >>> import keras
     >>> from tfp_iaf import models, posteriors
@@ -100,7 +101,10 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
             setattr(served, name, function)
         served.captured_variables = list({id(v): v for function in signatures.values() for v in function.variables}.values())
         served.captured_resources = _resources(model)
-        tf.saved_model.save(served, complete, signatures=signatures | {"serving_default": next(iter(signatures.values()))})
+        try:
+            tf.saved_model.save(served, complete, signatures=signatures | {"serving_default": next(iter(signatures.values()))})
+        except tf.errors.ResourceExhaustedError as error:
+            raise OSError(f"No space is left on the disk of {path.parent}: make room there, or choose another path.") from error
 
 
 def _resources(model):

@@ -111,7 +111,7 @@ def test_a_folder_in_use_and_a_full_disk(checkpoints, tmp_path, monkeypatch):
     other.communicate()
     trained(checkpoints, tmp_path, 1)
     usage = collections.namedtuple("usage", "free")(1000)
-    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(OSError, match=r"MiB left on its disk, .* make room"):
         trained(checkpoints, tmp_path, 2)
     monkeypatch.undo()

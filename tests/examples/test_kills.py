@@ -31,7 +31,14 @@ FLAGS = [
 ]
 # While a file of such a name is there, beside what it will become. None: at a random moment.
 TRAINING = ("checkpoint/writing-latest.weights.h5", "checkpoint/writing-best.weights.h5", "checkpoint/writing-", None)
-AFTERWARDS = (".model.keras-writing-", ".saved_model-writing-", "metrics", ".saved_model-writing-", ".model.keras-writing-", None)
+AFTERWARDS = (
+    ".model.keras-writing-",
+    ".saved_model-writing-",
+    "metrics",
+    ".saved_model-writing-",
+    ".model.keras-writing-",
+    None,
+)
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 

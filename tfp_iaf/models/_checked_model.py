@@ -23,7 +23,7 @@ from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
 from tfp_iaf.models._parts import first_line
-from tfp_iaf.models._saving import write_whole
+from tfp_iaf.models._saving import bytes_of, write_whole
 from tfp_iaf.models._twins import check_twin
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
@@ -305,10 +305,10 @@ class CheckedModel(keras.Model):
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
         self._check_that_it_can_be_loaded()
-        write_whole(super().save, filepath, overwrite, **kwargs)
+        write_whole(super().save, filepath, overwrite, bytes_of(self), **kwargs)
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        write_whole(super().save_weights, filepath, overwrite, **kwargs)
+        write_whole(super().save_weights, filepath, overwrite, bytes_of(self), **kwargs)
 
     def _check_that_it_can_be_loaded(self):
         """Makes the model's twin from its config, once, so that what no file could hold is found before a file is begun."""
