@@ -17,6 +17,7 @@ def test_the_rows_of_the_table_are_known_posteriors():
 @pytest.mark.long
 @pytest.mark.skipif(not has_runtimes, reason="needs pip install 'tfp_iaf[serving]'")
 @pytest.mark.filterwarnings("ignore")  # The converters warn of their own dependencies.
-@pytest.mark.parametrize("name", conversions.rows_of_documentation())
+# Sylvester flows, none of whose signatures converts: tf2onnx works on their inverse for more than ten minutes.
+@pytest.mark.parametrize("name", sorted(conversions.rows_of_documentation().keys() - {"SylvesterFlow"}))
 def test_what_converts(name):
     assert conversions.row(name) == conversions.rows_of_documentation()[name]
