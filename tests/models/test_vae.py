@@ -287,8 +287,9 @@ def test_parts_that_do_not_fit_raise_one_line(make, message):
     assert "\n" not in str(error.value)
 
 
-def test_bfloat16_policy_trains():
-    history = make(dtype="bfloat16").fit(data(), epochs=2, verbose=0).history
+@pytest.mark.parametrize("dtype", ["bfloat16", "mixed_float16"])
+def test_policies_of_half_precision_train(dtype):
+    history = make(dtype=dtype).fit(data(), epochs=2, verbose=0).history
     assert np.isfinite(history["elbo"]).all()
 
 
