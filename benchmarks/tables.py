@@ -203,13 +203,13 @@ FLOW_CASES = {
 }
 
 
-def measured_flow_cases():
-    return {case: title for case, title in FLOW_CASES.items() if (RESULTS / "flows" / f"{case}.json").exists()}
+def measured_flow_cases(folder="flows"):
+    return {case: title for case, title in FLOW_CASES.items() if (RESULTS / folder / f"{case}.json").exists()}
 
 
-def milliseconds(case):
-    """Contender -> quantity -> median milliseconds, of one case."""
-    (run,) = load(f"flows/{case}.json")
+def milliseconds(case, folder="flows"):
+    """Contender -> quantity -> median milliseconds, of one case, from the folder of one processor."""
+    (run,) = load(f"{folder}/{case}.json")
     return {
         name: {quantity: figures["median"] for quantity, figures in row["milliseconds"].items()}
         for name, row in run["contenders"].items()
@@ -222,13 +222,21 @@ def number(value):
 
 
 def flows():
+    return flows_of("flows")
+
+
+def flows_intel():
+    return flows_of("flows_intel")
+
+
+def flows_of(folder):
     """Ours in both compiled modes, and the fastest peer of each row."""
     lines = [
         "| D, context, hidden, flows, batch | | XLA, ms | graph, ms | fastest peer, ms | XLA / peer | graph / peer |",
         "|---|---|---|---|---|---|---|",
     ]
-    for case, title in measured_flow_cases().items():
-        rows = milliseconds(case)
+    for case, title in measured_flow_cases(folder).items():
+        rows = milliseconds(case, folder)
         peers = [name for name in rows if not name.startswith("tfp_iaf")]
         for quantity in ("forward", "training step", "inverse"):
             xla, graph = (rows[f"tfp_iaf {mode}"][quantity] for mode in ("XLA", "graph"))
@@ -371,7 +379,15 @@ def joint_distribution(target, shown):
 
 
 def flow_machine():
-    (run,) = load("flows/D64.json")
+    return flow_machine_of("flows")
+
+
+def flow_machine_intel():
+    return flow_machine_of("flows_intel")
+
+
+def flow_machine_of(folder):
+    (run,) = load(f"{folder}/D64.json")
     machine, versions = run["machine"], {}
     for row in run["contenders"].values():
         versions |= row.get("versions", {})
@@ -402,9 +418,11 @@ TABLES = {
         cifar_small,
         image_step_cost,
         flows,
+        flows_intel,
         flow_parts,
         inverse_cost,
         flow_machine,
+        flow_machine_intel,
     )
 } | study_tables.TABLES
 
