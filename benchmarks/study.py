@@ -142,7 +142,7 @@ def run(name, study, variant, seed, splits, data_name, folder, path):
         report=functools.partial(print, flush=True),
     )
     best = max(history, key=lambda row: row["val_elbo"])
-    seconds = training.median_seconds_per_step(history)
+    seconds = None if "continued_on" in origin else training.median_seconds_per_step(history)
     result = {
         "study": name,
         "variant": variant,
