@@ -135,7 +135,7 @@ def test_maps_of_equal_arguments_are_equal():
 
 @pytest.mark.parametrize("name", ["Affine", "", None, 3, skewed, ("affine", 2), maps.Affine])
 def test_unknown_maps(name):
-    with pytest.raises(ValueError, match="expected one of affine, gated, location, monotone, spline") as error:
+    with pytest.raises(ValueError, match="must be one of affine, gated, location, monotone, spline") as error:
         maps.get(name)
     assert "\n" not in str(error.value)
 

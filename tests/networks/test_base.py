@@ -155,7 +155,7 @@ def test_a_subclass_with_a_call_of_its_own_is_inverted_by_search():
         (lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), activation="log_softmax"), "act on each entry alone"),
         (
             lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), conditional_input_layers="all"),
-            "expected one of first_layer, all_layers",
+            "must be one of first_layer, all_layers",
         ),
     ],
 )

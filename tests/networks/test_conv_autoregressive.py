@@ -231,7 +231,7 @@ def test_config_round_trip_of_series_with_all_arguments():
         ({"filters": 8}, "filters must be a sequence"),
         ({"kernel_size": 0}, "kernel_size must be a positive integer"),
         ({"kernel_size": (3, 3, 3)}, "must be an integer or two of them"),
-        ({"input_order": "random"}, "expected one of left-to-right, right-to-left"),
+        ({"input_order": "random"}, "must be one of left-to-right, right-to-left"),
     ],
 )
 def test_bad_arguments(kwargs, message):

@@ -15,15 +15,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import likelihoods
-from tfp_iaf._arguments import path
-from tfp_iaf._keras_arguments import check_layer_arguments
+from tfp_iaf._keras_arguments import check_callbacks, check_layer_arguments, check_optimizer
 from tfp_iaf._registered import check_functions
 from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
+from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, is_plain, validation_parts
 from tfp_iaf.models._parts import first_line
-from tfp_iaf.models._saving import bytes_of, write_whole
+from tfp_iaf.models._saving import bytes_of, check_model_name, check_weights_name, write_whole
 from tfp_iaf.models._twins import check_twin
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
@@ -70,7 +69,7 @@ class CheckedModel(keras.Model):
         """x, or (x, condition), as tensors of `density_dtype`; outside `tf.function`s their values are checked, as by `fit`."""
         parts = x if isinstance(x, tuple) else (x,)
         is_concrete = tf.executing_eagerly() and not any(isinstance(part, keras.KerasTensor) for part in parts)
-        if is_concrete and not all(map(_is_plain, parts)):
+        if is_concrete and not all(map(is_plain, parts)):
             x = self.check_data(x)
             parts = x if isinstance(x, tuple) else (x,)
         tensors = tuple(keras.ops.cast(part, self.density_dtype) for part in parts)
@@ -142,8 +141,17 @@ class CheckedModel(keras.Model):
         if condition is not None and not tf.TensorShape(condition).is_compatible_with([None, *self.condition_shape]):
             raise ValueError(f"The model takes conditions of shape {self.condition_shape}, got {condition[1:]}.")
 
+    def check_built(self) -> None:
+        """Raises a ValueError unless the model knows the shape of its data."""
+        if self.data_shape is None:
+            raise ValueError(
+                f"{self.name} is not built: fit it, or call build((None, ...)) with the shape of x, of a conditional model "
+                "build(((None, ...), (None, ...))) with those of x and the condition."
+            )
+
     def as_condition(self, condition: TensorLike | None) -> tf.Tensor | None:
         """The condition as a tensor, checked where its values are known; None for a model that takes none."""
+        self.check_built()
         if (condition is None) != (self.condition_shape is None):
             raise ValueError(
                 "The model takes no condition: leave it out."
@@ -212,8 +220,9 @@ class CheckedModel(keras.Model):
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
-        for name, value in given.items():
+        check_optimizer(optimizer)
+        unused = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        for name, value in unused.items():
             if value is not None:
                 raise ValueError(f"The model has a loss and metrics of its own: leave {name} out of compile.")
         super().compile(optimizer, **kwargs)
@@ -248,9 +257,10 @@ class CheckedModel(keras.Model):
     def _run(self, method, *args, **kwargs):
         """One of Keras's methods, on checked data."""
         arguments = inspect.signature(method).bind(*args, **kwargs).arguments
-        for name, given in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
-            if given is not None:
+        for name, value in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
+            if value is not None:
                 raise ValueError(TARGETS if name == "y" else "class_weight goes with targets: use sample_weight.")
+        check_callbacks(arguments.get("callbacks"))
         training = "epochs" in inspect.signature(method).parameters
         data = [CheckedData(arguments.pop("x", None), arguments.pop("sample_weight", None), self)]
         self.build_for(data[0])
@@ -301,13 +311,12 @@ class CheckedModel(keras.Model):
         """Warns, before training, if the decoder cannot give what the likelihood needs."""
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        path("filepath", filepath)
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
+        check_model_name(filepath, kwargs.get("zipped"))
         self._check_that_it_can_be_loaded()
         write_whole(super().save, filepath, overwrite, bytes_of(self), **kwargs)
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
+        check_weights_name(filepath)
         write_whole(super().save_weights, filepath, overwrite, bytes_of(self), **kwargs)
 
     def _check_that_it_can_be_loaded(self):
@@ -332,10 +341,3 @@ def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
         raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
     data, condition = input_shape if is_pair else (input_shape, None)
     return tuple(data), None if condition is None else tuple(condition)
-
-
-def _is_plain(x):
-    """Whether x is a tensor or array of real numbers without a mask."""
-    if tf.is_tensor(x):
-        return isinstance(x, tf.Tensor) and (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool)
-    return type(x) is np.ndarray and x.dtype.kind in "biuf"

@@ -133,8 +133,7 @@ class ConditionalDensity(ElboModel):
 
     def encode(self, condition: TensorLike) -> tf.Tensor:
         """The features of conditions `[B, ...]`, `[B, F]`: what the flow's context is read off."""
-        if self.condition_shape is None:
-            raise ValueError(f"{self.name} is not built: fit it, or call build(((None, ...), (None, ...))) with its shapes.")
+        self.check_built()
         if condition is not None:
             check_numbers("The condition", condition)
         shape = condition.shape if hasattr(condition, "shape") else np.shape(condition)

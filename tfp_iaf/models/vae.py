@@ -164,8 +164,8 @@ class VAE(ElboModel):
             self._memory.decoder_is_opaque = activation is None
             if activation:
                 raise ValueError(
-                    f"The decoder ends in {activation}, which is bounded, and the likelihood {self.likelihood.name} takes any "
-                    "real parameters, such as logits: end the decoder in a layer without activation."
+                    f"The decoder ends in {activation}, which does not reach all real numbers, and the parameters of the "
+                    f"likelihood {self.likelihood.name} may be any: end the decoder in a layer without activation."
                 )
 
     def _symbolic(self, shape):

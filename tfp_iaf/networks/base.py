@@ -166,13 +166,13 @@ class Network(TrackedLayer):
             return
         if self.context_size is None:
             raise ValueError(
-                f"{self.name} was built without a context but got one; construct it for a context of size "
-                f"{str(_shape(context)[-1:])[1:-1]} to use it."
+                f"{self.name} takes no context, got one: leave it out, or make the network with "
+                f"context_size={str(_shape(context)[-1:])[1:-1].rstrip(',')}."
             )
         if context is None:
             raise ValueError(
-                f"{self.name} was built for a context of size {self.context_size} but got none: context, or in TFP's words "
-                f"`conditional_input` must be passed as a named argument, of shape {_format(self.context_shape)}."
+                f"{self.name} takes a context, got none: pass context= (or conditional_input=, TFP's name) of shape "
+                f"{_format(self.context_shape)}; a flow on the network takes it when it is made."
             )
         contexts = self._batch_shape("a context", context, self.context_shape)
         pairs = zip(reversed(events or ()), reversed(contexts or ()))

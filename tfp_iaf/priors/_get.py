@@ -37,4 +37,7 @@ def get(prior: Any, dtype: Any = None) -> Prior:
         return prior
     if isinstance(prior, tfp.distributions.Distribution) or (callable(prior) and not isinstance(prior, type)):
         return Fixed(prior, dtype=dtype, name="prior")
-    raise ValueError(f"prior must be a priors.Prior, a tfd.Distribution, or a function that returns one, got {given(prior)}.")
+    raise ValueError(
+        "prior must be a priors.Prior, a tfd.Distribution, a function that returns one, or None for "
+        f"the standard normal, got {given(prior)}."
+    )
