@@ -269,3 +269,39 @@ def test_classes_and_keras_2_in_the_place_of_optimizers_and_callbacks():
     model.compile("adam")
     with pytest.raises(ValueError, match=r"callbacks must be objects, .* the class TerminateOnNaN"):
         model.fit(X, callbacks=[keras.callbacks.TerminateOnNaN], verbose=0)
+
+
+@keras.saving.register_keras_serializable("tests.parts")
+class Registered(layers.Dense):
+    pass
+
+
+@pytest.mark.parametrize("encoder", [lambda: Registered(4), lambda: keras.Sequential([layers.Flatten(), Registered(4)])])
+def test_a_layer_that_the_loading_program_does_not_know(encoder, tmp_path, monkeypatch):
+    model = vae(layers.Dense(6), encoder=encoder())
+    model.build((None, 6))
+    model.save(tmp_path / "model.keras")
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "tests.parts>Registered")
+    monkeypatch.setattr(f"{__name__}.Registered", None)
+    with pytest.raises(
+        ValueError, match="The encoder of the file cannot be made: Could not locate class 'Registered'"
+    ) as error:
+        keras.saving.load_model(tmp_path / "model.keras")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_weights_of_another_model(tmp_path):
+    model, other = vae(layers.Dense(6)), VAE(layers.Dense(8), DiagonalGaussian(3), layers.Dense(6))
+    model.build((None, 6))
+    model.save_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match="is not built: fit it"):
+        other.load_weights(tmp_path / "model.weights.h5")
+    other.build((None, 6))
+    with pytest.raises(ValueError, match=r"do not fit .*: A total of \d+ objects could not be loaded") as error:
+        other.load_weights(tmp_path / "model.weights.h5")
+    assert "\n" not in str(error.value)
+
+
+def test_data_without_rows():
+    with pytest.raises(ValueError, match="The data have no rows"):
+        vae(layers.Dense(6)).fit(X[:0], verbose=0)

@@ -145,8 +145,7 @@ class CheckedModel(keras.Model):
         """Raises a ValueError unless the model knows the shape of its data."""
         if self.data_shape is None:
             raise ValueError(
-                f"{self.name} is not built: fit it, or call build((None, ...)) with the shape of x, of a conditional model "
-                "build(((None, ...), (None, ...))) with those of x and the condition."
+                f"{self.name} is not built: fit it, or call build((None, ...)) with the shape of x, or those of (x, condition)."
             )
 
     def as_condition(self, condition: TensorLike | None) -> tf.Tensor | None:
@@ -318,6 +317,14 @@ class CheckedModel(keras.Model):
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
         check_weights_name(filepath)
         write_whole(super().save_weights, filepath, overwrite, bytes_of(self), **kwargs)
+
+    def load_weights(self, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        if not self.built:
+            self.check_built()
+        try:
+            super().load_weights(filepath, skip_mismatch, **kwargs)
+        except ValueError as error:
+            raise ValueError(f"The weights in {str(filepath)!r} do not fit {self.name}: {first_line(error)}") from error
 
     def _check_that_it_can_be_loaded(self):
         """Makes the model's twin from its config, once, so that what no file could hold is found before a file is begun."""

@@ -148,6 +148,8 @@ class CheckedData:
             x = convert(x)
         else:
             x, sample_weight = self._batch(x, sample_weight)
+            if not len(x[0] if isinstance(x, tuple) else x):
+                raise ValueError("The data have no rows, got an empty array: give at least one example.")
             self.first = x
             y = None if sample_weight is None else np.zeros(len(sample_weight), np.float32)
         if self.first is not None:

@@ -76,11 +76,17 @@ def output_of(name, layer, inputs):
 
 def first_line(error):
     """The line of an error that says what happened: Keras and TensorFlow write reports."""
-    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n") if line.strip()]
+    # Of an error of a part inside a part, the innermost.
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("Exception encountered: ")[-1]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     while len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         del lines[0]
     # What follows is the whole config, or all inputs.
-    return re.split(r" (?:Full object config|Inputs received): ", lines[0])[0] if lines else type(error).__name__
+    return (
+        re.split(r" (?:Full object config:|Inputs received:|Example error message) ", lines[0])[0]
+        if lines
+        else type(error).__name__
+    )
 
 
 def fitting_features(posterior, features):
@@ -155,7 +161,12 @@ def deserialize_parts(config, layers, custom_objects=None):
         custom_objects: as in Keras.
     """
     _registered.check_functions(config, custom_objects)
-    parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in layers}
+    parts = {}
+    for name in layers:
+        try:
+            parts[name] = keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+        except TypeError as error:  # Keras would add the model's whole config to it.
+            raise ValueError(f"The {name} of the file cannot be made: {first_line(error)}") from error
     registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
     parts.update((name, _registered.deserialize(part, custom_objects)) for name, part in registered.items())
     return {**config, **parts}

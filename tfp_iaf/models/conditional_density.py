@@ -88,6 +88,10 @@ class ConditionalDensity(ElboModel):
         condition = keras.KerasTensor((None, *self.condition_shape), dtype=self.density_dtype)
         features = _parts.output_of("encoder", self.encoder, condition)
         _parts.fitting_features(self.posterior, features)
+        if not self.posterior.has_inverse:
+            raise NotImplementedError(
+                f"A conditional density scores given y, and a flow of {self.posterior.name} has no inverse: take one that has."
+            )
         if self.data_shape != tuple(self.posterior.event_shape):
             raise ValueError(
                 f"The posterior makes densities of shape {tuple(self.posterior.event_shape)}, got y of shape "
