@@ -182,7 +182,7 @@ def test_bad_arguments_raise_one_line():
     conv = InverseAutoregressiveFlow(ConvAutoregressiveNetwork(2, (3, 4, 2), context_channels=3), tf.ones([3, 4, 3]))
     keras_2 = tfb.AutoregressiveNetwork(2, event_shape=[5], hidden_units=[8])
     for function, message in {
-        lambda: InverseAutoregressiveFlow(network): "built for a context of size 3 but got none",
+        lambda: InverseAutoregressiveFlow(network): "takes a context, got none",
         lambda: InverseAutoregressiveFlow(network, context=tf.ones([2, 4])): "expects a context of shape",
         lambda: flow.copy(context=tf.ones([2, 3], tf.float64)): "dtype float32, got a context of dtype",
         lambda: flow.copy(bijector_fn="affin"): "bijector_fn must be .*, got 'affin'",

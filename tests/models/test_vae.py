@@ -264,10 +264,13 @@ def test_bad_arguments(kwargs, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: VAE(keras.layers.Dense(8), keras.layers.Dense(4), keras.layers.Dense(6)), "posterior must be a tfp_iaf"),
+        (
+            lambda: VAE(keras.layers.Dense(8), keras.layers.Dense(4), keras.layers.Dense(6)),
+            "posterior must be a layer of tfp_iaf",
+        ),
         (lambda: VAE(lambda x: x, DiagonalGaussian(2), keras.layers.Dense(6)), "encoder must be a Keras layer"),
         (lambda: make(dtype="float64", prior=wide_prior).build((None, 4, 4)), "prior must have dtype float64"),
-        (lambda: make(prior=tfd.Normal(0.0, 1.0)).build((None, 4, 4)), r"event_shape \[3\]"),
+        (lambda: make(prior=tfd.Normal(0.0, 1.0)).build((None, 4, 4)), r"event_shape of a latent, \(3,\)"),
         (lambda: VAE(keras.layers.Dense(8), DiagonalGaussian(2, dtype="float64"), keras.layers.Dense(6)), "same dtype"),
         (
             lambda: VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Reshape((2, 1))).build((None, 4, 3)),

@@ -14,7 +14,8 @@ __all__ = ["bytes_of", "check_model_name", "check_weights_name", "write_whole"]
 
 def bytes_of(model):
     """Of all values that the model and its optimizer hold."""
-    variables = [*model.variables, *(model.optimizer.variables if model.optimizer is not None else [])]
+    optimizer = getattr(model, "optimizer", None)  # Keras sets it in `compile`.
+    variables = [*model.variables, *(optimizer.variables if optimizer is not None else [])]
     return sum(math.prod(variable.shape) * tf.as_dtype(variable.dtype).size for variable in variables)
 
 
