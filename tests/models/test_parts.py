@@ -5,7 +5,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf import VAE
-from tfp_iaf.models._parts import bounded_activation, first_line
+from tfp_iaf.models._errors import first_line
+from tfp_iaf.models._parts import bounded_activation
 from tfp_iaf.posteriors import DiagonalGaussian
 
 tfd = tfp.distributions

@@ -163,3 +163,17 @@ def test_what_would_not_be_autoregressive_or_would_be_ignored_is_refused(make, m
     with pytest.raises(ValueError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+class WithoutParameters(Network):
+    def __init__(self, **kwargs):
+        super().__init__(params=1, event_shape=2, **kwargs)
+        self.degrees = np.arange(1, 3)
+
+    def call(self, y, context=None):
+        return y
+
+
+def test_parameters_of_the_wrong_shape():
+    with pytest.raises(ValueError, match=r"WithoutParameters.call must return .* \[\.\.\., 2, 1\], got \(3, 2\)"):
+        WithoutParameters()(np.zeros([3, 2], np.float32))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import random
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -20,10 +19,10 @@ from tfp_iaf._registered import check_functions
 from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, is_plain, validation_parts
-from tfp_iaf.models._parts import first_line
+from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
+from tfp_iaf.models._errors import REPORTED, first_line, raise_in_one_line
 from tfp_iaf.models._saving import bytes_of, check_model_name, check_weights_name, write_whole
-from tfp_iaf.models._twins import check_twin
+from tfp_iaf.models._twins import check_loading
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
 
@@ -69,7 +68,7 @@ class CheckedModel(keras.Model):
         """x, or (x, condition), as tensors of `density_dtype`; outside `tf.function`s their values are checked, as by `fit`."""
         parts = x if isinstance(x, tuple) else (x,)
         is_concrete = tf.executing_eagerly() and not any(isinstance(part, keras.KerasTensor) for part in parts)
-        if is_concrete and not all(map(is_plain, parts)):
+        if is_concrete and not all(map(_is_plain, parts)):
             x = self.check_data(x)
             parts = x if isinstance(x, tuple) else (x,)
         tensors = tuple(keras.ops.cast(part, self.density_dtype) for part in parts)
@@ -190,14 +189,23 @@ class CheckedModel(keras.Model):
             warnings.warn(hint, stacklevel=2)
 
     def __call__(self, x: Data, *args: Any, **kwargs: Any) -> Any:
-        # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
-        return super().__call__(self.as_input(x), *args, **kwargs)
+        # Checked here, since Keras makes a report of an error that is raised in `call`.
+        x = self.as_input(x)
+        try:
+            return super().__call__(x, *args, **kwargs)
+        except REPORTED as error:
+            raise_in_one_line(error)
+            raise
 
     def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
         dtype = self.density_dtype
         symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in shapes_of(input_shape) if shape is not None)
-        self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
+        try:
+            self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
+        except REPORTED as error:
+            raise_in_one_line(error)
+            raise
 
     def set_shapes(self, input_shape: Shape | Sequence[Shape]) -> None:
         """Sets `data_shape` and `condition_shape` from the shape of x, or the shapes of (x, condition), batch included."""
@@ -259,11 +267,12 @@ class CheckedModel(keras.Model):
         for name, value in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
             if value is not None:
                 raise ValueError(TARGETS if name == "y" else "class_weight goes with targets: use sample_weight.")
-        check_callbacks(arguments.get("callbacks"))
-        training = "epochs" in inspect.signature(method).parameters
+        if arguments.get("callbacks") is not None:
+            check_callbacks(arguments["callbacks"])
+        names = inspect.signature(method).parameters
         data = [CheckedData(arguments.pop("x", None), arguments.pop("sample_weight", None), self)]
         self.build_for(data[0])
-        if training:
+        if "epochs" in names:
             if self.compiled and not self.optimizer.built:
                 # An optimizer that makes its variables in the first step has TensorFlow trace that step twice.
                 with self.distribute_strategy.scope():
@@ -276,10 +285,12 @@ class CheckedModel(keras.Model):
                 arguments["validation_data"] = tuple(data[1].arguments.values())
             if not data[0].can_be_shuffled:
                 arguments.setdefault("shuffle", False)  # Keras warns of its own default.
-        names = inspect.signature(method).parameters
         arguments.update((name, value) for name, value in data[0].arguments.items() if name in names)
         try:
             return method(**arguments)
+        except REPORTED as error:
+            raise_in_one_line(error)
+            raise
         except tf.errors.OpError:
             for checked in data:
                 if checked.error is not None:
@@ -294,12 +305,7 @@ class CheckedModel(keras.Model):
                 self.build(shapes)
 
     def batches(self, x: Data, batch_size: int) -> tuple[Iterator, int | None]:
-        """Data that `fit` takes, without weights, in batches of one size.
-
-        Args:
-            x: arrays, tensors, DataFrames, lists, or a tuple (x, condition) of those; a `tf.data.Dataset` of batches, a
-                generator or a `keras.utils.PyDataset`.
-            batch_size: rows of a batch; the last may have fewer.
+        """Data that `fit` takes, without weights, in batches of `batch_size` rows; the last may have fewer.
 
         Returns:
             An iterator of checked batches, tuples of arrays (x,) or (x, condition); and their number, None if it is not known.
@@ -311,7 +317,10 @@ class CheckedModel(keras.Model):
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
         check_model_name(filepath, kwargs.get("zipped"))
-        self._check_that_it_can_be_loaded()
+        config = self.get_config()
+        if not self._memory.can_be_loaded:
+            check_loading(self, config)
+            self._memory.can_be_loaded = True
         write_whole(super().save, filepath, overwrite, bytes_of(self), **kwargs)
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
@@ -319,26 +328,11 @@ class CheckedModel(keras.Model):
         write_whole(super().save_weights, filepath, overwrite, bytes_of(self), **kwargs)
 
     def load_weights(self, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        if not self.built:
-            self.check_built()
+        self.check_built()
         try:
             super().load_weights(filepath, skip_mismatch, **kwargs)
         except ValueError as error:
             raise ValueError(f"The weights in {str(filepath)!r} do not fit {self.name}: {first_line(error)}") from error
-
-    def _check_that_it_can_be_loaded(self):
-        """Makes the model's twin from its config, once, so that what no file could hold is found before a file is begun."""
-        config = self.get_config()
-        if self._memory.can_be_loaded:
-            return
-        state = random.getstate()  # Keras seeds the twin's layers from it.
-        try:
-            check_twin(self, type(self).from_config(keras.saving.serialize_keras_object(config)))
-        except Exception as error:
-            raise ValueError(f"The model could be saved, but not loaded again: {first_line(error)}") from error
-        finally:
-            random.setstate(state)
-        self._memory.can_be_loaded = True
 
 
 def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
@@ -348,3 +342,10 @@ def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
         raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
     data, condition = input_shape if is_pair else (input_shape, None)
     return tuple(data), None if condition is None else tuple(condition)
+
+
+def _is_plain(x):
+    """Whether x is a tensor or array of real numbers without a mask."""
+    if isinstance(x, tf.Tensor):
+        return x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool
+    return type(x) is np.ndarray and x.dtype.kind in "biuf"

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfp_iaf._tensors import array_of_numbers
 
-__all__ = ["CheckedData", "as_array", "checked_batches", "is_plain", "unpacked", "validation_parts"]
+__all__ = ["CheckedData", "as_array", "checked_batches", "unpacked", "validation_parts"]
 
 TARGETS = (
     "The model takes no targets y: give x alone, or one tuple, (x, condition) to a conditional model and (y, condition) to a "
@@ -43,17 +43,6 @@ def as_array(name, x, dtype="float32"):
         if np.abs(array[np.isfinite(array)]).max(initial=0.0) > limit:
             raise ValueError(f"The {name} have entries beyond {limit:.2g}, the largest of {dtype}: rescale them.")
     return array
-
-
-def is_plain(x):
-    """Whether x is a tensor or array of real numbers without a mask.
-
-    >>> is_plain(np.zeros([2, 3])), is_plain([[0.0]])
-    (True, False)
-    """
-    if tf.is_tensor(x):
-        return isinstance(x, tf.Tensor) and (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool)
-    return type(x) is np.ndarray and x.dtype.kind in "biuf"
 
 
 def unpacked(element):

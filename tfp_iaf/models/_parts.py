@@ -1,7 +1,6 @@
 """Checks of the parts a model is made of, and their configs."""
 
 import math
-import re
 
 import keras
 import numpy as np
@@ -10,14 +9,16 @@ import tensorflow as tf
 from tfp_iaf import _registered
 from tfp_iaf._arguments import given
 from tfp_iaf.layers import density_dtype
+from tfp_iaf.models._errors import first_line
 from tfp_iaf.posteriors import Posterior
 
 __all__ = [
     "bounded_activation",
     "check_likelihood",
+    "check_log_prob",
     "check_posterior",
+    "check_unbounded",
     "deserialize_parts",
-    "first_line",
     "fitting_features",
     "output_of",
 ]
@@ -74,21 +75,6 @@ def output_of(name, layer, inputs):
     return outputs
 
 
-def first_line(error):
-    """The line of an error that says what happened: Keras and TensorFlow write reports."""
-    # Of an error of a part inside a part, the innermost.
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("Exception encountered: ")[-1]
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    while len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
-        del lines[0]
-    # What follows is the whole config, or all inputs.
-    return (
-        re.split(r" (?:Full object config:|Inputs received:|Example error message) ", lines[0])[0]
-        if lines
-        else type(error).__name__
-    )
-
-
 def fitting_features(posterior, features):
     """Raises a ValueError unless the encoder's output, a symbolic tensor, fits the posterior, which is built for it."""
     try:
@@ -106,6 +92,9 @@ def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
     with tf.GradientTape() as tape:
         try:
             distribution = likelihood.distribution(tf.zeros([2, *parameters_shape], dtype))
+        except TypeError as error:
+            got = f"the decoder's output, of shape {(2, *parameters_shape)} for 2 rows"
+            raise ValueError(f"The likelihood {likelihood.name} was given {got}, and failed: {first_line(error)}.") from error
         except ValueError:
             if expected in (None, parameters_shape):
                 raise
@@ -152,6 +141,15 @@ def _wrong_size(likelihood, parameters_shape, data_shape, expected):
     )
 
 
+def check_log_prob(prior, shape, expected):
+    """Raises a ValueError unless the prior gives one log-density per latent."""
+    if not shape.is_compatible_with(expected):
+        raise ValueError(
+            f"{type(prior).__name__}.log_prob must give one number for each z, of shape {tuple(expected)}, got {tuple(shape)}: "
+            "add up the entries of a latent."
+        )
+
+
 def deserialize_parts(config, layers, custom_objects=None):
     """The config of a model with its parts in place of theirs.
 
@@ -170,6 +168,22 @@ def deserialize_parts(config, layers, custom_objects=None):
     registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
     parts.update((name, _registered.deserialize(part, custom_objects)) for name, part in registered.items())
     return {**config, **parts}
+
+
+def check_unbounded(decoder, likelihood):
+    """Raises a ValueError if the decoder ends in a bounded activation; returns whether it does not show its layers.
+
+    >>> from tfp_iaf import likelihoods
+    >>> check_unbounded(keras.layers.Dense(2), likelihoods.Bernoulli())
+    False
+    """
+    activation = bounded_activation(decoder)
+    if activation:
+        raise ValueError(
+            f"The decoder ends in {activation}, which does not reach all real numbers, and the parameters of the likelihood "
+            f"{likelihood.name} may be any: end the decoder in a layer without activation."
+        )
+    return activation is None
 
 
 def bounded_activation(decoder):

@@ -138,7 +138,16 @@ class Network(TrackedLayer):
         self.check_inputs(y, context)
         if context is not None:
             kwargs["context"] = context
-        return super().__call__(y, **kwargs)
+        parameters = super().__call__(y, **kwargs)
+        shape = _shape(parameters)
+        if shape.rank is not None and not shape[-1 - len(self.event_shape) :].is_compatible_with(
+            [*self.event_shape, self.params]
+        ):
+            raise ValueError(
+                f"{type(self).__name__}.call must return parameters of shape {_format([*self.event_shape, self.params])}, got "
+                f"{tuple(shape)}."
+            )
+        return parameters
 
     def compute_output_shape(self, y_shape: Shape, context_shape: Shape | None = None) -> tuple[int | None, ...]:
         event_shape = tuple(y_shape[-1:]) if self.event_shape is None else self.event_shape

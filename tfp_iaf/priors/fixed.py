@@ -102,7 +102,13 @@ class Fixed(Prior):
 def _distribution(distribution_fn):
     if isinstance(distribution_fn, tfd.Distribution):
         return distribution_fn
-    distribution = distribution_fn() if callable(distribution_fn) else distribution_fn
+    try:
+        distribution = distribution_fn() if callable(distribution_fn) else distribution_fn
+    except TypeError as error:
+        raise ValueError(
+            f"prior must be a tfd.Distribution or a function without arguments that returns one, got {given(distribution_fn)}, "
+            f"which failed: {error}."
+        ) from error
     if not isinstance(distribution, tfd.Distribution):
         raise ValueError(f"prior must be a tfd.Distribution or a function that returns one, got {given(distribution)}.")
     return distribution

@@ -23,7 +23,7 @@ def at_draws(target, z, log_q):
     draws = given(tf.nest.map_structure(lambda part: tuple(part.shape), z))
     try:
         log_p = target(z)
-    except (AttributeError, TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+    except (AttributeError, NotImplementedError, TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
         # TensorFlow names operations inside the target, by names that it made itself.
         line = re.sub(r" for '\{\{node .*?'", "", (str(error).strip() or type(error).__name__).splitlines()[0])
         raise ValueError(

@@ -114,7 +114,8 @@ def fit(
     flag("verbose", verbose)
     jit_compile = None if jit_compile is None else flag("jit_compile", jit_compile)
     rates = [positive("A learning rate", rate) for rate in learning_rates]
-    variables = list(getattr(surrogate_posterior, "trainable_variables", ()))
+    is_class = isinstance(surrogate_posterior, type)
+    variables = [] if is_class else list(getattr(surrogate_posterior, "trainable_variables", ()))
     if not variables or not hasattr(surrogate_posterior, "bijector"):
         raise ValueError(
             "surrogate_posterior must be a tfd.TransformedDistribution with trainable variables, such as "

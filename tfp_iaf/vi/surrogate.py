@@ -161,6 +161,11 @@ def _event_space(joint_distribution):
             "Each part must have a bijector from unconstrained numbers (experimental_default_event_space_bijector), but "
             f"{parts} has none, as no discrete distribution has: pin it, sum it out, or take one that has it."
         ) from error
+    except TypeError as error:
+        raise ValueError(
+            "TFP failed to make the bijector from unconstrained numbers; that of a simplex, as of a Dirichlet, needs "
+            f"NumPy below 2.4, and this is {np.__version__}: {error}."
+        ) from error
     event_shape = joint_distribution.event_shape
     shapes = bijector.inverse_event_shape(event_shape)
     flat = _shapes(shapes)

@@ -5,7 +5,7 @@ import keras
 from tfp_iaf import _registered
 from tfp_iaf._arguments import given
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.models._parts import first_line
+from tfp_iaf.models._errors import first_line
 from tfp_iaf.posteriors import ConvIAF, DiagonalGaussian, Posterior
 
 __all__ = ["NAMES", "checked", "factory", "get", "serialize"]
