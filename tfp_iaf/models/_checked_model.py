@@ -215,8 +215,7 @@ class CheckedModel(keras.Model):
             raise ValueError(
                 f"All sizes but the batch's must be known, got {data if condition is None else (data, condition)}."
             )
-        self.data_shape = data[1:]
-        self.condition_shape = None if condition is None else condition[1:]
+        self.data_shape, self.condition_shape = data[1:], None if condition is None else condition[1:]
 
     def compile(
         self,
