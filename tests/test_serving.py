@@ -385,6 +385,8 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     model, x = model_and_data(POSTERIORS["diagonal"])
     with pytest.raises(ValueError, match="not built"):
         serving.export(VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(6)), tmp_path / "unbuilt")
+    with pytest.raises(ValueError, match=r"a folder, got the name of a file, .* leave out the ending \.keras"):
+        serving.export(model, tmp_path / "model.keras")
     assert not list(tmp_path.iterdir())
     serving.export(model, tmp_path / "saved")
     with pytest.raises(ValueError, match="overwrite=True"):

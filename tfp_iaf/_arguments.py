@@ -31,11 +31,15 @@ _LONGEST = 80
 
 
 def given(value: Any) -> str:
-    """What errors say of a value: its `repr`, in one line of at most 80 characters.
+    """What errors say of a value: its `repr`, in one line of at most 80 characters. Of a class, how to make an object of it.
 
     >>> given("twice"), given(range(3)), len(given("long" * 100))
     ("'twice'", 'range(0, 3)', 80)
+    >>> given(pathlib.Path)
+    'the class Path (pass an object: Path(...))'
     """
+    if isinstance(value, type) and value.__module__ not in ("builtins", "numpy"):
+        return f"the class {value.__name__} (pass an object: {value.__name__}(...))"
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
@@ -129,7 +133,7 @@ def choice(name: str, value: Any, names: Iterable[str], others: str = "") -> str
     """
     names = tuple(names)
     if not isinstance(value, str) or value not in names:
-        raise ValueError(f"Unknown {name} {given(value)}: expected one of {', '.join(names)}{others}.")
+        raise ValueError(f"{name} must be one of {', '.join(names)}{others}, got {given(value)}.")
     return value
 
 

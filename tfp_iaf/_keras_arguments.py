@@ -5,7 +5,7 @@ import keras
 from tfp_iaf._arguments import flag, given
 from tfp_iaf._registered import check_functions
 
-__all__ = ["check_layer", "check_layer_arguments", "identified"]
+__all__ = ["check_callbacks", "check_layer", "check_layer_arguments", "check_optimizer", "identified"]
 
 
 def identified(name, identifier):
@@ -59,6 +59,33 @@ def check_layer_arguments(name=None, dtype=None, trainable=True, **others):
         raise ValueError(f"dtype must be that of floats, or a policy such as 'mixed_bfloat16', got {given(dtype)}.")
 
 
+def check_optimizer(optimizer):
+    """Raises a ValueError unless Keras takes this for an optimizer: a name, a config, an object, or None.
+
+    >>> check_optimizer("adam")
+    """
+    if optimizer is None or isinstance(optimizer, str | dict | keras.optimizers.Optimizer):
+        return
+    got = f"{type(optimizer).__name__} of Keras 2 (tf_keras)" if _is_keras_2(optimizer) else given(optimizer)
+    raise ValueError(
+        f"optimizer must be a name or an object of keras.optimizers, such as keras.optimizers.Adamax(), got {got}."
+    )
+
+
+def check_callbacks(callbacks):
+    """Raises a ValueError for a class where Keras takes callbacks: None, one of them, or several.
+
+    >>> check_callbacks([keras.callbacks.TerminateOnNaN()])
+    """
+    for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
+        if isinstance(callback, type):
+            raise ValueError(f"callbacks must be objects, such as keras.callbacks.TerminateOnNaN(), got {given(callback)}.")
+
+
+def _is_keras_2(part):
+    return any(kind.__module__.split(".")[0] == "tf_keras" for kind in type(part).__mro__)
+
+
 def check_layer(name, part):
     """Raises a ValueError unless the part is a Keras 3 layer or model.
 
@@ -66,7 +93,7 @@ def check_layer(name, part):
     """
     if isinstance(part, keras.layers.Layer):
         return
-    if any(kind.__module__.split(".")[0] == "tf_keras" for kind in type(part).__mro__):
+    if _is_keras_2(part):
         raise ValueError(
             f"{name} must be a layer or model of Keras 3, got {type(part).__name__} of Keras 2 (tf_keras): build it of "
             "keras.layers, without TF_USE_LEGACY_KERAS."

@@ -17,6 +17,9 @@ from tfp_iaf.models import ElboModel
 
 __all__ = ["export"]
 
+# Endings of files that models are kept in.
+FILES = (".keras", ".h5", ".hdf5", ".pb", ".tflite", ".onnx")
+
 
 def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -> None:
     """Writes the model as a SavedModel with one signature per task; `tf.saved_model.load` needs neither Keras nor TFP.
@@ -71,7 +74,7 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
 
     Raises:
         TypeError: if the model is of another class.
-        ValueError: if the model is not built, or something is at `path` already.
+        ValueError: if the model is not built, `path` has the ending of a file, or something is at `path` already.
         OSError: in one line, if the disk has no room for it; what was there before stays.
 
     >>> import keras
@@ -89,8 +92,12 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
         raise TypeError(f"Only a models.ElboModel can be exported, got {given(model)}.")
     path = checked_path("path", path)
     flag("overwrite", overwrite)
-    if not model.built:
-        raise ValueError("The model is not built: fit it, or call model.build((None, ...)) with the shape of x.")
+    model.check_built()
+    if path.suffix in FILES:
+        raise ValueError(
+            f"An export is a folder, got the name of a file, {given(str(path))}: leave out the ending {path.suffix} "
+            "(model.save writes .keras files)."
+        )
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another path, or pass overwrite=True to replace it.")
     with folded_masks(model), written_beside(path) as complete:

@@ -135,7 +135,7 @@ def test_maps_of_equal_arguments_are_equal():
 
 @pytest.mark.parametrize("name", ["Affine", "", None, 3, skewed, ("affine", 2), maps.Affine])
 def test_unknown_maps(name):
-    with pytest.raises(ValueError, match="expected one of affine, gated, location, monotone, spline") as error:
+    with pytest.raises(ValueError, match="must be one of affine, gated, location, monotone, spline") as error:
         maps.get(name)
     assert "\n" not in str(error.value)
 
@@ -213,3 +213,16 @@ def test_a_map_leaves_nothing_in_the_cache_of_tfp():
         for direction in (function.forward, function.inverse):
             tf.function(direction, autograph=False).get_concrete_function(tf.zeros([2]), tf.zeros([2, 23]))
     assert len(cache) == before
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda p: p[..., 0], r"must return a tfb\.Bijector, got"),
+        (lambda p: tfp.bijectors.Shift(shift=p), r"on each entry by itself: .* as in parameters\[\.\.\., 0\]"),
+    ],
+)
+def test_a_function_that_makes_no_elementwise_bijector(function, message):
+    for direction in (maps.get((function, 1)).forward, maps.get((function, 1)).inverse):
+        with pytest.raises(ValueError, match=message):
+            direction(tf.zeros([2, 2]), tf.zeros([2, 2, 1]))

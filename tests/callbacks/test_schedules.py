@@ -1,9 +1,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfp_iaf import VAE, KLWarmUp
-from tfp_iaf.models import ConditionalDensity
+from tfp_iaf.models import ConditionalDensity, ElboModel
 from tfp_iaf.posteriors import DiagonalGaussian
 
 X = (np.random.default_rng(0).random([96, 6]) < 0.5).astype(np.uint8)
@@ -79,3 +80,20 @@ def test_a_model_without_a_kl():
     density.compile("sgd")
     with pytest.raises(ValueError, match="has no KL term"):
         density.fit((np.ones([4, 1]), np.ones([4, 2])), verbose=0, callbacks=[KLWarmUp(3)])
+    own = WithoutLatents()
+    own.compile("sgd")
+    with pytest.raises(ValueError, match=r"has no KL term .* since it has no latents") as error:
+        own.fit(np.ones([4, 2]), verbose=0, callbacks=[KLWarmUp(3)])
+    assert "\n" not in str(error.value)
+
+
+class WithoutLatents(ElboModel):
+    has_latents = False
+
+    def __init__(self):
+        super().__init__()
+        self.shift = self.add_weight(shape=(), initializer="zeros")
+
+    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+        reconstruction = tf.reduce_sum(self.as_input(x) - self.shift, axis=-1)[tf.newaxis]
+        return {"reconstruction": reconstruction, "kl": tf.zeros_like(reconstruction)}

@@ -4,6 +4,7 @@ import collections
 import importlib
 import inspect
 
+import keras
 import pytest
 
 import tfp_iaf
@@ -100,3 +101,27 @@ def test_the_outcomes_can_be_wrong(fuzz):
         entry = entries.Entry("room", "name", function, dict, ("value",), (), {"value": roles.NEVER})
         found[fuzz.outcome(fuzz.Case(entry, "value", fuzz.VALUES["an unknown word"]))[0]] += 1
     assert found == {"right line": 1, "other error": 4, "accepted": 1, "silent fault": 1}
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: vae(posterior=tfp_iaf.IAF), "IAF"),
+        (lambda: vae(likelihood=tfp_iaf.likelihoods.Normal), "Normal"),
+        (lambda: vae(prior=tfp_iaf.priors.StandardNormal), "StandardNormal"),
+        (lambda: vae(encoder=keras.layers.Flatten), "Flatten"),
+        (lambda: vae(decoder=keras.layers.Dense), "Dense"),
+        (lambda: tfp_iaf.IAF(2, bijector_fn=tfp_iaf.bijectors.maps.Spline), "Spline"),
+        (lambda: tfp_iaf.IAF(2, inverse=tfp_iaf.bijectors.inverses.Blocks), "Blocks"),
+        (lambda: tfp_iaf.InverseAutoregressiveFlow(tfp_iaf.AutoregressiveNetwork), "AutoregressiveNetwork"),
+        (lambda: tfp_iaf.vi.without_features(tfp_iaf.PlanarFlow), "PlanarFlow"),
+    ],
+)
+def test_a_class_in_the_place_of_an_object(call, name):
+    with pytest.raises(ValueError, match=rf"got the class {name} \(pass an object: {name}\(\.\.\.\)\)\.$"):
+        call()
+
+
+def vae(**parts):
+    dense = keras.layers.Dense(4)
+    return tfp_iaf.VAE(**{"encoder": dense, "posterior": tfp_iaf.DiagonalGaussian(2), "decoder": dense, **parts})

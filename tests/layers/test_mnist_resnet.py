@@ -74,7 +74,7 @@ def test_a_vae_of_presets_trains_and_saves(tmp_path):
 
 def test_bad_arguments():
     for preset in (mnist_encoder, mnist_decoder):
-        with pytest.raises(ValueError, match="Unknown version"):
+        with pytest.raises(ValueError, match="version must be one of"):
             preset("second")
     with pytest.raises(ValueError, match="data_shape must be"):
         mnist_decoder(data_shape=(32, 32))

@@ -19,7 +19,7 @@ def test_scales_are_bounded(bound):
 
 
 def test_an_odd_last_axis():
-    with pytest.raises(ValueError, match="must be even"):
+    with pytest.raises(ValueError, match="must be twice that of x"):
         Normal().distribution(tf.zeros([2, 3]))
 
 

@@ -57,5 +57,5 @@ def test_a_file_names_only_what_is_registered():
 
 @pytest.mark.parametrize("identifier", ["bernouli", 3, None, likelihoods.Normal])
 def test_unknown(identifier):
-    with pytest.raises(ValueError, match="expected one of bernoulli, discretized_logistic, normal"):
+    with pytest.raises(ValueError, match="must be one of bernoulli, discretized_logistic, normal"):
         likelihoods.get(identifier)

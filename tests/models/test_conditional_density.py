@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf import evaluation, posteriors
+from tfp_iaf import bijectors, evaluation, posteriors
 from tfp_iaf.models import ConditionalDensity
+from tfp_iaf.posteriors import Posterior
 
 
 def curved(rows, seed):
@@ -113,3 +114,26 @@ def test_before_it_is_built_it_says_so():
     model = ConditionalDensity(keras.layers.Dense(4), posteriors.IAF(2, hidden_units=(8,)))
     with pytest.raises(ValueError, match="is not built"):
         model.sample(3, seed=0, condition=np.ones([3], np.float32))
+
+
+class NoInverse(bijectors.FlowBijector):
+    def __init__(self, shift, name="no_inverse"):
+        parameters = dict(locals())
+        self.shift = shift
+        super().__init__(forward_min_event_ndims=1, dtype=shift.dtype, parameters=parameters, name=name)
+
+    def forward_and_log_det(self, y):
+        return y + self.shift, tf.zeros_like(y[..., 0])
+
+
+class Shifted(Posterior):
+    flow_size = 1
+
+    def flows(self, flow_inputs):
+        return [NoInverse(flow_inputs)]
+
+
+def test_a_posterior_without_an_inverse_is_refused_when_the_model_is_built():
+    with pytest.raises(NotImplementedError, match=r"scores given y, and a flow of .* has no inverse") as error:
+        ConditionalDensity(keras.layers.Dense(4), Shifted(2)).build(((None, 2), (None, 1)))
+    assert "\n" not in str(error.value)

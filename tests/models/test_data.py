@@ -153,6 +153,7 @@ def test_calls_outside_functions_check_too(model, conditional):
         (X.astype(np.float64) * 1e300, "rescale them"),
         (np.array([["a", "b"]]), "real numbers"),
         ([[1.0, 0.0], [1.0]], "rows of one shape"),
+        ([np.ones([3, 4]), np.ones([3, 2])], r"two shapes, \(3, 4\) and \(3, 2\): give x and its condition as a tuple"),
         ({"x": X}, "got {'x'"),
         (tf.sparse.from_dense(X), "must be dense"),
         (tf.ragged.constant([[1.0], [1.0, 0.0]]), "must be dense"),

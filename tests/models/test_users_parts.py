@@ -170,3 +170,52 @@ def test_a_model_says_what_its_author_did_not_write():
     for call in (lambda: model.sample(3, seed=0), lambda: model.reconstruct(X), model.latent_specs):
         with pytest.raises(NotImplementedError, match="FactorAnalysis"):
             call()
+
+
+class WithoutFlows(posteriors.Posterior):
+    def flows(self, flow_inputs):
+        return None
+
+
+class ByEntry(priors.Prior):
+    def log_prob(self, z, condition=None):
+        return -0.5 * z**2
+
+
+class WithoutLogProb(priors.Prior):
+    pass
+
+
+class WithoutKL(models.ElboModel):
+    def elbo_terms(self, x, num_samples=1, seed=None, training=None):
+        return {"reconstruction": tf.reduce_sum(self.as_input(x), axis=-1)}
+
+
+class WithoutTerms(models.ElboModel):
+    pass
+
+
+def vae(posterior=None, **kwargs):
+    posterior = posteriors.DiagonalGaussian(2) if posterior is None else posterior
+    return VAE(keras.layers.Dense(8), posterior, keras.layers.Dense(5), **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: vae(WithoutFlows(2)), ValueError, r"flows must return a list of bijectors\.FlowBijectors, got None"),
+        (lambda: vae(prior=ByEntry()), ValueError, r"ByEntry\.log_prob must give one number for each z, .* add up the entries"),
+        (lambda: vae(prior=WithoutLogProb()), NotImplementedError, "WithoutLogProb has no log_prob: define it"),
+        (lambda: vae(prior=keras.layers.Dense(2)), ValueError, "prior must be .*, got <Dense"),
+        (lambda: vae(prior=lambda z: z), ValueError, "prior must be .* a function without arguments .* which failed"),
+        (lambda: vae(likelihood=lambda: None), ValueError, "was given the decoder's output, .* and failed: .* 0 positional"),
+        (WithoutKL, ValueError, r"WithoutKL\.elbo_terms must return a dict of reconstruction and kl, .*got \{'reconstruction'"),
+        (WithoutTerms, NotImplementedError, "WithoutTerms must write elbo_terms"),
+    ],
+)
+def test_parts_that_are_not_written_to_the_end_say_so_in_one_line(make, error, message):
+    with pytest.raises(error, match=message) as caught:
+        model = make()
+        model.compile("sgd")
+        model.fit(np.zeros([4, 5]), verbose=0)
+    assert "\n" not in str(caught.value)

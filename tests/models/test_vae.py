@@ -251,7 +251,7 @@ def test_normal_likelihood():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"likelihood": "bernouli"}, "expected one of bernoulli, discretized_logistic, normal"),
+        ({"likelihood": "bernouli"}, "likelihood must be one of bernoulli, discretized_logistic, normal"),
         ({"num_samples": 0}, "num_samples must be a positive integer"),
         ({"prior": 3}, "prior must be a"),
     ],
@@ -264,10 +264,13 @@ def test_bad_arguments(kwargs, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: VAE(keras.layers.Dense(8), keras.layers.Dense(4), keras.layers.Dense(6)), "posterior must be a tfp_iaf"),
+        (
+            lambda: VAE(keras.layers.Dense(8), keras.layers.Dense(4), keras.layers.Dense(6)),
+            "posterior must be a layer of tfp_iaf",
+        ),
         (lambda: VAE(lambda x: x, DiagonalGaussian(2), keras.layers.Dense(6)), "encoder must be a Keras layer"),
         (lambda: make(dtype="float64", prior=wide_prior).build((None, 4, 4)), "prior must have dtype float64"),
-        (lambda: make(prior=tfd.Normal(0.0, 1.0)).build((None, 4, 4)), r"event_shape \[3\]"),
+        (lambda: make(prior=tfd.Normal(0.0, 1.0)).build((None, 4, 4)), r"event_shape of a latent, \(3,\)"),
         (lambda: VAE(keras.layers.Dense(8), DiagonalGaussian(2, dtype="float64"), keras.layers.Dense(6)), "same dtype"),
         (
             lambda: VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Reshape((2, 1))).build((None, 4, 3)),
@@ -316,7 +319,7 @@ def test_a_trainable_prior_is_refused():
 @pytest.mark.parametrize("likelihood", ["bernoulli", "normal"])
 def test_a_decoder_of_the_wrong_shape_is_refused(likelihood):
     model = VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(5), likelihood=likelihood)
-    with pytest.raises(ValueError, match=r"does not fit data of shape|must be even"):
+    with pytest.raises(ValueError, match="give its last layer"):
         model.build((None, 3))
 
 
@@ -389,7 +392,7 @@ def test_a_class_conditional_model(tmp_path):
         (lambda model: model.sample(3, seed=0, condition=np.eye(2)), r"condition must have shape \[3, 2\]"),
         (lambda model: model.sample(3, seed=0, condition=[0.0, np.nan]), "condition holds NaN"),
         (lambda model: make_built().sample(3, seed=0, condition=[0.0, 1.0]), "takes no condition"),
-        (lambda model: make().fit((data(), labels(data())), verbose=0), "encoder must take the list"),
+        (lambda model: make().fit((data(), labels(data())), verbose=0), "encoder was given a list of x of shape"),
     ],
 )
 def test_conditions_that_do_not_fit(call, message):

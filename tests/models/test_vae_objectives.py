@@ -213,7 +213,7 @@ def fit_with(callbacks, **kwargs):
 
 
 REFUSED = {
-    "unknown": (lambda: bits_model("iwae"), "Unknown objective 'iwae': expected one of elbo, sticking_the_landing"),
+    "unknown": (lambda: bits_model("iwae"), "objective must be one of elbo, sticking_the_landing.*, got 'iwae'"),
     "landing, samples": (lambda: bits_model("sticking_the_landing", num_samples=2), "biased; use 'doubly_reparameterized'"),
     "free bits, weighted": (lambda: bits_model("importance_weighted", free_bits=0.1), "free_bits bound the KL term"),
     "free bits, doubly": (lambda: bits_model("doubly_reparameterized", free_bits=0.1), "free_bits bound the KL term"),

@@ -155,7 +155,7 @@ def test_a_subclass_with_a_call_of_its_own_is_inverted_by_search():
         (lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), activation="log_softmax"), "act on each entry alone"),
         (
             lambda: ConvAutoregressiveNetwork(2, (3, 2), (8,), conditional_input_layers="all"),
-            "expected one of first_layer, all_layers",
+            "must be one of first_layer, all_layers",
         ),
     ],
 )
@@ -163,3 +163,17 @@ def test_what_would_not_be_autoregressive_or_would_be_ignored_is_refused(make, m
     with pytest.raises(ValueError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+class WithoutParameters(Network):
+    def __init__(self, **kwargs):
+        super().__init__(params=1, event_shape=2, **kwargs)
+        self.degrees = np.arange(1, 3)
+
+    def call(self, y, context=None):
+        return y
+
+
+def test_parameters_of_the_wrong_shape():
+    with pytest.raises(ValueError, match=r"WithoutParameters.call must return .* \[\.\.\., 2, 1\], got \(3, 2\)"):
+        WithoutParameters()(np.zeros([3, 2], np.float32))

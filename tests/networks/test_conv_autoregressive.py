@@ -231,7 +231,7 @@ def test_config_round_trip_of_series_with_all_arguments():
         ({"filters": 8}, "filters must be a sequence"),
         ({"kernel_size": 0}, "kernel_size must be a positive integer"),
         ({"kernel_size": (3, 3, 3)}, "must be an integer or two of them"),
-        ({"input_order": "random"}, "expected one of left-to-right, right-to-left"),
+        ({"input_order": "random"}, "must be one of left-to-right, right-to-left"),
     ],
 )
 def test_bad_arguments(kwargs, message):
@@ -245,7 +245,7 @@ def test_bad_arguments(kwargs, message):
         (np.zeros([1, 4, 5, 4], "float32"), np.zeros([1, 4, 5, 2], "float32"), r"event of shape \[..., 4, 5, 3\]"),
         (np.zeros([5, 3], "float32"), np.zeros([1, 4, 5, 2], "float32"), r"event of shape \[..., 4, 5, 3\]"),
         (np.zeros([1, 4, 5, 3], "float32"), np.zeros([1, 2], "float32"), r"context of shape \[..., 4, 5, 2\]"),
-        (np.zeros([1, 4, 5, 3], "float32"), None, "but got none"),
+        (np.zeros([1, 4, 5, 3], "float32"), None, "takes a context, got none"),
         (np.zeros([1, 4, 5, 3], "int32"), np.zeros([1, 4, 5, 2], "float32"), "floating-point"),
         (np.zeros([2, 4, 5, 3], "float32"), np.zeros([3, 4, 5, 2], "float32"), "which do not broadcast"),
     ],

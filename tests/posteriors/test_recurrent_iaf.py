@@ -67,7 +67,7 @@ def test_a_vae_is_trained_saved_and_served(tmp_path):
     ("kwargs", "message"),
     [
         ({"units": 0}, "units must be a positive integer"),
-        ({"cell": "rnn"}, "Unknown cell 'rnn'"),
+        ({"cell": "rnn"}, "cell must be one of lstm, gru, got 'rnn'"),
         ({"inverse": "blocks"}, "does not serve this RecurrentAutoregressiveNetwork"),
     ],
 )

@@ -57,6 +57,23 @@ def test_a_condition_and_latents_with_places():
     assert images.log_prob(images.sample(4, 0)).shape == (4,)
 
 
+@pytest.mark.parametrize(
+    ("data", "message"), [(np.ones([4, 3]), "takes none: .*None"), ((np.ones([4, 3]), np.ones([4, 5])), "=5")]
+)
+def test_a_condition_that_the_model_does_not_give(data, message):
+    def joined(size):
+        return keras.Sequential(
+            [keras.layers.Concatenate(), keras.layers.Dense(size)] if isinstance(data, tuple) else [keras.layers.Dense(size)]
+        )
+
+    prior = priors.AutoregressiveFlow(hidden_units=(8,), condition_size=2)
+    model = VAE(joined(4), DiagonalGaussian(2), joined(3), prior=prior)
+    model.compile("adam")
+    with pytest.raises(ValueError, match=rf"reads a condition of 2 numbers for each z, .*{message}") as error:
+        model.fit(data, verbose=0)
+    assert "\n" not in str(error.value)
+
+
 def model_of(posterior, decoder, prior=None):
     dense = keras.layers.Dense(5, "elu", dtype="float64")
     model = VAE(dense, posterior, decoder, prior=prior, dtype="float64")

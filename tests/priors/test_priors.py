@@ -159,8 +159,11 @@ def test_fixed_has_one_temperature():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: priors.Fixed(normal).build((3,)), r"event_shape \[3\], got batch_shape \(\) and event_shape \(2,\)"),
-        (lambda: priors.Fixed(lambda: tfd.Normal(tf.zeros([2]), 1.0)).build((2,)), r"batch_shape \[\]"),
+        (
+            lambda: priors.Fixed(normal).build((3,)),
+            r"of a latent, \(3,\), and batch_shape \(\), got event_shape \(2,\) .* one size",
+        ),
+        (lambda: priors.Fixed(lambda: tfd.Normal(tf.zeros([2]), 1.0)).build((2,)), r"wrap it in tfd.Independent\(\.\.\., 1\)"),
         (lambda: priors.Fixed(normal, dtype="float64").build((2,)), "must have dtype float64 as the model has, got float32"),
         (lambda: priors.Fixed(lambda: 3), "a function that returns one, got 3"),
         (lambda: priors.Fixed(3), "a function that returns one, got 3"),

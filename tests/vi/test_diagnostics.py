@@ -78,5 +78,7 @@ def test_trainable_distributions_of_tfp():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="at least 100"):
         vi.diagnose(tfd.Normal(0.0, 1.0), tfd.Normal(0.0, 1.0), num_samples=10)
+    with pytest.raises(ValueError, match=r"a log-density for each draw, \(100,\) .* got shape \(\)"):
+        vi.diagnose(lambda z: tf.reduce_sum(z), tfd.Normal(0.0, 1.0), num_samples=100)
     with pytest.raises(ValueError, match="target must be a joint distribution"):
         vi.diagnose(3, tfd.Normal(0.0, 1.0))

@@ -6,6 +6,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf import vi
 from tfp_iaf.bijectors import InverseAutoregressiveFlow
+from tfp_iaf.posteriors import DiagonalGaussian
 from tfp_iaf.vi import fitting
 
 tfd = tfp.distributions
@@ -180,3 +181,20 @@ def test_a_target_that_is_never_finite_leaves_the_surrogate_as_it_was():
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         vi.fit(**{"joint_distribution": gaussian(), "surrogate_posterior": surrogate(), **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (lambda z: -(z**2), r"a log-density for each draw, \(4,\) .* got shape \(4, 2\): add up the entries"),
+        (lambda z: -tf.reduce_sum(z**2), r"got shape \(\): add up"),
+        (lambda z: None, "log-density must be .*, got None"),
+        (lambda z: z.numpy(), "with operations of TensorFlow, and failed: .* no attribute 'numpy'"),
+        (tfd.MultivariateNormalDiag(tf.zeros([3])).log_prob, r"draws of shape \(4, 2\) .*failed: Dimensions must be equal"),
+    ],
+)
+def test_targets_that_give_no_value_per_draw(target, message):
+    vectors = vi.without_features(DiagonalGaussian(2))
+    with pytest.raises(ValueError, match=message) as error:
+        vi.fit(target, vectors, num_steps=2, sample_size=4, learning_rates=[1e-2])
+    assert "\n" not in str(error.value) and "{{node" not in str(error.value)

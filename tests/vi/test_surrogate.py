@@ -92,11 +92,16 @@ def test_an_amortized_surrogate_reads_features(tmp_path):
     np.testing.assert_allclose(surrogate(features).sample(3, seed=[0, 1]).mean, z.mean, atol=1e-6)
 
 
+class NoBijector(tfd.Normal):
+    def experimental_default_event_space_bijector(self, *args, **kwargs):
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: vi.build_iaf_surrogate_posterior(3), "must be a tfd.JointDistribution, pinned or not, got 3"),
-        (lambda: vi.build_iaf_surrogate_posterior(eight_schools, base="cauchy"), "Unknown base 'cauchy'"),
+        (lambda: vi.build_iaf_surrogate_posterior(eight_schools, base="cauchy"), "base must be one of .*, got 'cauchy'"),
         (lambda: vi.build_iaf_surrogate_posterior(eight_schools, base="student_t", feature_size=2), "has a normal base"),
         (
             lambda: vi.build_iaf_surrogate_posterior(
@@ -108,8 +113,15 @@ def test_an_amortized_surrogate_reads_features(tmp_path):
             lambda: vi.build_iaf_surrogate_posterior(
                 tfd.JointDistributionNamed({"k": tfd.Poisson(3.0), "x": lambda k: tfd.Normal(k, 1.0)}).experimental_pin(x=2.0)
             ),
-            "discrete ones such as tfd.Poisson",
+            r"but k \(Poisson\) has none, as no discrete distribution has: pin it",
         ),
+        (
+            lambda: vi.build_iaf_surrogate_posterior(
+                tfd.JointDistributionNamed({"a": NoBijector(0.0, 1.0), "b": tfd.Normal(0.0, 1.0)})
+            ),
+            r"but a \(NoBijector\) has none",
+        ),
+        (lambda: vi.build_iaf_surrogate_posterior(tfd.JointDistributionSequential([NoBijector(0.0, 1.0)])), "but one has none"),
         (
             lambda: vi.build_iaf_surrogate_posterior(tfd.JointDistributionSequential([tfd.Normal(tf.zeros([3]), 1.0)])),
             "wrap vectors of independent parts in tfd.Sample",

@@ -23,8 +23,8 @@ class KLWarmUp(keras.callbacks.Callback):
         start: the first weight, in [0, 1].
 
     Raises:
-        ValueError: for arguments out of range; in `fit`, for a model without a KL weight, such as one whose objective is
-            importance-weighted.
+        ValueError: for arguments out of range; in `fit`, for a model whose loss has no KL term, since it has no latents or its
+            objective is importance-weighted.
 
     Source: Bowman et al. 2016, section 3.1; Sonderby et al. 2016, section 2.3.
 
@@ -44,10 +44,11 @@ class KLWarmUp(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if not hasattr(self.model, "kl_weight"):
             raise ValueError(f"KLWarmUp raises the KL weight of a model such as VAE, got {type(self.model).__name__}.")
-        if not self.model.weights_kl:
+        if not (self.model.weights_kl and self.model.has_latents):
+            reason = "its objective is importance-weighted" if self.model.has_latents else "it has no latents"
             raise ValueError(
-                f"The loss of this {type(self.model).__name__} has no KL term that KLWarmUp could weight, as that of the "
-                "importance-weighted objectives: leave it out."
+                f"The loss of this {type(self.model).__name__} has no KL term that KLWarmUp could weight, since {reason}: "
+                "leave it out."
             )
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:

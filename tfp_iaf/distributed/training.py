@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfp_iaf._arguments import flag, given, integer
 from tfp_iaf._arguments import path as checked_path
+from tfp_iaf._keras_arguments import check_callbacks
 from tfp_iaf._types import Data
 from tfp_iaf.distributed._checkpoint import restore, write_checkpoint
 from tfp_iaf.distributed._replicas import Replicas
@@ -82,6 +83,7 @@ def fit(
     """
     data = _Data(model, x, batch_size)
     epochs, seed, shuffle = integer("epochs", epochs), integer("seed", seed, at_least=0), flag("shuffle", shuffle)
+    check_callbacks(callbacks)
     folder = None if checkpoint is None else checked_path("checkpoint", checkpoint)
     if getattr(model, "optimizer", None) is None:
         raise ValueError("The model is not compiled: call model.compile(optimizer) under the strategy's scope.")

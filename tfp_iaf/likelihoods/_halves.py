@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfp_iaf._arguments import given
 from tfp_iaf._tensors import check_numbers
 
-__all__ = ["decoder_output", "halves"]
+__all__ = ["decoder_output", "doubled", "halves"]
 
 
 def decoder_output(parameters, name):
@@ -21,6 +21,15 @@ def decoder_output(parameters, name):
     return parameters
 
 
+def doubled(data_shape):
+    """The shape of parameters whose halves have this shape.
+
+    >>> doubled((8, 8, 3))
+    (8, 8, 6)
+    """
+    return (*data_shape[:-1], 2 * data_shape[-1])
+
+
 def halves(parameters, name):
     """The two halves of the last axis; `name` is the likelihood's, for errors.
 
@@ -31,7 +40,7 @@ def halves(parameters, name):
     parameters = decoder_output(parameters, name)
     if parameters.shape.rank < 2 or (parameters.shape[-1] is not None and parameters.shape[-1] % 2):
         raise ValueError(
-            f"The {name} likelihood takes a location and a scale parameter for every entry: the decoder's last axis must be "
-            f"even, got {tuple(parameters.shape[1:])}."
+            f"The {name} likelihood takes a location and a scale parameter for every entry of x: the last axis of the "
+            f"decoder's output must be twice that of x, got shape {tuple(parameters.shape[1:])}."
         )
     return tf.split(parameters, 2, axis=-1)

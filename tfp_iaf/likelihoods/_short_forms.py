@@ -37,8 +37,8 @@ def get(identifier: Any) -> Likelihood:
     if callable(identifier) and not isinstance(identifier, type):
         return FromFunction(identifier)
     raise ValueError(
-        f"Unknown likelihood {given(identifier)}: expected one of {', '.join(sorted(NAMES))}, a likelihoods.Likelihood, or a "
-        "callable from the decoder's output to a tfd.Distribution."
+        f"likelihood must be one of {', '.join(sorted(NAMES))}, a likelihoods.Likelihood, or a function from the decoder's "
+        f"output to a tfd.Distribution, got {given(identifier)}."
     )
 
 

@@ -29,6 +29,7 @@ class Likelihood:
     | `is_valid(x)` | the same inside TensorFlow graphs: for `tf.data` and served models | every entry is finite |
     | `hint(x)` | some data can be scored, but will not train well | no hint |
     | `mean(parameters)` | there is a cheaper way to the mean, or another value serves better | the distribution's |
+    | `parameters_shape(data_shape)` | errors shall say what the decoder must give | None: not known |
     | `get_config()` | `__init__` takes arguments | no arguments |
 
     To save models, decorate the subclass with `@keras.saving.register_keras_serializable()`. A likelihood holds no weights:
@@ -84,6 +85,11 @@ class Likelihood:
     def hint(self, x: np.ndarray) -> str | None:
         """One line about data that can be scored and will not train well, with what to do; None for all other data."""
         del x
+        return None
+
+    def parameters_shape(self, data_shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape of the decoder's output for one example of this shape, which errors name; None where it is not known."""
+        del data_shape
         return None
 
     def mean(self, parameters: tf.Tensor) -> tf.Tensor:

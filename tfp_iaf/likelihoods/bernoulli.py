@@ -45,6 +45,9 @@ class Bernoulli(Likelihood):
     def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return tf.sigmoid(decoder_output(parameters, "bernoulli"))
 
+    def parameters_shape(self, data_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return data_shape
+
     def check(self, x: np.ndarray) -> None:
         super().check(x)
         x = np.asarray(x)

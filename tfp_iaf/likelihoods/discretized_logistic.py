@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf.likelihoods._discretized_logistic_distribution import DiscretizedLogisticDistribution
-from tfp_iaf.likelihoods._halves import halves
+from tfp_iaf.likelihoods._halves import doubled, halves
 from tfp_iaf.likelihoods.base import Likelihood
 from tfp_iaf.scales import bounded_log_scale
 
@@ -62,6 +62,9 @@ class DiscretizedLogistic(Likelihood):
 
     def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return self.distribution(parameters).mean()
+
+    def parameters_shape(self, data_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return doubled(data_shape)
 
     def check(self, x: np.ndarray) -> None:
         super().check(x)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import positive
-from tfp_iaf.likelihoods._halves import halves
+from tfp_iaf.likelihoods._halves import doubled, halves
 from tfp_iaf.likelihoods.base import Likelihood
 from tfp_iaf.scales import bounded_log_scale
 
@@ -58,6 +58,9 @@ class Normal(Likelihood):
 
     def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return halves(parameters, "normal")[0]
+
+    def parameters_shape(self, data_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return doubled(data_shape)
 
     def hint(self, x: np.ndarray) -> str | None:
         return standardization_hint("The normal likelihood expects standardized data", x)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import random
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -15,16 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import likelihoods
-from tfp_iaf._arguments import path
-from tfp_iaf._keras_arguments import check_layer_arguments
+from tfp_iaf._keras_arguments import check_callbacks, check_layer_arguments, check_optimizer
 from tfp_iaf._registered import check_functions
 from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
-from tfp_iaf.models._parts import first_line
-from tfp_iaf.models._saving import bytes_of, write_whole
-from tfp_iaf.models._twins import check_twin
+from tfp_iaf.models._errors import REPORTED, first_line, raise_in_one_line
+from tfp_iaf.models._saving import bytes_of, check_model_name, check_weights_name, write_whole
+from tfp_iaf.models._twins import check_loading
 
 __all__ = ["CheckedModel", "Untracked", "shapes_of"]
 
@@ -142,8 +140,16 @@ class CheckedModel(keras.Model):
         if condition is not None and not tf.TensorShape(condition).is_compatible_with([None, *self.condition_shape]):
             raise ValueError(f"The model takes conditions of shape {self.condition_shape}, got {condition[1:]}.")
 
+    def check_built(self) -> None:
+        """Raises a ValueError unless the model knows the shape of its data."""
+        if self.data_shape is None:
+            raise ValueError(
+                f"{self.name} is not built: fit it, or call build((None, ...)) with the shape of x, or those of (x, condition)."
+            )
+
     def as_condition(self, condition: TensorLike | None) -> tf.Tensor | None:
         """The condition as a tensor, checked where its values are known; None for a model that takes none."""
+        self.check_built()
         if (condition is None) != (self.condition_shape is None):
             raise ValueError(
                 "The model takes no condition: leave it out."
@@ -183,14 +189,23 @@ class CheckedModel(keras.Model):
             warnings.warn(hint, stacklevel=2)
 
     def __call__(self, x: Data, *args: Any, **kwargs: Any) -> Any:
-        # Checked here, since Keras buries an error raised in `call` under a report of the call's arguments.
-        return super().__call__(self.as_input(x), *args, **kwargs)
+        # Checked here, since Keras makes a report of an error that is raised in `call`.
+        x = self.as_input(x)
+        try:
+            return super().__call__(x, *args, **kwargs)
+        except REPORTED as error:
+            raise_in_one_line(error)
+            raise
 
     def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
         dtype = self.density_dtype
         symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in shapes_of(input_shape) if shape is not None)
-        self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
+        try:
+            self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
+        except REPORTED as error:
+            raise_in_one_line(error)
+            raise
 
     def set_shapes(self, input_shape: Shape | Sequence[Shape]) -> None:
         """Sets `data_shape` and `condition_shape` from the shape of x, or the shapes of (x, condition), batch included."""
@@ -200,8 +215,7 @@ class CheckedModel(keras.Model):
             raise ValueError(
                 f"All sizes but the batch's must be known, got {data if condition is None else (data, condition)}."
             )
-        self.data_shape = data[1:]
-        self.condition_shape = None if condition is None else condition[1:]
+        self.data_shape, self.condition_shape = data[1:], None if condition is None else condition[1:]
 
     def compile(
         self,
@@ -212,8 +226,9 @@ class CheckedModel(keras.Model):
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
-        for name, value in given.items():
+        check_optimizer(optimizer)
+        unused = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        for name, value in unused.items():
             if value is not None:
                 raise ValueError(f"The model has a loss and metrics of its own: leave {name} out of compile.")
         super().compile(optimizer, **kwargs)
@@ -248,13 +263,15 @@ class CheckedModel(keras.Model):
     def _run(self, method, *args, **kwargs):
         """One of Keras's methods, on checked data."""
         arguments = inspect.signature(method).bind(*args, **kwargs).arguments
-        for name, given in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
-            if given is not None:
+        for name, value in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
+            if value is not None:
                 raise ValueError(TARGETS if name == "y" else "class_weight goes with targets: use sample_weight.")
-        training = "epochs" in inspect.signature(method).parameters
+        if arguments.get("callbacks") is not None:
+            check_callbacks(arguments["callbacks"])
+        names = inspect.signature(method).parameters
         data = [CheckedData(arguments.pop("x", None), arguments.pop("sample_weight", None), self)]
         self.build_for(data[0])
-        if training:
+        if "epochs" in names:
             if self.compiled and not self.optimizer.built:
                 # An optimizer that makes its variables in the first step has TensorFlow trace that step twice.
                 with self.distribute_strategy.scope():
@@ -267,10 +284,12 @@ class CheckedModel(keras.Model):
                 arguments["validation_data"] = tuple(data[1].arguments.values())
             if not data[0].can_be_shuffled:
                 arguments.setdefault("shuffle", False)  # Keras warns of its own default.
-        names = inspect.signature(method).parameters
         arguments.update((name, value) for name, value in data[0].arguments.items() if name in names)
         try:
             return method(**arguments)
+        except REPORTED as error:
+            raise_in_one_line(error)
+            raise
         except tf.errors.OpError:
             for checked in data:
                 if checked.error is not None:
@@ -285,12 +304,7 @@ class CheckedModel(keras.Model):
                 self.build(shapes)
 
     def batches(self, x: Data, batch_size: int) -> tuple[Iterator, int | None]:
-        """Data that `fit` takes, without weights, in batches of one size.
-
-        Args:
-            x: arrays, tensors, DataFrames, lists, or a tuple (x, condition) of those; a `tf.data.Dataset` of batches, a
-                generator or a `keras.utils.PyDataset`.
-            batch_size: rows of a batch; the last may have fewer.
+        """Data that `fit` takes, without weights, in batches of `batch_size` rows; the last may have fewer.
 
         Returns:
             An iterator of checked batches, tuples of arrays (x,) or (x, condition); and their number, None if it is not known.
@@ -301,28 +315,23 @@ class CheckedModel(keras.Model):
         """Warns, before training, if the decoder cannot give what the likelihood needs."""
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        path("filepath", filepath)
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(f"The old HDF5 format loses parts of the model, got {str(filepath)!r}: save it as a .keras file.")
-        self._check_that_it_can_be_loaded()
+        check_model_name(filepath, kwargs.get("zipped"))
+        config = self.get_config()
+        if not self._memory.can_be_loaded:
+            check_loading(self, config)
+            self._memory.can_be_loaded = True
         write_whole(super().save, filepath, overwrite, bytes_of(self), **kwargs)
 
     def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
+        check_weights_name(filepath)
         write_whole(super().save_weights, filepath, overwrite, bytes_of(self), **kwargs)
 
-    def _check_that_it_can_be_loaded(self):
-        """Makes the model's twin from its config, once, so that what no file could hold is found before a file is begun."""
-        config = self.get_config()
-        if self._memory.can_be_loaded:
-            return
-        state = random.getstate()  # Keras seeds the twin's layers from it.
+    def load_weights(self, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        self.check_built()
         try:
-            check_twin(self, type(self).from_config(keras.saving.serialize_keras_object(config)))
-        except Exception as error:
-            raise ValueError(f"The model could be saved, but not loaded again: {first_line(error)}") from error
-        finally:
-            random.setstate(state)
-        self._memory.can_be_loaded = True
+            super().load_weights(filepath, skip_mismatch, **kwargs)
+        except ValueError as error:
+            raise ValueError(f"The weights in {str(filepath)!r} do not fit {self.name}: {first_line(error)}") from error
 
 
 def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
@@ -336,6 +345,6 @@ def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
 
 def _is_plain(x):
     """Whether x is a tensor or array of real numbers without a mask."""
-    if tf.is_tensor(x):
-        return isinstance(x, tf.Tensor) and (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool)
+    if isinstance(x, tf.Tensor):
+        return x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool
     return type(x) is np.ndarray and x.dtype.kind in "biuf"

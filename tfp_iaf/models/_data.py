@@ -29,6 +29,11 @@ def as_array(name, x, dtype="float32"):
     >>> as_array("data", [[0, 1]]).shape
     (1, 2)
     """
+    if isinstance(x, list) and len(x) == 2 and len({str(getattr(part, "shape", None)) for part in x}) == 2:
+        shapes = " and ".join(str(tuple(np.shape(part))) for part in x)
+        raise ValueError(
+            f"A list is one array, got a list of two shapes, {shapes}: give x and its condition as a tuple, (x, condition)."
+        )
     is_ready = type(x) is np.ndarray and x.dtype.kind in "biuf"
     is_ready = is_ready or (isinstance(x, tf.Tensor) and x.dtype in (tf.float32, tf.float64))
     array = np.asarray(x) if is_ready else array_of_numbers(f"The {name}", x, KINDS)
@@ -132,6 +137,8 @@ class CheckedData:
             x = convert(x)
         else:
             x, sample_weight = self._batch(x, sample_weight)
+            if not len(x[0] if isinstance(x, tuple) else x):
+                raise ValueError("The data have no rows, got an empty array: give at least one example.")
             self.first = x
             y = None if sample_weight is None else np.zeros(len(sample_weight), np.float32)
         if self.first is not None:

@@ -1,6 +1,6 @@
 """Checks of the parts a model is made of, and their configs."""
 
-import re
+import math
 
 import keras
 import numpy as np
@@ -9,14 +9,16 @@ import tensorflow as tf
 from tfp_iaf import _registered
 from tfp_iaf._arguments import given
 from tfp_iaf.layers import density_dtype
+from tfp_iaf.models._errors import first_line
 from tfp_iaf.posteriors import Posterior
 
 __all__ = [
     "bounded_activation",
     "check_likelihood",
+    "check_log_prob",
     "check_posterior",
+    "check_unbounded",
     "deserialize_parts",
-    "first_line",
     "fitting_features",
     "output_of",
 ]
@@ -28,7 +30,7 @@ FAR = 1e6
 def check_posterior(model, posterior):
     """Raises a ValueError unless the part is a `Posterior` of the model's precision."""
     if not isinstance(posterior, Posterior):
-        raise ValueError(f"posterior must be a tfp_iaf.posteriors layer, got {given(posterior)}.")
+        raise ValueError(f"posterior must be a layer of tfp_iaf.posteriors, got {given(posterior)}.")
     if density_dtype(posterior) != density_dtype(model):
         raise ValueError(
             f"The posterior works in {density_dtype(posterior)}, the model in {density_dtype(model)}: give them the same dtype."
@@ -55,20 +57,22 @@ def output_of(name, layer, inputs):
                 layer.build(inputs.shape)
             outputs = layer.compute_output_spec(inputs) if layer.built else layer(inputs)
     except Exception as error:
-        takes = f"the list [{'x' if name == 'encoder' else 'z'}, condition]" if isinstance(inputs, list) else "one tensor"
-        shapes = [tuple(part.shape) for part in tf.nest.flatten(inputs)]
-        raise ValueError(f"The {name} must take {takes}, and failed on shapes {shapes}: {first_line(error)}") from error
+        first, *others = (tuple(part.shape) for part in tf.nest.flatten(inputs))
+        got = f"{'x' if name == 'encoder' else 'z'} of shape {first}"
+        if others:
+            got = f"a list of {got} and a condition of shape {others[0]}"
+        num_inputs = len(getattr(layer, "inputs", None) or ())  # Of a functional model.
+        reason = first_line(error)
+        if num_inputs > 1 and not others:
+            reason = f"it takes {num_inputs} inputs, so give the tuple (x, condition)."
+        elif num_inputs == 1 and others:
+            reason = "it takes one input, so leave the condition out, or make it of two."
+        elif not others and ("list" in reason or "Iterating" in reason):
+            got += " and no condition (if it takes one, give the tuple (x, condition))"
+        raise ValueError(f"The {name} was given {got}, and failed: {reason}") from error
     if not hasattr(outputs, "shape"):
         raise ValueError(f"The {name} must give one tensor, got a {type(outputs).__name__}: concatenate its outputs.")
     return outputs
-
-
-def first_line(error):
-    """The line of an error that says what happened: Keras and TensorFlow write reports."""
-    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n") if line.strip()]
-    while len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
-        del lines[0]
-    return lines[0] if lines else type(error).__name__
 
 
 def fitting_features(posterior, features):
@@ -84,8 +88,17 @@ def fitting_features(posterior, features):
 
 def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
     """Raises a ValueError unless the likelihood makes a distribution of such data from a decoder output of such shape."""
+    expected = likelihood.parameters_shape(data_shape)
     with tf.GradientTape() as tape:
-        distribution = likelihood.distribution(tf.zeros([2, *parameters_shape], dtype))
+        try:
+            distribution = likelihood.distribution(tf.zeros([2, *parameters_shape], dtype))
+        except TypeError as error:
+            got = f"the decoder's output, of shape {(2, *parameters_shape)} for 2 rows"
+            raise ValueError(f"The likelihood {likelihood.name} was given {got}, and failed: {first_line(error)}.") from error
+        except ValueError:
+            if expected in (None, parameters_shape):
+                raise
+            raise ValueError(_wrong_size(likelihood, parameters_shape, data_shape, expected)) from None
         if not hasattr(distribution, "log_prob"):
             raise ValueError(
                 f"The likelihood {likelihood.name} must return a tfd.Distribution, got {type(distribution).__name__}."
@@ -94,15 +107,46 @@ def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
         if shapes == ([2], list(data_shape)):
             distribution.log_prob(tf.zeros([2, *data_shape], dtype))
     if shapes != ([2], list(data_shape)):
+        if expected not in (None, parameters_shape):
+            raise ValueError(_wrong_size(likelihood, parameters_shape, data_shape, expected))
+        is_batch = shapes[0].concatenate(shapes[1]) == [2, *data_shape]
+        remedy = "wrap the distribution in tfd.Independent" if is_batch else "give the decoder's last layer another size"
         raise ValueError(
-            f"The decoder's output of shape {parameters_shape} does not fit data of shape {tuple(data_shape)}: of 2 rows, "
-            f"the likelihood {likelihood.name} makes a distribution of batch_shape {shapes[0]} and event_shape {shapes[1]}. "
-            "Give the decoder other units, or wrap the distribution in tfd.Independent."
+            f"The decoder's output of shape {parameters_shape} does not fit data of shape {data_shape}: of 2 rows, the "
+            f"likelihood {likelihood.name} makes a distribution of batch_shape {tuple(shapes[0])} and event_shape "
+            f"{tuple(shapes[1])}, expected (2,) and {data_shape}; {remedy}."
         )
     if tape.watched_variables():
         raise ValueError(
             f"The likelihood {likelihood.name} reads trainable variables, which the model would neither train nor save: put "
             "them into the decoder's last layer, as layers.ChannelLogScale does."
+        )
+
+
+def _wrong_size(likelihood, parameters_shape, data_shape, expected):
+    """A line about a decoder whose output of `parameters_shape` should have the shape `expected`."""
+    *places, size = expected
+    width = f"2 x {data_shape[-1]} = {size}" if size == 2 * data_shape[-1] else size
+    if parameters_shape[:-1] == tuple(places):
+        remedy = f"give its last layer {width} {'channels' if places else 'units'}"
+    elif math.prod(parameters_shape) == math.prod(expected):
+        remedy = f"end it in keras.layers.Reshape({expected})"
+    elif places:
+        remedy = f"end it in keras.layers.Dense({math.prod(expected)}) and keras.layers.Reshape({expected})"
+    else:
+        remedy = f"end it in keras.layers.Flatten() and keras.layers.Dense({size})"
+    return (
+        f"The decoder gives {parameters_shape} per example, and the likelihood {likelihood.name} of data of shape {data_shape} "
+        f"takes {expected}: {remedy}."
+    )
+
+
+def check_log_prob(prior, shape, expected):
+    """Raises a ValueError unless the prior gives one log-density per latent."""
+    if not shape.is_compatible_with(expected):
+        raise ValueError(
+            f"{type(prior).__name__}.log_prob must give one number for each z, of shape {tuple(expected)}, got {tuple(shape)}: "
+            "add up the entries of a latent."
         )
 
 
@@ -115,10 +159,31 @@ def deserialize_parts(config, layers, custom_objects=None):
         custom_objects: as in Keras.
     """
     _registered.check_functions(config, custom_objects)
-    parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in layers}
+    parts = {}
+    for name in layers:
+        try:
+            parts[name] = keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+        except TypeError as error:  # Keras would add the model's whole config to it.
+            raise ValueError(f"The {name} of the file cannot be made: {first_line(error)}") from error
     registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
     parts.update((name, _registered.deserialize(part, custom_objects)) for name, part in registered.items())
     return {**config, **parts}
+
+
+def check_unbounded(decoder, likelihood):
+    """Raises a ValueError if the decoder ends in a bounded activation; returns whether it does not show its layers.
+
+    >>> from tfp_iaf import likelihoods
+    >>> check_unbounded(keras.layers.Dense(2), likelihoods.Bernoulli())
+    False
+    """
+    activation = bounded_activation(decoder)
+    if activation:
+        raise ValueError(
+            f"The decoder ends in {activation}, which does not reach all real numbers, and the parameters of the likelihood "
+            f"{likelihood.name} may be any: end the decoder in a layer without activation."
+        )
+    return activation is None
 
 
 def bounded_activation(decoder):

@@ -1,8 +1,13 @@
 """Whether a copy that was made from a config is what the config came from."""
 
 import inspect
+import random
 
-__all__ = ["check_twin"]
+import keras
+
+from tfp_iaf.models._errors import first_line
+
+__all__ = ["check_loading", "check_twin"]
 
 # What can be compared by ==, and needs no config of its own.
 _PLAIN = (bool, int, float, str, type(None))
@@ -18,7 +23,6 @@ def check_twin(part, twin):
         part: an object with a `get_config`.
         twin: an object of the same class, made from that config.
 
-    >>> import keras
     >>> class Noisy(keras.layers.Dense):
     ...     def __init__(self, units, noise=0.1, **kwargs):
     ...         super().__init__(units, **kwargs)
@@ -58,3 +62,14 @@ def _is_plain(value):
 def _as_list(value):
     """Files hold tuples as lists."""
     return [_as_list(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def check_loading(model, config):
+    """Makes the model's twin from its config: a ValueError, before a file is begun, for what no file could hold."""
+    state = random.getstate()  # Keras seeds the twin's layers from it.
+    try:
+        check_twin(model, type(model).from_config(keras.saving.serialize_keras_object(config)))
+    except Exception as error:
+        raise ValueError(f"The model could be saved, but not loaded again: {first_line(error)}") from error
+    finally:
+        random.setstate(state)

@@ -88,6 +88,10 @@ class ConditionalDensity(ElboModel):
         condition = keras.KerasTensor((None, *self.condition_shape), dtype=self.density_dtype)
         features = _parts.output_of("encoder", self.encoder, condition)
         _parts.fitting_features(self.posterior, features)
+        if not self.posterior.has_inverse:
+            raise NotImplementedError(
+                f"A conditional density scores given y, and a flow of {self.posterior.name} has no inverse: take one that has."
+            )
         if self.data_shape != tuple(self.posterior.event_shape):
             raise ValueError(
                 f"The posterior makes densities of shape {tuple(self.posterior.event_shape)}, got y of shape "
@@ -133,8 +137,7 @@ class ConditionalDensity(ElboModel):
 
     def encode(self, condition: TensorLike) -> tf.Tensor:
         """The features of conditions `[B, ...]`, `[B, F]`: what the flow's context is read off."""
-        if self.condition_shape is None:
-            raise ValueError(f"{self.name} is not built: fit it, or call build(((None, ...), (None, ...))) with its shapes.")
+        self.check_built()
         if condition is not None:
             check_numbers("The condition", condition)
         shape = condition.shape if hasattr(condition, "shape") else np.shape(condition)

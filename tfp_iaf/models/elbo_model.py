@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import likelihoods, objectives
-from tfp_iaf._arguments import integer
+from tfp_iaf._arguments import given, integer
 from tfp_iaf._tensors import count
 from tfp_iaf._tensors import temperature as checked_temperature
 from tfp_iaf._types import Data, Seed, TensorLike
@@ -180,6 +180,13 @@ class ElboModel(CheckedModel):
 
     def call(self, x: Data, training: bool | None = None) -> dict[str, tf.Tensor]:
         terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)
+        for name in ("reconstruction", "kl"):
+            if not (isinstance(terms, dict) and name in terms and len(terms[name].shape) == 2):
+                got = {name: tuple(term.shape) for name, term in terms.items()} if isinstance(terms, dict) else terms
+                raise ValueError(
+                    f"{type(self).__name__}.elbo_terms must return a dict of reconstruction and kl, [num_samples, batch] each, "
+                    f"got {given(got)}."
+                )
         means = {name: tf.reduce_mean(value, axis=0) for name, value in terms.items() if name != "z"}
         return {"elbo": objectives.elbo(means["reconstruction"], means["kl"]), **means}
 

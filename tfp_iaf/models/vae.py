@@ -160,13 +160,7 @@ class VAE(ElboModel):
         parameters = _parts.output_of("decoder", self.decoder, _joined(z, condition))
         _parts.check_likelihood(self.likelihood, tuple(parameters.shape[1:]), self.data_shape, self.density_dtype)
         if self.likelihood.needs_unbounded_parameters:
-            activation = _parts.bounded_activation(self.decoder)
-            self._memory.decoder_is_opaque = activation is None
-            if activation:
-                raise ValueError(
-                    f"The decoder ends in {activation}, which is bounded, and the likelihood {self.likelihood.name} takes any "
-                    "real parameters, such as logits: end the decoder in a layer without activation."
-                )
+            self._memory.decoder_is_opaque = _parts.check_unbounded(self.decoder, self.likelihood)
 
     def _symbolic(self, shape):
         return keras.KerasTensor((None, *shape), dtype=self.density_dtype)
@@ -216,7 +210,10 @@ class VAE(ElboModel):
             axes = range(2, 1 + len(self.posterior.event_shape))
             terms["kl_per_map"] = tf.reduce_sum(log_q - self.prior.log_prob_by_entry(z, condition=condition), axis=axes)
             return {**terms, "kl": tf.reduce_sum(terms["kl_per_map"], axis=-1)}
-        terms["kl"] = log_q - self.prior.log_prob(z, condition=condition)
+        log_prior = self.prior.log_prob(z, condition=condition)
+        if log_prior.shape != log_q.shape:
+            _parts.check_log_prob(self.prior, log_prior.shape, log_q.shape)
+        terms["kl"] = log_q - log_prior
         if training:
             terms["log_q"] = log_q
         if training and self.free_bits:

@@ -138,7 +138,16 @@ class Network(TrackedLayer):
         self.check_inputs(y, context)
         if context is not None:
             kwargs["context"] = context
-        return super().__call__(y, **kwargs)
+        parameters = super().__call__(y, **kwargs)
+        shape = _shape(parameters)
+        if shape.rank is not None and not shape[-1 - len(self.event_shape) :].is_compatible_with(
+            [*self.event_shape, self.params]
+        ):
+            raise ValueError(
+                f"{type(self).__name__}.call must return parameters of shape {_format([*self.event_shape, self.params])}, got "
+                f"{tuple(shape)}."
+            )
+        return parameters
 
     def compute_output_shape(self, y_shape: Shape, context_shape: Shape | None = None) -> tuple[int | None, ...]:
         event_shape = tuple(y_shape[-1:]) if self.event_shape is None else self.event_shape
@@ -166,13 +175,13 @@ class Network(TrackedLayer):
             return
         if self.context_size is None:
             raise ValueError(
-                f"{self.name} was built without a context but got one; construct it for a context of size "
-                f"{str(_shape(context)[-1:])[1:-1]} to use it."
+                f"{self.name} takes no context, got one: leave it out, or make the network with "
+                f"context_size={str(_shape(context)[-1:])[1:-1].rstrip(',')}."
             )
         if context is None:
             raise ValueError(
-                f"{self.name} was built for a context of size {self.context_size} but got none: context, or in TFP's words "
-                f"`conditional_input` must be passed as a named argument, of shape {_format(self.context_shape)}."
+                f"{self.name} takes a context, got none: pass context= (or conditional_input=, TFP's name) of shape "
+                f"{_format(self.context_shape)}; a flow on the network takes it when it is made."
             )
         contexts = self._batch_shape("a context", context, self.context_shape)
         pairs = zip(reversed(events or ()), reversed(contexts or ()))

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfp_iaf._arguments import given, integer, integers
 from tfp_iaf._tensors import check_numbers
 
-__all__ = ["check_value", "event_shape"]
+__all__ = ["check_flows", "check_value", "event_shape"]
 
 
 def event_shape(latent_size, latent_shape):
@@ -38,3 +38,12 @@ def check_value(name, value, event_shape, batch):
         raise ValueError(
             f"{name} expects z of shape [..., {'batch' if batch is None else batch}, {event}], got {tuple(shape)}."
         )
+
+
+def check_flows(name, flows):
+    """Raises a ValueError unless these are flows, as `Posterior.flows` must return."""
+    if not isinstance(flows, list | tuple):
+        raise ValueError(f"{name}.flows must return a list of bijectors.FlowBijectors, got {given(flows)}.")
+    for flow in flows:
+        if not callable(getattr(flow, "forward_and_log_det", None)):
+            raise ValueError(f"{name}.flows must return bijectors.FlowBijectors, got {type(flow).__name__}.")

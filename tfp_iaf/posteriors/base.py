@@ -17,7 +17,7 @@ from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal
-from tfp_iaf.posteriors._shapes import check_value, event_shape
+from tfp_iaf.posteriors._shapes import check_flows, check_value, event_shape
 
 __all__ = ["Posterior"]
 
@@ -104,6 +104,7 @@ class Posterior(SeededLayer):
         self._event_axes = tuple(range(-len(self.event_shape), 0))
         self.base_layer = self.reader(2 * self.event_shape[-1], name="base")
         self.flow_layer: keras.layers.Layer | None = None
+        self._in_size: int | None = None
 
     @property
     def output(self) -> Any:
@@ -133,6 +134,7 @@ class Posterior(SeededLayer):
         return convolution(size, 3, padding="same", **kwargs) if convolution else keras.layers.Dense(size, **kwargs)
 
     def build(self, features_shape: Shape) -> None:
+        self._in_size = features_shape[-1]
         self.base_layer.build(features_shape)
         if self.flow_size:
             self.flow_layer = self.reader(self.flow_size, kernel_initializer=self.flow_initializer, name="flow")
@@ -141,9 +143,7 @@ class Posterior(SeededLayer):
 
     def build_flows(self) -> None:
         """Builds what the flows use, without the layers that read the features."""
-        for flow in self._some_flows():
-            if not callable(getattr(flow, "forward_and_log_det", None)):
-                raise ValueError(f"{self.name}.flows must return bijectors.FlowBijectors, got {type(flow).__name__}.")
+        check_flows(self.name, self._some_flows())
 
     def _some_flows(self):
         inputs = tf.zeros([1, *self.event_shape[:-1], self.flow_size], self.density_dtype) if self.flow_size else None
@@ -332,8 +332,8 @@ class Posterior(SeededLayer):
     def check_features_shape(self, shape: Shape) -> None:
         """Raises a ValueError unless features of this shape fit."""
         places = self.event_shape[:-1]
-        if len(shape) != len(places) + 2 or not tf.TensorShape(shape[1:-1]).is_compatible_with(places):
-            expected = ["batch", *map(str, places), "maps" if places else "size"]
+        if len(shape) != len(places) + 2 or not tf.TensorShape(shape[1:]).is_compatible_with([*places, self._in_size]):
+            expected = ["batch", *map(str, places), str(self._in_size or ("maps" if places else "size"))]
             raise ValueError(f"{self.name} expects features of shape [{', '.join(expected)}], got {tuple(shape)}.")
 
     def get_config(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow_probability as tfp
 
 from tfp_iaf import _registered
@@ -35,6 +36,10 @@ def get(prior: Any, dtype: Any = None) -> Prior:
         return StandardNormal(dtype=dtype, name="prior")
     if isinstance(prior, Prior):
         return prior
-    if isinstance(prior, tfp.distributions.Distribution) or (callable(prior) and not isinstance(prior, type)):
+    is_function = callable(prior) and not isinstance(prior, type | keras.layers.Layer | tfp.bijectors.Bijector)
+    if isinstance(prior, tfp.distributions.Distribution) or is_function:
         return Fixed(prior, dtype=dtype, name="prior")
-    raise ValueError(f"prior must be a priors.Prior, a tfd.Distribution, or a function that returns one, got {given(prior)}.")
+    raise ValueError(
+        "prior must be a priors.Prior, a tfd.Distribution, a function that returns one, or None for "
+        f"the standard normal, got {given(prior)}."
+    )

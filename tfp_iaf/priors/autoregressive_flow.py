@@ -80,6 +80,19 @@ class AutoregressiveFlow(Prior):
         self.inverse = inverse
         self.activation = identified("activation", activation)
 
+    def connect(self, model: keras.Model) -> None:
+        # Before the first call, whose errors Keras buries under a report.
+        if self.condition_size is None:
+            return
+        shape = model.condition_shape
+        if shape is None or math.prod(shape) != self.condition_size:
+            got = "none" if shape is None else f"one of shape {shape}"
+            remedy = "None, or fit it on (x, condition)" if shape is None else math.prod(shape)
+            raise ValueError(
+                f"{self.name} reads a condition of {self.condition_size} numbers for each z, and the model takes {got}: give "
+                f"the prior condition_size={remedy}."
+            )
+
     def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)
         self.networks = [

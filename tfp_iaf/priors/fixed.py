@@ -55,9 +55,15 @@ class Fixed(Prior):
         super().build(latent_shape)
         distribution = self.distribution
         if distribution.event_shape != list(self.latent_shape) or distribution.batch_shape != []:
+            is_batch = distribution.batch_shape.concatenate(distribution.event_shape) == list(self.latent_shape)
+            remedy = (
+                f"wrap it in tfd.Independent(..., {len(self.latent_shape)})"
+                if is_batch
+                else "give prior and posterior one size"
+            )
             raise ValueError(
-                f"The prior must have batch_shape [] and the latent's event_shape {list(self.latent_shape)}, got batch_shape "
-                f"{distribution.batch_shape} and event_shape {distribution.event_shape}."
+                f"The prior must have the event_shape of a latent, {tuple(self.latent_shape)}, and batch_shape (), got "
+                f"event_shape {tuple(distribution.event_shape)} and batch_shape {tuple(distribution.batch_shape)}: {remedy}."
             )
         if distribution.dtype != self.density_dtype:
             raise ValueError(
@@ -96,7 +102,13 @@ class Fixed(Prior):
 def _distribution(distribution_fn):
     if isinstance(distribution_fn, tfd.Distribution):
         return distribution_fn
-    distribution = distribution_fn() if callable(distribution_fn) else distribution_fn
+    try:
+        distribution = distribution_fn() if callable(distribution_fn) else distribution_fn
+    except TypeError as error:
+        raise ValueError(
+            f"prior must be a tfd.Distribution or a function without arguments that returns one, got {given(distribution_fn)}, "
+            f"which failed: {error}."
+        ) from error
     if not isinstance(distribution, tfd.Distribution):
         raise ValueError(f"prior must be a tfd.Distribution or a function that returns one, got {given(distribution)}.")
     return distribution

@@ -1,11 +1,42 @@
 """The target density of a joint distribution, pinned or not."""
 
+import re
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import given
+from tfp_iaf._tensors import check_numbers
 
-__all__ = ["log_density"]
+__all__ = ["at_draws", "log_density"]
+
+
+def at_draws(target, z, log_q):
+    """log p(z) of the function `target`, one number for each draw, as log q(z) has.
+
+    Raises:
+        ValueError: for a function that fails on the draws, or gives something else.
+
+    >>> at_draws(lambda z: -0.5 * tf.reduce_sum(z**2, axis=-1), tf.zeros([3, 2]), tf.zeros([3])).shape
+    TensorShape([3])
+    """
+    draws = given(tf.nest.map_structure(lambda part: tuple(part.shape), z))
+    try:
+        log_p = target(z)
+    except (AttributeError, NotImplementedError, TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        # TensorFlow names operations inside the target, by names that it made itself.
+        line = re.sub(r" for '\{\{node .*?'", "", (str(error).strip() or type(error).__name__).splitlines()[0])
+        raise ValueError(
+            f"The target must take draws of shape {draws} with operations of TensorFlow, and failed: {line}"
+        ) from error
+    check_numbers("The target's log-density", log_p)
+    log_p = tf.convert_to_tensor(log_p)
+    if not log_p.shape.is_compatible_with(log_q.shape):
+        raise ValueError(
+            f"The target must give a log-density for each draw, {tuple(log_q.shape)} for draws of shape {draws}, got shape "
+            f"{tuple(log_p.shape)}: add up the entries of each draw, as tf.reduce_sum(..., axis=-1) does of vectors."
+        )
+    return log_p
 
 
 def log_density(joint_distribution, surrogate):

@@ -14,7 +14,7 @@ from tfp_iaf._arguments import given, integer
 from tfp_iaf._tensors import array_of_numbers
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import seed_pair
-from tfp_iaf.vi._target import log_density
+from tfp_iaf.vi._target import at_draws, log_density
 
 __all__ = ["Diagnosis", "diagnose", "pareto_k"]
 
@@ -63,7 +63,7 @@ def diagnose(
         A `Diagnosis`.
 
     Raises:
-        ValueError: for fewer than 100 draws, or a target of another kind.
+        ValueError: for fewer than 100 draws, a target of another kind, or one that does not give one value per draw.
 
     Source: Yao et al. 2018, "Yes, but did it work?", section 2; Vehtari et al. 2024, "Pareto smoothed importance sampling".
 
@@ -79,7 +79,7 @@ def diagnose(
         raise ValueError(f"surrogate_posterior must be a tfd.Distribution, got {given(surrogate_posterior)}.")
     target = log_density(joint_distribution, surrogate_posterior)
     z, log_q = surrogate_posterior.experimental_sample_and_log_prob(num_samples, seed=seed_pair(seed))
-    log_w = tf.cast(target(z) - log_q, tf.float64).numpy()
+    log_w = tf.cast(at_draws(target, z, log_q) - log_q, tf.float64).numpy()
     largest = log_w.max()
     w = np.exp(log_w - largest)
     return Diagnosis(

@@ -15,7 +15,7 @@ from tfp_iaf import _compat
 from tfp_iaf._arguments import flag, given, integer, positive
 from tfp_iaf._types import Seed
 from tfp_iaf.noise import seed_pair
-from tfp_iaf.vi._target import log_density
+from tfp_iaf.vi._target import at_draws, log_density
 
 __all__ = ["Fit", "fit"]
 
@@ -90,8 +90,9 @@ def fit(
         A `Fit`.
 
     Raises:
-        ValueError: for arguments out of range, a surrogate of another kind or without trainable variables, or if the bound is
-            not finite for any learning rate; the surrogate is then left as it was.
+        ValueError: for arguments out of range, a surrogate of another kind or without trainable variables, a target that does
+            not give one value per draw, or if the bound is not finite for any learning rate; the surrogate is then left as it
+            was.
 
     Source: Roeder et al. 2017, "Sticking the landing"; Vaitl et al. 2024 for flows. Annealing: Rezende and Mohamed 2015,
     equation 20.
@@ -113,7 +114,8 @@ def fit(
     flag("verbose", verbose)
     jit_compile = None if jit_compile is None else flag("jit_compile", jit_compile)
     rates = [positive("A learning rate", rate) for rate in learning_rates]
-    variables = list(getattr(surrogate_posterior, "trainable_variables", ()))
+    is_class = isinstance(surrogate_posterior, type)
+    variables = [] if is_class else list(getattr(surrogate_posterior, "trainable_variables", ()))
     if not variables or not hasattr(surrogate_posterior, "bijector"):
         raise ValueError(
             "surrogate_posterior must be a tfd.TransformedDistribution with trainable variables, such as "
@@ -173,7 +175,7 @@ class _Trainer:
         @tf.function(jit_compile=jit_compile, autograph=False)
         def bound():
             z, log_q = surrogate.experimental_sample_and_log_prob(_BOUND_DRAWS, seed=_folded(seed, -1))
-            return tf.reduce_mean(target(z) - log_q)
+            return tf.reduce_mean(at_draws(target, z, log_q) - log_q)
 
         self._chunk, self._bound = chunk, bound
 
@@ -212,7 +214,7 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
     with tf.GradientTape() as tape:
         tape.watch(tf.nest.flatten(z))
         # The density of the value before the fixed part: the score of that part is then not needed.
-        log_p, log_det = target(fixed.forward(z)), fixed.forward_log_det_jacobian(z, event_ndims)
+        log_p, log_det = at_draws(target, fixed.forward(z), log_q), fixed.forward_log_det_jacobian(z, event_ndims)
         weighted = beta * log_p + log_det
     target_score = tape.gradient(weighted, tf.nest.flatten(z), unconnected_gradients="zero")
     loss = 0.0

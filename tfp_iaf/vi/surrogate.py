@@ -155,10 +155,16 @@ def _event_space(joint_distribution):
         )
     try:
         bijector = joint_distribution.experimental_default_event_space_bijector()
-    except AttributeError as error:
+    except (AttributeError, NotImplementedError) as error:  # The first from a part whose bijector is None.
+        parts = ", ".join(_without_bijector(joint_distribution)) or "one"
         raise ValueError(
-            "A part of the joint distribution has no bijector from unconstrained numbers, as discrete ones such as tfd.Poisson "
-            "have none: pin it, or sum it out."
+            "Each part must have a bijector from unconstrained numbers (experimental_default_event_space_bijector), but "
+            f"{parts} has none, as no discrete distribution has: pin it, sum it out, or take one that has it."
+        ) from error
+    except TypeError as error:
+        raise ValueError(
+            "TFP failed to make the bijector from unconstrained numbers; that of a simplex, as of a Dirichlet, needs "
+            f"NumPy below 2.4, and this is {np.__version__}: {error}."
         ) from error
     event_shape = joint_distribution.event_shape
     shapes = bijector.inverse_event_shape(event_shape)
@@ -170,6 +176,20 @@ def _event_space(joint_distribution):
     reshape = tfb.JointMap([tfb.Reshape(shape, [size]) for shape, size in zip(flat, sizes)])
     restructure = tfb.Restructure(tf.nest.pack_sequence_as(_as_structure(shapes), list(range(len(flat)))))
     return tfb.Chain([bijector, restructure, reshape, split]), int(np.sum(sizes)), next(iter(dtypes))
+
+
+def _without_bijector(joint_distribution):
+    """The names of the parts that have no bijector and are not pinned; none where the parts have no names."""
+    pins = getattr(joint_distribution, "pins", {})
+    parts = getattr(joint_distribution, "distribution", joint_distribution).sample_distributions(seed=(0, 0))[0]
+    named = parts._asdict() if hasattr(parts, "_asdict") else parts if isinstance(parts, dict) else {}
+    for name, part in named.items():
+        try:
+            bijector = part.experimental_default_event_space_bijector()
+        except (AttributeError, NotImplementedError):
+            bijector = None
+        if bijector is None and name not in pins:
+            yield f"{name} ({type(part).__name__})"
 
 
 def _shapes(structure):

@@ -285,9 +285,9 @@ def test_weight_normalization_is_optional():
         ({"num_layers": 2}, "num_layers must be a sequence"),
         ({"num_layers": ()}, "a number for each resolution"),
         ({"num_layers": (1, 0)}, "number in num_layers must be a positive integer"),
-        ({"inference": "sideways"}, "expected one of bidirectional, bottom-up"),
-        ({"posterior": "planar"}, "expected one of diagonal, linear, iaf"),
-        ({"likelihood": "poisson"}, "Unknown likelihood"),
+        ({"inference": "sideways"}, "must be one of bidirectional, bottom-up"),
+        ({"posterior": "planar"}, "must be one of diagonal, linear, iaf"),
+        ({"likelihood": "poisson"}, "likelihood must be one of"),
         ({"free_bits": -1.0}, "free_bits must be a number of at least 0"),
         ({"free_bits": np.nan}, "free_bits must be a number of at least 0"),
         ({"soft_free_bits": True}, "needs a number of nats"),
@@ -297,7 +297,7 @@ def test_weight_normalization_is_optional():
         ({"num_flows": 0}, "num_flows must be a positive integer"),
         ({"seed": 1.5}, "seed must be"),
         ({"filters": 0}, "filters must be a positive integer"),
-        ({"bijector_fn": "cubic"}, "Unknown bijector_fn"),
+        ({"bijector_fn": "cubic"}, "bijector_fn must be one of"),
     ],
 )
 def test_bad_arguments(kwargs, message):

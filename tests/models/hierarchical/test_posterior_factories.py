@@ -131,3 +131,11 @@ def test_a_file_names_only_registered_factories():
 def test_factories_that_do_not_fit(factory, message):
     with pytest.raises(ValueError, match=message):
         HierarchicalVAE((8, 8, 3), num_layers=(2,), filters=4, latent_channels=2, posterior=factory)
+
+
+def test_a_factory_that_fails():
+    with pytest.raises(
+        ValueError, match=r"latents of shape \(\d, \d, \d+\), as posterior=ConvIAF does, but IAF failed: latent_size"
+    ) as error:
+        make(posterior=posteriors.IAF)
+    assert "\n" not in str(error.value)

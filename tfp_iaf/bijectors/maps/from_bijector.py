@@ -42,17 +42,35 @@ class FromBijector(ElementwiseMap):
         return hash((self._bijector_fn, self.params))
 
     def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        bijector = self._bijector_fn(parameters)
+        bijector = self._bijector(parameters)
         z, log_derivative = bijector.forward(y), bijector.forward_log_det_jacobian(y, event_ndims=0)
+        self._check_shape(z, y, parameters)
         _compat.forget(bijector)
         return z, log_derivative
 
     def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        bijector = self._bijector_fn(parameters)
+        bijector = self._bijector(parameters)
         y = bijector.inverse(z)
+        self._check_shape(y, z, parameters)
         log_derivative = bijector.forward_log_det_jacobian(y, event_ndims=0)
         _compat.forget(bijector)
         return y, log_derivative
+
+    def _bijector(self, parameters):
+        bijector = self._bijector_fn(parameters)
+        if not isinstance(bijector, tfp.bijectors.Bijector):
+            raise ValueError(f"A map's function must return a tfb.Bijector, got {given(bijector)}.")
+        return bijector
+
+    @staticmethod
+    def _check_shape(result, value, parameters):
+        ranks = value.shape.rank, parameters.shape.rank, result.shape.rank
+        if None not in ranks and ranks[2] != max(ranks[0], ranks[1] - 1):
+            raise ValueError(
+                f"A map's bijector must act on each entry by itself: of values {tuple(value.shape)} and parameters "
+                f"{tuple(parameters.shape)} it made {tuple(result.shape)}; index the parameters in the last axis, as in "
+                "parameters[..., 0]."
+            )
 
     def get_config(self) -> dict[str, Any]:
         return {"bijector_fn": _registered.serialize("The map's function", self._bijector_fn), "params": self.params}

@@ -122,10 +122,11 @@ def get(bijector_fn: MapLike, params: int | None = None) -> ElementwiseMap:
     elif callable(bijector_fn) and not isinstance(bijector_fn, type) and params is not None:
         found = FromBijector(bijector_fn, params)
     else:
-        hint = ": say how many parameters it takes, bijector_fn=(function, P)" if callable(bijector_fn) else ""
+        is_function = callable(bijector_fn) and not isinstance(bijector_fn, type)
+        hint = ": say how many parameters it takes, bijector_fn=(function, P)" if is_function else ""
         raise ValueError(
-            f"Unknown bijector_fn {given(bijector_fn)}{hint}; expected one of {', '.join(sorted(_NAMED))}, an ElementwiseMap, "
-            "or a pair (function, P) of a function from parameters [..., P] to an elementwise tfb.Bijector."
+            f"bijector_fn must be one of {', '.join(sorted(_NAMED))}, an ElementwiseMap, or a pair (function, P) of a function "
+            f"from parameters [..., P] to an elementwise tfb.Bijector, got {given(bijector_fn)}{hint}."
         )
     if not isinstance(found, ElementwiseMap):
         raise ValueError(f"bijector_fn must be an ElementwiseMap, got {given(found)}.")

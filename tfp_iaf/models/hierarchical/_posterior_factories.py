@@ -5,6 +5,7 @@ import keras
 from tfp_iaf import _registered
 from tfp_iaf._arguments import given
 from tfp_iaf.layers import density_dtype
+from tfp_iaf.models._errors import first_line
 from tfp_iaf.posteriors import ConvIAF, DiagonalGaussian, Posterior
 
 __all__ = ["NAMES", "checked", "factory", "get", "serialize"]
@@ -28,8 +29,8 @@ def get(posterior):
     if callable(posterior) and not isinstance(posterior, keras.layers.Layer):
         return posterior
     raise ValueError(
-        f"Unknown posterior {given(posterior)}: expected one of {', '.join(NAMES)}, or a function latent_shape -> "
-        "tfp_iaf.posteriors.Posterior."
+        f"posterior must be one of {', '.join(NAMES)}, or a function latent_shape -> tfp_iaf.posteriors.Posterior, got "
+        f"{given(posterior)}."
     )
 
 
@@ -95,7 +96,13 @@ def checked(factory, dtype):
     made = []
 
     def make_posterior(latent_shape):
-        posterior = factory(latent_shape)
+        try:
+            posterior = factory(latent_shape)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"posterior must make a posterior for latents of shape {latent_shape}, as posterior=ConvIAF does, but "
+                f"{getattr(factory, '__name__', 'it')} failed: {first_line(error)}"
+            ) from error
         if not isinstance(posterior, Posterior):
             raise ValueError(f"The posterior's factory must return a tfp_iaf.posteriors.Posterior, got {given(posterior)}.")
         if tuple(posterior.event_shape) != latent_shape:
