@@ -84,10 +84,10 @@ def test_a_vae_is_trained_saved_and_served(tmp_path):
         (lambda: ConvIAF(LATENT_SHAPE, context_channels=-1), "context_channels must be a non-negative integer"),
         (lambda: ConvIAF(LATENT_SHAPE, bijector_fn="cubic"), "bijector_fn must be one of"),
         (lambda: ConvIAF(LATENT_SHAPE, input_order="random"), "input_order must be one of left-to-right"),
-        (lambda: make()(features()[:, :2]), r"features of shape \[batch, 3, 4, maps\]"),
+        (lambda: make()(features()[:, :2]), r"features of shape \[batch, 3, 4, 5\]"),
         (lambda: make().log_prob(features(), np.zeros([3, 3, 4, 1])), r"z of shape \[..., 3, 3, 4, 2\]"),
-        (lambda: make()(np.zeros([3, 5])), r"features of shape \[batch, 3, 4, maps\]"),
-        (lambda: make((6, 2))(np.zeros([3, 5, 5])), r"features of shape \[batch, 6, maps\]"),
+        (lambda: make()(np.zeros([3, 5])), r"features of shape \[batch, 3, 4, 5\]"),
+        (lambda: make((6, 2))(np.zeros([3, 5, 5])), r"features of shape \[batch, 6, 5\]"),
         (
             lambda: VAE(keras.layers.Flatten(), ConvIAF(LATENT_SHAPE), keras.layers.Dense(1)).build((None, 3, 4, 1)),
             "encoder does not fit the posterior",

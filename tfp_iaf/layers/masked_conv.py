@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfp_iaf import masks
 from tfp_iaf._arguments import flag, given, sizes
+from tfp_iaf._convolutions import with_channels
 from tfp_iaf.layers._masked_layer import MaskedLayer
 
 __all__ = ["MaskedConv"]
@@ -93,9 +94,7 @@ class MaskedConv(MaskedLayer):
             images = tf.reshape(x, [-1, height, tf.shape(x)[-2], len(self.in_degrees)])
         # Padded beforehand: the gradient of a convolution that pads one side takes half as long again on a CPU.
         outputs = tf.nn.conv2d(tf.pad(images, self._padding), kernel, strides=1, padding="VALID")
-        if x.shape.rank != 4 or num_axes == 1:
-            outputs = tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [num_outputs]], axis=0))
-            outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(num_outputs))
+        outputs = with_channels(outputs, x, num_outputs)
         return outputs if self.bias is None else outputs + tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
