@@ -133,7 +133,20 @@ def small_mlp_ours():
 
 
 def deep_mnist():
-    return study_table("deep-mnist") + curves("deep-mnist")
+    return study_table("deep-mnist") + more_samples("deep-mnist") + curves("deep-mnist")
+
+
+def more_samples(study):
+    """A line for each run of which `benchmarks.more_samples` has looked at some images again."""
+    lines = ""
+    for path in sorted((RESULTS.parent / "more_samples").glob(f"{study}-*.json")):
+        run = json.loads(path.read_text())
+        mean, error = run["difference"]["mean"], run["difference"]["standard_error"]
+        lines += (
+            f"\n\n{title(run['variant'])}: {run['num_samples']:,} importance samples add {mean:.2f} ± {error:.2f} nats to "
+            f"log p(x), on {run['images']} test images (`more_samples/{path.name}`)."
+        )
+    return lines
 
 
 def small_mlp_published_curves():
