@@ -10,9 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf import scales
+from tfp_iaf import _convolutions, scales
 from tfp_iaf._arguments import flag
-from tfp_iaf._convolutions import Conv1D, Conv2D
 from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
@@ -131,7 +130,7 @@ class Posterior(SeededLayer):
     def reader(self, size: int, **kwargs: Any) -> keras.layers.Layer:
         """A layer that reads `size` numbers (per place) off the features."""
         kwargs["dtype"] = self.dtype_policy
-        convolution = {1: None, 2: Conv1D, 3: Conv2D}[len(self.event_shape)]
+        convolution = {1: None, 2: _convolutions.Conv1D, 3: _convolutions.Conv2D}[len(self.event_shape)]
         return convolution(size, 3, padding="same", **kwargs) if convolution else keras.layers.Dense(size, **kwargs)
 
     def build(self, features_shape: Shape) -> None:
