@@ -43,18 +43,7 @@ ROOMS = [
     "distributed",
 ]
 # Machinery that every room may import.
-SHARED = {
-    "_backend",
-    "_types",
-    "_arguments",
-    "_tensors",
-    "_registered",
-    "_keras_arguments",
-    "_folders",
-    "_convolutions",
-    "_compat",
-    "_eager",
-}
+SHARED = {room for room in ROOMS if room.startswith("_")}
 PRIVATE_API = re.compile(
     r"tensorflow\.python|tf\.__internal__|keras\.src|\._value\b|gradient_registry|\._cache\b"
     r"|_get_parameterization|_convert_variables_to_tensors"

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_iaf
+from tests.models.test_vae import data
 from tests.posteriors.constructors import CASES
 
 pytestmark = [
@@ -31,12 +32,7 @@ def full_float32():
 
 
 def images(rows=256):
-    """Binary images of one bright row or one bright column."""
-    rng = np.random.default_rng(0)
-    x = np.zeros([rows, 8, 8], np.uint8)
-    for image, index, is_row in zip(x, rng.integers(8, size=rows), rng.integers(2, size=rows)):
-        image[(index, slice(None)) if is_row else (slice(None), index)] = 1
-    return x
+    return data(rows, size=8)
 
 
 def vae(posterior=None, **compile_arguments):

@@ -19,11 +19,11 @@ POSTERIORS = {
 every_posterior = cases.parametrize("posterior", POSTERIORS, ["diagonal", "full covariance"])
 
 
-def data(rows=96):
+def data(rows=96, size=4):
     """Binary images of one bright row or one bright column."""
     rng = np.random.default_rng(0)
-    images = np.zeros([rows, 4, 4], np.uint8)
-    for image, index, is_row in zip(images, rng.integers(4, size=rows), rng.integers(2, size=rows)):
+    images = np.zeros([rows, size, size], np.uint8)
+    for image, index, is_row in zip(images, rng.integers(size, size=rows), rng.integers(2, size=rows)):
         image[(index, slice(None)) if is_row else (slice(None), index)] = 1
     return images
 
