@@ -116,6 +116,7 @@ def run_case(case_name, contenders):
                 print(f"  {name}: {error}")
                 continue
             stack.callback(workers[name].close)
+            print(f"  {name} is ready", flush=True)
             rows[name] = {**workers[name].description, "milliseconds": {}}
         for quantity in QUANTITIES:
             taking_part = [name for name in workers if quantity in rows[name]["peak_mib"]]

@@ -26,13 +26,13 @@ from benchmarks import studies
 FLAGS = flags.FLAGS
 flags.DEFINE_string("variant", "iaf", "Variant of the study.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, noise and data order.", lower_bound=0)
-flags.DEFINE_string("data", None, "digits, or an .npz file of binary images with x_train, x_valid and x_test.")
+flags.DEFINE_string("data", None, "digits, an .npz file of binary images with x_train, x_valid and x_test, or what the study takes.")
 flags.DEFINE_string("workdir", "runs/studies", "Folder of the checkpoints, which go to STUDY/VARIANT-seedS in it.")
 flags.DEFINE_string("results", str(ROOT / "benchmarks" / "results" / "studies"), "Folder of the result files.")
 flags.register_validator(
     "data",
-    lambda source: source is not None and (source == "digits" or pathlib.Path(source).is_file()),
-    message="expected digits, or the path of an .npz file",
+    lambda source: source is not None and (source == "digits" or pathlib.Path(source).exists()),
+    message="expected digits, or the path of data",
 )
 
 if __name__ == "__main__":
@@ -168,13 +168,14 @@ def main(argv):
     name = argv[1]
     run_name = f"{FLAGS.variant}-seed{FLAGS.seed}"
     path = pathlib.Path(FLAGS.results) / name / f"{run_name}.json"
+    study = importlib.import_module(studies.module_name(name))
     try:
         result = run(
             name,
-            importlib.import_module(studies.module_name(name)),
+            study,
             FLAGS.variant,
             FLAGS.seed,
-            datasets.load(FLAGS.data),
+            getattr(study, "load_data", datasets.load)(FLAGS.data),
             pathlib.Path(FLAGS.data).name,
             pathlib.Path(FLAGS.workdir) / name / run_name,
             path,

@@ -4,6 +4,9 @@ import tensorflow as tf
 
 from benchmarks.contenders import Flow
 
+# On a GPU: PyTorch multiplies float32 in full unless told otherwise, so all do.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
 MODES = {
     "XLA": lambda function: tf.function(function, jit_compile=True),
     "graph": tf.function,

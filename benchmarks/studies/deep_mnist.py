@@ -6,7 +6,7 @@ pixel (here 7.84 / 64 for each latent), and a moving average of the weights with
 Published log p(x): -79.88.
 """
 
-from tfp_iaf import layers, models, posteriors
+from benchmarks.studies import resnet
 
 SETTINGS = {
     "posterior": "iaf",
@@ -35,29 +35,5 @@ VARIANTS = {
     "iaf-200k": {"steps": 200_000},
     "iaf-300k": {"steps": 300_000},
 }
-INITIALIZATION_IMAGES = 256
 
-
-def make_model(settings, data_shape, seed):
-    posterior = {
-        "diagonal": lambda: posteriors.DiagonalGaussian(settings["latent_size"], seed=seed),
-        "iaf": lambda: posteriors.IAF(
-            settings["latent_size"],
-            num_flows=settings["num_flows"],
-            hidden_units=settings["flow_hidden_units"],
-            bijector_fn=settings["bijector_fn"],
-            activation=settings["flow_activation"],
-            seed=seed,
-        ),
-    }[settings["posterior"]]()
-    return models.VAE(
-        layers.mnist_encoder(settings["resnet_version"]),
-        posterior,
-        layers.mnist_decoder(settings["resnet_version"], data_shape=data_shape),
-        free_bits=settings["free_bits"],
-    )
-
-
-def initialize(model, x_train, seed):
-    del seed
-    layers.initialize_weight_normalization(model, x_train[:INITIALIZATION_IMAGES])
+make_model, initialize = resnet.resnet_vae, resnet.initialize
