@@ -26,7 +26,7 @@ from benchmarks import studies
 FLAGS = flags.FLAGS
 flags.DEFINE_string("variant", "iaf", "Variant of the study.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, noise and data order.", lower_bound=0)
-flags.DEFINE_string("data", None, "digits, an .npz file of binary images with x_train, x_valid and x_test, or what the study takes.")
+flags.DEFINE_string("data", None, "digits, an .npz file of binary images x_train, x_valid and x_test, or what the study takes.")
 flags.DEFINE_string("workdir", "runs/studies", "Folder of the checkpoints, which go to STUDY/VARIANT-seedS in it.")
 flags.DEFINE_string("results", str(ROOT / "benchmarks" / "results" / "studies"), "Folder of the result files.")
 flags.register_validator(

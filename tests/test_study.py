@@ -16,7 +16,7 @@ from benchmarks import studies, study  # The second puts the folder of the examp
 import early_stopping
 import optimizers
 
-from benchmarks.studies import small_mlp_ours
+from benchmarks.studies import natural_images, small_mlp_ours
 
 TINY = {
     "latent_size": 2,
@@ -47,6 +47,21 @@ def tiny(**settings):
     )
 
 
+def test_the_hierarchical_models_of_natural_images_train_on_what_their_loader_reads(tmp_path):
+    splits = {name: x[:20] for name, x in natural_images.load_data("digits").items()}
+    tiny_model = {"num_layers": [2], "filters": 8, "latent_channels": 2, "patch_size": 2, "steps": 4}
+    a_study = types.SimpleNamespace(
+        SETTINGS=natural_images.SETTINGS | {name: TINY[name] for name in TINY if name in studies.DEFAULTS} | tiny_model,
+        VARIANTS=natural_images.VARIANTS,
+        **{name: getattr(natural_images, name) for name in ("make_model", "initialize")},
+    )
+    for variant in ("diagonal", "iaf-bottom-up"):
+        path = tmp_path / f"{variant}.json"
+        result = study.run("natural-images", a_study, variant, 0, splits, "digits", tmp_path / variant, path)
+        assert result["test"]["images"] == 20
+        assert result["history"][-1]["step"] == 4
+
+
 class Killed(keras.callbacks.Callback):
     """Ends a run in the middle of an epoch."""
 
@@ -63,7 +78,8 @@ def run(folder, a_study=None):
 @pytest.mark.long
 def test_a_killed_run_ends_with_the_weights_and_figures_of_an_unbroken_one(tmp_path, monkeypatch):
     monkeypatch.setattr(study.evaluation, "IMAGES_PER_PIECE", 20)
-    monkeypatch.setattr(study, "provenance", lambda: {"commit": "first", "versions": {}, "machine": {}, "command": "secret"})
+    origin = {"commit": "first", "versions": {}, "machine": {}, "command": "secret"}
+    monkeypatch.setattr(study, "provenance", lambda: origin)
     killed_folder, settings = tmp_path / "killed", studies.settings_of(tiny(), "diagonal")
     (killed_folder / "run").mkdir(parents=True)
     with pytest.raises(KeyboardInterrupt):
@@ -77,7 +93,7 @@ def test_a_killed_run_ends_with_the_weights_and_figures_of_an_unbroken_one(tmp_p
         run(killed_folder)
     assert np.load(killed_folder / "run/evaluated.npy").shape == (3, 20)
     # The result names the commit that went on, where it is another.
-    monkeypatch.setattr(study, "provenance", lambda: {"commit": "second"})
+    monkeypatch.setattr(study, "provenance", lambda: origin | {"commit": "second"})
     killed, unbroken = run(killed_folder), run(tmp_path / "unbroken")
     assert (killed["commit"], killed["continued_with"]) == ("first", "second")
     assert killed["test"] == unbroken["test"]

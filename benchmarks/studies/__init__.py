@@ -6,8 +6,8 @@ A study is a module with
 - `VARIANTS`: name -> the settings that differ;
 - `make_model(settings, data_shape, seed)`: the model, not yet built;
 - where it needs them, `make_optimizer(settings)` in place of the one of `examples/optimizers.py`, and
-  `initialize(model, x_train, seed)`, called before the first step; and `load_data(source)`, which gives the splits of other data
-  than `examples/datasets.py` does.
+  `initialize(model, x_train, seed)`, called before the first step; and `load_data(source)`, the splits, in place of the one of
+  `examples/datasets.py`.
 """
 
 NAMES = ("deep-mnist", "natural-images", "small-mlp-ours", "small-mlp-published", "static-mnist", "table-1")

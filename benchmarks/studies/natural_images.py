@@ -1,8 +1,8 @@
 """A diagonal posterior against a convolutional IAF in a hierarchical VAE, on natural images of 32 x 32.
 
-The network of the example's preset cifar-small: three stochastic layers of 16 feature maps at 8 x 8, 32 feature maps on the ways
-up and down, free bits of 0.1 nats per map. Batches of 128 and Adamax, whose rate falls linearly to 1 %; a moving average of the
-weights with momentum 0.999, and the weights of the best validation.
+The network of the example's preset cifar-small: three stochastic layers of 16 feature maps at 8 x 8, 32 feature maps on the
+ways up and down, free bits of 0.1 nats per map. Batches of 128 and Adamax, whose rate falls linearly to 1 %; a moving average
+of the weights with momentum 0.999, and the weights of the best validation.
 
 The images at hand were decoded from JPEG: bits per dimension compare runs with one another, not with published figures.
 """
