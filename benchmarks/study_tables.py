@@ -13,6 +13,8 @@ PUBLISHED = {
     "diagonal": {"test": (-103.31, -97.10), "validation": {10_000: -108.49, 20_000: -106.23, 30_000: -104.50}},
     "iaf": {"test": (-101.64, -95.33), "validation": {10_000: -110.12, 20_000: -105.02, 30_000: -103.76}},
 }
+# Bound and log p(x) of the paper's first version, Table 1.
+TABLE_1 = {"diagonal": (-85.6, -82.2), "full_covariance": (-84.3, -81.4), "iaf": (-84.0, -81.4)}
 # Of `small-mlp-ours`: the best recipe, for each posterior.
 BEST = {"diagonal": "diagonal-60k", "iaf": "iaf-60k"}
 NO_RUNS = "No run has ended yet."
@@ -38,14 +40,14 @@ def over_seeds(values, digits=2):
     return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
-def paired(runs, reference, value_of):
+def paired(runs, reference, value_of, digits=2):
     """Mean difference to the reference over the seeds that both have, ± its standard error over them."""
     seeds = sorted(set(runs) & set(reference))
     differences = [value_of(runs[seed]) - value_of(reference[seed]) for seed in seeds]
     if not differences:
         return ""
-    error = f" ± {statistics.stdev(differences) / math.sqrt(len(differences)):.2f}" if len(differences) > 1 else ""
-    return f"{statistics.mean(differences):+.2f}{error} ({len(differences)})"
+    error = f" ± {statistics.stdev(differences) / math.sqrt(len(differences)):.{digits}f}" if len(differences) > 1 else ""
+    return f"{statistics.mean(differences):+.{digits}f}{error} ({len(differences)})"
 
 
 def bound(run):
@@ -136,6 +138,38 @@ def deep_mnist():
     return study_table("deep-mnist") + more_samples("deep-mnist") + curves("deep-mnist")
 
 
+def table_1():
+    """The table, beside the published differences to the diagonal posterior."""
+    if not runs_of("table-1"):
+        return NO_RUNS
+    differences = ", ".join(
+        f"{title(name)} {bound - TABLE_1['diagonal'][0]:+.1f} and {log_p - TABLE_1['diagonal'][1]:+.1f}"
+        for name, (bound, log_p) in TABLE_1.items()
+        if name != "diagonal"
+    )
+    return f"{study_table('table-1')}\n\nPublished differences of bound and log p(x): {differences}.{curves('table-1')}"
+
+
+def natural_images():
+    """Bits per dimension of every variant, and its paired differences to the diagonal posterior of the same inference."""
+    runs = runs_of("natural-images")
+    if not runs:
+        return NO_RUNS
+    lines = ["| posterior | seeds | parameters | steps | test bits/dim | bits/dim - diagonal's |", "|---|---|---|---|---|---|"]
+    for variant, seeds in runs.items():
+        results, reference = list(seeds.values()), reference_of(variant, runs)
+        difference = "" if variant == reference else paired(seeds, runs.get(reference, {}), bits_per_dimension, digits=4)
+        size, steps = f"{results[0]['parameters'] / 1e6:.2f} M", f"{results[0]['steps']:,}"
+        bits = over_seeds([bits_per_dimension(run) for run in results], digits=3)
+        lines.append(f"| {title(variant)} | {len(results)} | {size} | {steps} | {bits} | {difference} |")
+    return "\n".join(lines) + curves("natural-images")
+
+
+def bits_per_dimension(run):
+    """Of the bound, for images of 32 x 32 x 3."""
+    return -bound(run) / (32 * 32 * 3 * math.log(2.0))
+
+
 def more_samples(study):
     """A line for each run of which `benchmarks.more_samples` has looked at some images again."""
     lines = ""
@@ -169,5 +203,7 @@ TABLES = {
         small_mlp_published_curves,
         small_mlp_ours,
         deep_mnist,
+        table_1,
+        natural_images,
     )
 }
