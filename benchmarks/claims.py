@@ -70,10 +70,23 @@ def _small_mlp_beaten():
 
 
 def _table_1():
-    bounds = [_load(f"mnist_resnet/{name}.json")["test"]["elbo"]["mean"] for name in VECTOR]
+    found = _study("table-1")
+    if not set(VECTOR) <= found.keys():
+        return NOT_MEASURED, "open"
+    bounds = [found[name][0] for name in VECTOR]
     order = _verdict(bounds == sorted(bounds))
-    text = f"{', '.join(f'{bound:.2f}' for bound in bounds)} after 15 epochs, one seed: `mnist_resnet`"
+    text = f"{', '.join(f'{bound:.2f}' for bound in bounds)} after 10,000 steps, one seed: `studies/table-1`"
     return text, f"the order is {order}; the level takes far longer training"
+
+
+def _natural_images():
+    runs = study_tables.runs_of("natural-images")
+    if not {"diagonal", "iaf"} <= runs.keys():
+        return _needs_a_gpu()
+    bits = {name: statistics.mean(map(study_tables.bits_per_dimension, runs[name].values())) for name in ("diagonal", "iaf")}
+    difference = study_tables.paired(runs["iaf"], runs["diagonal"], study_tables.bits_per_dimension, digits=3)
+    text = f"{bits['diagonal']:.2f} and {bits['iaf']:.2f}, difference {difference}, a small network: `studies/natural-images`"
+    return text, f"the order is {_verdict(bits['iaf'] < bits['diagonal'])}; the levels take the paper's network and images"
 
 
 def _synthesis():
@@ -160,6 +173,9 @@ CLAIMS = {
     ),
     "Images are drawn far faster than pixel by pixel: 0.05 s against 52 s (abstract)": _synthesis,
     "It scales well to high-dimensional latent spaces (abstract)": _dimension,
+    "CIFAR-10, 3.86 bits per dimension with a diagonal posterior, 3.57 with a masked convolutional IAF (first version, table 2)": (
+        _natural_images
+    ),
     "CIFAR-10, 3.11 bits per dimension: competitive with neural autoregressive models (final version, table 3)": _needs_a_gpu,
     "Static MNIST, log p(x) of -79.88 (final version, and Chen et al. 2017)": _deep_mnist,
     "A small MLP on static MNIST reaches log p(x) of -97.10 (diagonal) and -95.33 (IAF) "

@@ -3,6 +3,7 @@
 python -m benchmarks.tables
 """
 
+import functools
 import json
 import pathlib
 import re
@@ -221,15 +222,7 @@ def number(value):
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def flows():
-    return flows_of("flows")
-
-
-def flows_intel():
-    return flows_of("flows_intel")
-
-
-def flows_of(folder):
+def flows(folder):
     """Ours in both compiled modes, and the fastest peer of each row."""
     lines = [
         "| D, context, hidden, flows, batch | | XLA, ms | graph, ms | fastest peer, ms | XLA / peer | graph / peer |",
@@ -378,21 +371,18 @@ def joint_distribution(target, shown):
     return "\n".join(lines)
 
 
-def flow_machine():
-    return flow_machine_of("flows")
-
-
-def flow_machine_intel():
-    return flow_machine_of("flows_intel")
-
-
-def flow_machine_of(folder):
+def flow_machine(folder):
     (run,) = load(f"{folder}/D64.json")
     machine, versions = run["machine"], {}
     for row in run["contenders"].values():
         versions |= row.get("versions", {})
     packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items(), key=lambda item: item[0].lower()))
-    return f"{machine['cpu']}, {machine['cores']} cores. {packages}."
+    gpu = f"{machine['gpu']}; " if "gpu" in machine else ""
+    return f"{gpu}{machine['cpu']}, {machine['cores']} cores. {packages}."
+
+
+# Of the flow benchmark, one for each processor.
+FLOW_FOLDERS = ("flows", "flows_intel", "flows_h100")
 
 
 TABLES = {
@@ -417,14 +407,13 @@ TABLES = {
         mnist_resnet,
         cifar_small,
         image_step_cost,
-        flows,
-        flows_intel,
         flow_parts,
         inverse_cost,
-        flow_machine,
-        flow_machine_intel,
     )
-} | study_tables.TABLES
+}
+TABLES |= {folder: functools.partial(flows, folder) for folder in FLOW_FOLDERS}
+TABLES |= {folder.replace("flows", "flow_machine"): functools.partial(flow_machine, folder) for folder in FLOW_FOLDERS}
+TABLES |= study_tables.TABLES
 
 
 MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", flags=re.S)
