@@ -173,9 +173,8 @@ CLAIMS = {
     ),
     "Images are drawn far faster than pixel by pixel: 0.05 s against 52 s (abstract)": _synthesis,
     "It scales well to high-dimensional latent spaces (abstract)": _dimension,
-    "CIFAR-10, 3.86 bits per dimension with a diagonal posterior, 3.57 with a masked convolutional IAF (first version, table 2)": (
-        _natural_images
-    ),
+    "CIFAR-10, 3.86 bits per dimension with a diagonal posterior, 3.57 with a masked convolutional IAF (first version, table "
+    "2)": _natural_images,
     "CIFAR-10, 3.11 bits per dimension: competitive with neural autoregressive models (final version, table 3)": _needs_a_gpu,
     "Static MNIST, log p(x) of -79.88 (final version, and Chen et al. 2017)": _deep_mnist,
     "A small MLP on static MNIST reaches log p(x) of -97.10 (diagonal) and -95.33 (IAF) "

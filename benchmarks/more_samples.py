@@ -8,7 +8,6 @@ benchmarks/results/more_samples/STUDY-VARIANT-seedS.json.
 
 # ruff: noqa: E402
 
-import importlib
 import pathlib
 import sys
 
@@ -18,7 +17,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # The second, since the examples import one another by bare names.
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
-import checkpoints
 import datasets
 import json_files
 import numpy as np
@@ -38,13 +36,8 @@ def main(argv):
     if len(argv) != 2 or argv[1] not in studies.NAMES:
         raise app.UsageError(f"Expected one study, of {', '.join(studies.NAMES)}; got: {' '.join(argv[1:]) or 'none'}")
     name = argv[1]
-    module = importlib.import_module(studies.module_name(name))
-    settings = {**studies.settings_of(module, FLAGS.variant), "jit_compile": False}
-    folder = pathlib.Path(FLAGS.workdir) / name / f"{FLAGS.variant}-seed{FLAGS.seed}"
     splits = datasets.load(FLAGS.data)
-    model = study.make_model(module, settings, splits["x_train"].shape[1:], FLAGS.seed)
-    model.optimizer.build(model.trainable_variables)
-    checkpoints.Checkpoints(folder / "checkpoint", settings["steps_per_validation"]).restore_best(model)
+    model, folder = study.finished(name, FLAGS.variant, FLAGS.seed, splits["x_train"].shape[1:])
     rows = training.spread(len(splits["x_test"]), FLAGS.num_images)
     before = np.load(folder / "evaluated.npy")[1, rows]
     after, sample_size = evaluation.log_likelihood(

@@ -42,6 +42,7 @@ if __name__ == "__main__":
         error = f"Expected one study, of {', '.join(studies.NAMES)}; got: {' '.join(given) or 'none'}"
         app.usage(shorthelp=True, detailed_error=error, exitcode=1)
 
+import checkpoints
 import datasets
 import keras
 import optimizers
@@ -94,6 +95,17 @@ def train(study, settings, splits, seed, folder, callbacks=()):
         callbacks=callbacks,
     )
     return model, history
+
+
+def finished(name, variant, seed, data_shape):
+    """The model of a run that has ended, with the weights that were evaluated, and the run's folder."""
+    study = importlib.import_module(studies.module_name(name))
+    settings = {**studies.settings_of(study, variant), "jit_compile": False}
+    folder = pathlib.Path(FLAGS.workdir) / name / f"{variant}-seed{seed}"
+    model = make_model(study, settings, data_shape, seed)
+    model.optimizer.build(model.trainable_variables)
+    checkpoints.Checkpoints(folder / "checkpoint", settings["steps_per_validation"]).restore_best(model)
+    return model, folder
 
 
 def first_origin(folder):

@@ -371,6 +371,22 @@ def joint_distribution(target, shown):
     return "\n".join(lines)
 
 
+def gaps():
+    """What the bound of finished runs loses, and to what."""
+    runs = {}
+    for run in (json.loads(path.read_text()) for path in sorted((RESULTS / "gaps").glob("*.json"))):
+        runs.setdefault(run["variant"], []).append(run)
+    lines = ["| posterior | seeds | log p(x) - bound | approximation gap | amortization gap |", "|---|---|---|---|---|"]
+    for variant, found in runs.items():
+        approximation, amortization = (
+            [run[name]["mean"] for run in found] for name in ("approximation_gap", "amortization_gap")
+        )
+        whole = [sum(parts) for parts in zip(approximation, amortization)]
+        cells = [study_tables.over_seeds(values) for values in (whole, approximation, amortization)]
+        lines.append(f"| {study_tables.title(variant)} | {len(found)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def flow_machine(folder):
     (run,) = load(f"{folder}/D64.json")
     machine, versions = run["machine"], {}
@@ -396,6 +412,7 @@ TABLES = {
         energies,
         dimension,
         synthesis,
+        gaps,
         conditional_density,
         conditional_digits,
         eight_schools,
