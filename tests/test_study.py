@@ -17,6 +17,7 @@ import early_stopping
 import optimizers
 
 from benchmarks.studies import natural_images, small_mlp_ours
+from tfp_iaf import evaluation
 
 TINY = {
     "latent_size": 2,
@@ -60,6 +61,21 @@ def test_the_hierarchical_models_of_natural_images_train_on_what_their_loader_re
         result = study.run("natural-images", a_study, variant, 0, splits, "digits", tmp_path / variant, path)
         assert result["test"]["images"] == 20
         assert result["history"][-1]["step"] == 4
+
+
+VARIANTS = [
+    (name, variant) for name in studies.NAMES for variant in importlib.import_module(studies.module_name(name)).VARIANTS
+]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name, variant", VARIANTS)
+def test_every_variant_makes_a_model(name, variant):
+    a_study = importlib.import_module(studies.module_name(name))
+    shape = (32, 32, 3) if name == "natural-images" else (28, 28)
+    model = study.make_model(a_study, studies.settings_of(a_study, variant), shape, seed=0)
+    x = np.random.default_rng(0).integers(0, 256 if name == "natural-images" else 2, [2, *shape]).astype(np.uint8)
+    assert np.isfinite(evaluation.elbo(model, x, num_samples=1, verbose=False)).all()
 
 
 class Killed(keras.callbacks.Callback):

@@ -10,7 +10,16 @@ A study is a module with
   `examples/datasets.py`.
 """
 
-NAMES = ("deep-mnist", "natural-images", "small-mlp-ours", "small-mlp-published", "static-mnist", "table-1")
+NAMES = (
+    "caltech-silhouettes",
+    "deep-mnist",
+    "natural-images",
+    "omniglot",
+    "small-mlp-ours",
+    "small-mlp-published",
+    "static-mnist",
+    "table-1",
+)
 
 DEFAULTS = {
     # Of the rate: constant, or falling linearly to this fraction at the last step.

@@ -3,14 +3,15 @@
 import keras
 import numpy as np
 
-from tfp_iaf import models, posteriors, priors
+from benchmarks.studies.named_posteriors import posterior
+from tfp_iaf import models, priors
 
 
 def mlp_vae(settings, data_shape, seed):
     """A VAE of the settings' hidden units, latents, posterior and prior."""
     return models.VAE(
         mlp_encoder(settings),
-        _posterior(settings, seed),
+        posterior(settings, seed),
         mlp_decoder(settings, data_shape),
         prior=_prior(settings, seed),
         free_bits=settings.get("free_bits", 0.0),
@@ -33,19 +34,6 @@ def mlp_decoder(settings, data_shape):
 
 def _hidden(widths, settings, name):
     return [keras.layers.Dense(width, settings["activation"], name=f"{name}_{k}") for k, width in enumerate(widths)]
-
-
-def _posterior(settings, seed):
-    latent_size, num_flows = settings["latent_size"], settings.get("num_flows")
-    networks = {"hidden_units": settings["flow_hidden_units"], "activation": settings["activation"]}
-    return {
-        "diagonal": lambda: posteriors.DiagonalGaussian(latent_size, seed=seed),
-        "full_covariance": lambda: posteriors.FullCovariance(latent_size, seed=seed),
-        "planar": lambda: posteriors.PlanarFlow(latent_size, num_flows, seed=seed),
-        "sylvester": lambda: posteriors.SylvesterFlow(latent_size, num_flows, num_columns=latent_size, seed=seed),
-        "nice": lambda: posteriors.NICE(latent_size, num_flows, seed=seed, **networks),
-        "iaf": lambda: posteriors.IAF(latent_size, num_flows, bijector_fn=settings["bijector_fn"], seed=seed, **networks),
-    }[settings["posterior"]]()
 
 
 def _prior(settings, seed):
