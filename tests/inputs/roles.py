@@ -148,12 +148,12 @@ ROLES = {
     **_named(
         COUNT,
         "params num_flows num_samples num_components num_sigmoids num_steps sample_size batch_size max_rows epochs every n "
-        "latent_size num_leapfrog_steps event_ndims num_reflections filters patch_size latent_channels stride upsample "
+        "latent_size num_leapfrog_steps event_ndims filters patch_size latent_channels stride upsample "
         "event_size num_units",
     ),
     "units": SIZE_OR_SIZES,
     "num_bins": integer_from(2),
-    **_named(optional(COUNT), "num_columns num_blocks condition_size feature_size"),
+    **_named(optional(COUNT), "num_columns num_reflections num_blocks condition_size feature_size"),
     "kernel_size": SIZE_OR_SIZES,
     "annealing_steps": COUNT_OR_ZERO,
     **_named(SIZES_OR_NONE, "hidden_units flow_filters"),

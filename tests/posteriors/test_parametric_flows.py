@@ -123,6 +123,8 @@ def test_bad_arguments_raise_one_line():
         lambda: SylvesterFlow(4, variant="qr"): "orthogonal, householder, triangular",
         lambda: SylvesterFlow(4, row_norm=0.0): "row_norm must be a positive number",
         lambda: SylvesterFlow(4, num_columns=5): "at most latent_size=4",
+        lambda: SylvesterFlow(4, variant="triangular", num_columns=3): "leave num_columns out",
+        lambda: SylvesterFlow(4, num_reflections=3): "leave num_reflections out",
     }.items():
         with pytest.raises(ValueError, match=message) as error:
             function()

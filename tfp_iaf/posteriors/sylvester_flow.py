@@ -40,7 +40,7 @@ class SylvesterFlow(AmortizedChain):
         num_flows: K.
         variant: "orthogonal", "householder" or "triangular".
         num_columns: M <= D of "orthogonal"; None for D, but at most 16. (M is D in the others.)
-        num_reflections: of "householder", per flow.
+        num_reflections: of "householder", per flow; None for 8. (The others have none.)
         row_norm: the bound of a row of R_k and S_k.
         **kwargs: `seed`, `name`, `dtype`, `trainable`.
 
@@ -60,17 +60,26 @@ class SylvesterFlow(AmortizedChain):
         num_flows: int = 4,
         variant: str = "orthogonal",
         num_columns: int | None = None,
-        num_reflections: int = 8,
+        num_reflections: int | None = None,
         row_norm: float = 1.5,
         **kwargs: Any,
     ) -> None:
         super().__init__(latent_size, num_flows, **kwargs)
         self.variant = choice("variant", variant, _VARIANTS)
-        self.num_columns = integer("num_columns", min(self.latent_size, 16) if num_columns is None else num_columns)
-        if self.num_columns > self.latent_size:
+        self.num_columns = self._of_variant("orthogonal", "num_columns", num_columns, min(self.latent_size, 16))
+        if num_columns is not None and self.num_columns > self.latent_size:
             raise ValueError(f"num_columns must be at most latent_size={self.latent_size}, got {num_columns}.")
-        self.num_reflections = integer("num_reflections", num_reflections)
+        self.num_reflections = self._of_variant("householder", "num_reflections", num_reflections, 8)
         self.row_norm = positive("row_norm", row_norm)
+
+    def _of_variant(self, variant, name, value, default):
+        """The checked value of an argument that one variant alone has."""
+        value = None if value is None else integer(name, value)
+        if self.variant == variant:
+            return default if value is None else value
+        if value is not None:
+            raise ValueError(f"{name} is of variant={variant!r}, and this is variant={self.variant!r}: leave {name} out.")
+        return None
 
     @property
     def num_parameters(self) -> int:
@@ -81,7 +90,7 @@ class SylvesterFlow(AmortizedChain):
         """How many numbers make R, S, b and Q of one flow."""
         size = self.latent_size
         columns = self.num_columns if self.variant == "orthogonal" else size
-        of_q = {"orthogonal": size * columns, "householder": self.num_reflections * size, "triangular": 0}[self.variant]
+        of_q = {"orthogonal": size * columns, "householder": (self.num_reflections or 0) * size, "triangular": 0}[self.variant]
         return columns * (columns + 1) // 2, columns * (columns + 1) // 2, columns, of_q
 
     def flow(self, parameters: tf.Tensor) -> FlowBijector:
