@@ -141,14 +141,14 @@ def image_step_cost():
     return "\n".join(lines)
 
 
-def before_after():
+def before_after(folder):
     """Times and first calls of this version's flows, divided by those of the first edition."""
     lines = [
         "| case | | XLA | graph | eager | first call, XLA | graph | eager |",
         "|---" * 8 + "|",
     ]
     for case in ("D64", "D256"):
-        (run,) = load(f"before_after/{case}.json")
+        (run,) = load(f"{folder}/{case}.json")
         for quantity in QUANTITIES:
             cells = [
                 f"{run['results'][mode][quantity][key]:.2f}"
@@ -417,7 +417,6 @@ TABLES = {
         conditional_digits,
         eight_schools,
         funnel,
-        before_after,
         step_cost,
         objective_cost,
         serving_latency,
@@ -428,6 +427,7 @@ TABLES = {
         inverse_cost,
     )
 }
+TABLES |= {folder: functools.partial(before_after, folder) for folder in ("before_after", "before_after_intel")}
 TABLES |= {folder: functools.partial(flows, folder) for folder in FLOW_FOLDERS}
 TABLES |= {folder.replace("flows", "flow_machine"): functools.partial(flow_machine, folder) for folder in FLOW_FOLDERS}
 TABLES |= study_tables.TABLES
