@@ -33,6 +33,8 @@ SETTINGS = {
 VARIANTS = {
     "diagonal": {"posterior": "diagonal"},
     "iaf": {},
+    "diagonal-20k": {"posterior": "diagonal", "steps": 20_000},
+    "iaf-20k": {"steps": 20_000},
     "diagonal-bottom-up": {"posterior": "diagonal", "inference": "bottom-up"},
     "iaf-bottom-up": {"inference": "bottom-up"},
 }
