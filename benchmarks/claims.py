@@ -85,11 +85,10 @@ def _natural_images():
         return _needs_a_gpu()
     bits = {name: statistics.mean(map(study_tables.bits_per_dimension, runs[name].values())) for name in ("diagonal", "iaf")}
     difference = study_tables.paired(runs["iaf"], runs["diagonal"], study_tables.bits_per_dimension, digits=3)
-    text = f"{bits['diagonal']:.2f} and {bits['iaf']:.2f}, difference {difference}, a small network and few steps: `studies/natural-images`"
-    return (
-        text,
-        f"the order is {_verdict(bits['iaf'] < bits['diagonal'])}; the levels take the paper's network, images and training",
-    )
+    levels = " and ".join(f"{value:.2f}" for value in bits.values())
+    text = f"{levels}, difference {difference}, a small network and few steps: `studies/natural-images`"
+    order = _verdict(bits["iaf"] < bits["diagonal"])
+    return text, f"the order is {order}; the levels take the paper's network, images and training"
 
 
 def _synthesis():
