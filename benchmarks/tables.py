@@ -387,6 +387,45 @@ def gaps():
     return "\n".join(lines)
 
 
+def requirements():
+    """Milliseconds of each posterior at the larger size, and the growth from the smaller one."""
+    names = {
+        "diagonal": "DiagonalGaussian",
+        "full_covariance": "FullCovariance",
+        "planar": "PlanarFlow",
+        "radial": "RadialFlow",
+        "sylvester": "SylvesterFlow",
+        "nice": "NICE",
+        "iaf": "IAF",
+        "recurrent_iaf": "RecurrentIAF",
+    }
+    (run,) = load("requirements.json")
+    lines = ["| posterior | sample | growth | with gradient | growth | density of a given z | growth |", "|---" * 7 + "|"]
+    for posterior, (small, large) in ((name, by_size.values()) for name, by_size in run["milliseconds"].items()):
+        cells = [
+            cell
+            for quantity in ("sample", "gradient", "density")
+            for cell in (number(large[quantity]), f"{large[quantity] / small[quantity]:.1f}")
+        ]
+        lines.append(f"| `{names[posterior]}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def stability():
+    """The runs that did not end finite, by rate, log-scale and context."""
+    (run,) = load("stability.json")
+    kinds = {}
+    for row in run["runs"]:
+        kinds.setdefault((row["rate"], row["scale"], row["context"]), {})[row["num_flows"]] = row
+    sizes = sorted({row["num_flows"] for row in run["runs"]})
+    head = "| rate | log-scale | context | " + " | ".join(f"K = {size}" for size in sizes) + " |"
+    lines = [head, "|---" * (3 + len(sizes)) + "|"]
+    for (rate, scale, context), rows in kinds.items():
+        cells = [f"{rows[size]['not_finite']} of {rows[size]['runs']}" for size in sizes]
+        lines.append(f"| {rate:g} | {scale} | {'yes' if context else 'no'} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def flow_machine(folder):
     (run,) = load(f"{folder}/D64.json")
     machine, versions = run["machine"], {}
@@ -413,6 +452,8 @@ TABLES = {
         dimension,
         synthesis,
         gaps,
+        stability,
+        requirements,
         conditional_density,
         conditional_digits,
         eight_schools,
