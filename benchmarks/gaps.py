@@ -23,7 +23,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # The second, since the examples import one another by bare names.
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
-import datasets
 import json_files
 import keras
 import tensorflow as tf
@@ -46,8 +45,10 @@ def main(argv):
     if len(argv) != 2 or argv[1] not in studies.NAMES:
         raise app.UsageError(f"Expected one study, of {', '.join(studies.NAMES)}; got: {' '.join(argv[1:]) or 'none'}")
     name = argv[1]
-    splits = datasets.load(FLAGS.data)
-    model, _ = study.finished(name, FLAGS.variant, FLAGS.seed, splits["x_train"].shape[1:])
+    try:
+        model, splits, _ = study.finished(name, FLAGS.variant, FLAGS.seed)
+    except ValueError as error:
+        sys.exit(f"gaps: {error}")
     x = tf.constant(splits["x_test"][training.spread(len(splits["x_test"]), FLAGS.num_images)])
     keras.utils.set_random_seed(FLAGS.seed)
     values = posterior_gaps.gaps(
@@ -70,7 +71,8 @@ def main(argv):
         **{key: FLAGS[key].value for key in ("fit_steps", "fit_samples", "fit_rate", "num_samples")},
         **provenance(),
         "command": f"python -m benchmarks.gaps {name} --variant={FLAGS.variant} --seed={FLAGS.seed} "
-        f"--data={pathlib.Path(FLAGS.data).name}",
+        f"--data={pathlib.Path(FLAGS.data).name} --num_images={len(x)} --fit_steps={FLAGS.fit_steps} "
+        f"--fit_samples={FLAGS.fit_samples} --fit_rate={FLAGS.fit_rate} --num_samples={FLAGS.num_samples}",
     }
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)

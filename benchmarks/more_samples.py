@@ -17,7 +17,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # The second, since the examples import one another by bare names.
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
-import datasets
 import json_files
 import numpy as np
 import training
@@ -36,8 +35,10 @@ def main(argv):
     if len(argv) != 2 or argv[1] not in studies.NAMES:
         raise app.UsageError(f"Expected one study, of {', '.join(studies.NAMES)}; got: {' '.join(argv[1:]) or 'none'}")
     name = argv[1]
-    splits = datasets.load(FLAGS.data)
-    model, folder = study.finished(name, FLAGS.variant, FLAGS.seed, splits["x_train"].shape[1:])
+    try:
+        model, splits, folder = study.finished(name, FLAGS.variant, FLAGS.seed)
+    except ValueError as error:
+        sys.exit(f"more_samples: {error}")
     rows = training.spread(len(splits["x_test"]), FLAGS.num_images)
     before = np.load(folder / "evaluated.npy")[1, rows]
     after, sample_size = evaluation.log_likelihood(

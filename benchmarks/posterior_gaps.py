@@ -17,7 +17,7 @@ def log_weights(model, x, features, num_samples, seed=None):
 
 
 def fitted(model, x, *, steps, num_samples, learning_rate):
-    """The features of the best bound found for each x, from the encoder's on."""
+    """The features of each x after gradient ascent on its bound, from the encoder's on."""
     features = tf.Variable(model.encode(x))
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
     optimizer.build([features])
@@ -36,7 +36,10 @@ def fitted(model, x, *, steps, num_samples, learning_rate):
 
 
 def estimates(model, x, features, num_samples):
-    """(bounds, log p(x)) of each x by samples of the posterior at the features, float64 `[B]` each."""
+    """(bounds, log p(x)) of each x by samples of the posterior at the features, float64 `[B]` each.
+
+    The samples are a multiple of `SAMPLES_AT_ONCE`: those asked for, rounded up.
+    """
     weights = tf.function(lambda seed: log_weights(model, x, features, SAMPLES_AT_ONCE, seed))
     chunks = [weights(tf.constant([3, k])).numpy() for k in range(math.ceil(num_samples / SAMPLES_AT_ONCE))]
     values = np.concatenate(chunks).astype(np.float64)

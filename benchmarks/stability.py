@@ -2,9 +2,8 @@
 
     python -m benchmarks.stability
 
-VAEs on scikit-learn's digits, embedded, at rates far above those that train best. The first version of the paper gives its
-networks a context of the encoder; some report that training without one ends in NaN. Counted are the runs whose loss or weights
-are not finite.
+VAEs on scikit-learn's digits, embedded, at the usual rate of 0.002, and at 10 and 50 times that. The first version of the paper
+gives its networks a context of the encoder; does that keep training finite? Counted are the runs whose loss or weights are not.
 """
 
 import itertools
@@ -27,7 +26,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "runs/stability.json", "The result file.")
 flags.DEFINE_integer("seeds", 5, "Runs of each kind.", lower_bound=1)
 flags.DEFINE_integer("steps", 300, "Steps of a run.", lower_bound=1)
-flags.DEFINE_list("rates", ["0.002", "0.02", "0.2"], "Learning rates of Adam.")
+flags.DEFINE_list("rates", ["0.002", "0.02", "0.1"], "Learning rates of Adam.")
 flags.DEFINE_list("num_flows", ["2", "4", "8"], "K.")
 LATENT_SIZE = 8
 

@@ -26,7 +26,7 @@ from benchmarks import studies
 FLAGS = flags.FLAGS
 flags.DEFINE_string("variant", "iaf", "Variant of the study.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, noise and data order.", lower_bound=0)
-flags.DEFINE_string("data", None, "digits, an .npz file of binary images x_train, x_valid and x_test, or what the study takes.")
+flags.DEFINE_string("data", None, "digits, an .npz file of binary images, or for natural-images a folder or .zip file.")
 flags.DEFINE_string("workdir", "runs/studies", "Folder of the checkpoints, which go to STUDY/VARIANT-seedS in it.")
 flags.DEFINE_string("results", str(ROOT / "benchmarks" / "results" / "studies"), "Folder of the result files.")
 flags.register_validator(
@@ -97,15 +97,27 @@ def train(study, settings, splits, seed, folder, callbacks=()):
     return model, history
 
 
-def finished(name, variant, seed, data_shape):
-    """The model of a run that has ended, with the weights that were evaluated, and the run's folder."""
+def load_data(study, source):
+    """The splits of a study's data."""
+    return getattr(study, "load_data", datasets.load)(source)
+
+
+def finished(name, variant, seed):
+    """(the model of a run that has ended, with the weights that were evaluated; its splits; its folder).
+
+    Raises:
+        ValueError: in one line, for a run that has not ended.
+    """
     study = importlib.import_module(studies.module_name(name))
     settings = {**studies.settings_of(study, variant), "jit_compile": False}
     folder = pathlib.Path(FLAGS.workdir) / name / f"{variant}-seed{seed}"
-    model = make_model(study, settings, data_shape, seed)
+    if not (folder / "evaluated.npy").exists():
+        raise ValueError(f"{folder} holds no run that has ended: run `python -m benchmarks.study {name}` first.")
+    splits = load_data(study, FLAGS.data)
+    model = make_model(study, settings, splits["x_train"].shape[1:], seed)
     model.optimizer.build(model.trainable_variables)
     checkpoints.Checkpoints(folder / "checkpoint", settings["steps_per_validation"]).restore_best(model)
-    return model, folder
+    return model, splits, folder
 
 
 def first_origin(folder):
@@ -160,6 +172,7 @@ def run(name, study, variant, seed, splits, data_name, folder, path):
         "variant": variant,
         "seed": seed,
         "data": data_name,
+        "data_shape": list(splits["x_test"].shape[1:]),
         "config": settings,
         "parameters": training.num_parameters(model),
         "steps": history[-1]["step"],
@@ -187,7 +200,7 @@ def main(argv):
             study,
             FLAGS.variant,
             FLAGS.seed,
-            getattr(study, "load_data", datasets.load)(FLAGS.data),
+            load_data(study, FLAGS.data),
             pathlib.Path(FLAGS.data).name,
             pathlib.Path(FLAGS.workdir) / name / run_name,
             path,

@@ -166,8 +166,8 @@ def natural_images():
 
 
 def bits_per_dimension(run):
-    """Of the bound, for images of 32 x 32 x 3."""
-    return -bound(run) / (32 * 32 * 3 * math.log(2.0))
+    """Of the bound."""
+    return -bound(run) / (math.prod(run["data_shape"]) * math.log(2.0))
 
 
 def more_samples(study):

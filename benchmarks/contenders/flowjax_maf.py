@@ -11,7 +11,7 @@ from benchmarks.contenders import Flow
 
 PACKAGES = ("jax", "flowjax", "equinox")
 
-# On a GPU, full float32 products as of the other contenders.
+# On a GPU: full float32 products, as for the other contenders.
 jax.config.update("jax_default_matmul_precision", "highest")
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from benchmarks.contenders import Flow
 
-# On a GPU: PyTorch multiplies float32 in full unless told otherwise, so all do.
+# On a GPU: full float32 products, which are PyTorch's default, for all contenders.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 MODES = {

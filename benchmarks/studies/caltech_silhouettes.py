@@ -2,7 +2,8 @@
 
 Source: van den Berg et al. 2018, section 6.2, whose network is larger: six gated convolutions, flows of 320 to 1,280 units,
 batches of 100, early stopping. Published bounds: none -110.80, planar -109.66, IAF -111.58, best Sylvester flow -104.62. Here
-all variants train for as many steps, with a rate that falls linearly to 1 %; the weights of the best validation are evaluated.
+all variants train for the same number of steps, with a rate that falls linearly to 1 %; the weights of the best validation are
+evaluated.
 """
 
 from benchmarks.studies.convolutional import convolutional_vae

@@ -41,8 +41,15 @@ VARIANTS = {
 
 
 def load_data(source):
-    """The splits of a folder or .zip file of images."""
-    return image_datasets.load(source, seed=0).splits
+    """The splits of a folder or .zip file of images.
+
+    Raises:
+        ValueError: in one line, for binary images.
+    """
+    images = image_datasets.load(source, seed=0)
+    if images.likelihood != "discretized_logistic":
+        raise ValueError(f"--data={source}: expected images of 256 levels, got binary ones.")
+    return images.splits
 
 
 def make_model(settings, data_shape, seed):

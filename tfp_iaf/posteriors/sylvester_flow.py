@@ -78,7 +78,7 @@ class SylvesterFlow(AmortizedChain):
         if self.variant == variant:
             return default if value is None else value
         if value is not None:
-            raise ValueError(f"{name} is of variant={variant!r}, and this is variant={self.variant!r}: leave {name} out.")
+            raise ValueError(f"{name} belongs to variant={variant!r}, and this is variant={self.variant!r}: leave {name} out.")
         return None
 
     @property
@@ -89,8 +89,11 @@ class SylvesterFlow(AmortizedChain):
     def _sizes(self):
         """How many numbers make R, S, b and Q of one flow."""
         size = self.latent_size
-        columns = self.num_columns if self.variant == "orthogonal" else size
-        of_q = {"orthogonal": size * columns, "householder": (self.num_reflections or 0) * size, "triangular": 0}[self.variant]
+        columns, of_q = size, 0
+        if self.variant == "orthogonal":
+            columns, of_q = self.num_columns, size * self.num_columns
+        elif self.variant == "householder":
+            of_q = self.num_reflections * size
         return columns * (columns + 1) // 2, columns * (columns + 1) // 2, columns, of_q
 
     def flow(self, parameters: tf.Tensor) -> FlowBijector:
