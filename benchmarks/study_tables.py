@@ -61,7 +61,7 @@ def log_likelihood(run):
 def reference_of(variant, runs):
     """The diagonal posterior of the same set-up, `diagonal-60k` of `iaf-60k`, where there is one; else `diagonal`."""
     same = variant.replace("iaf", "diagonal")
-    return same if same in runs else "diagonal"
+    return same if same.startswith("diagonal") and same in runs else "diagonal"
 
 
 def study_table(study):

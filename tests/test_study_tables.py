@@ -38,10 +38,11 @@ def test_spread_over_seeds_and_paired_differences(results):
 
 
 def test_differences_are_to_the_diagonal_of_the_same_set_up():
-    runs = {"diagonal": {}, "diagonal-60k": {}, "iaf-60k": {}, "iaf-ema": {}}
+    runs = {"diagonal": {}, "full_covariance": {}, "diagonal-60k": {}, "iaf-60k": {}, "iaf-ema": {}}
     references = {variant: study_tables.reference_of(variant, runs) for variant in runs}
     assert references == {
         "diagonal": "diagonal",
+        "full_covariance": "diagonal",
         "diagonal-60k": "diagonal-60k",
         "iaf-60k": "diagonal-60k",
         "iaf-ema": "diagonal",
