@@ -23,6 +23,6 @@ def posterior(settings, seed):
         "nice": lambda: posteriors.NICE(latent_size, num_flows, seed=seed, **networks),
         "iaf": lambda: posteriors.IAF(latent_size, num_flows, bijector_fn=settings["bijector_fn"], seed=seed, **networks),
         "recurrent_iaf": lambda: posteriors.RecurrentIAF(
-            latent_size, num_flows, units=settings["flow_units"], bijector_fn=settings["bijector_fn"], seed=seed
+            latent_size, num_flows, units=settings["flow_hidden_units"], bijector_fn=settings["bijector_fn"], seed=seed
         ),
     }[settings["posterior"]]()

@@ -20,7 +20,7 @@ VARIANTS = {
     "diagonal": {"posterior": "diagonal"},
     "iaf": {},
     "full_covariance": {"posterior": "full_covariance"},
-    "recurrent-iaf": {"posterior": "recurrent_iaf", "num_flows": 2, "flow_units": 64},
+    "recurrent-iaf": {"posterior": "recurrent_iaf", "num_flows": 2, "flow_hidden_units": [64]},
     "diagonal-128": {"posterior": "diagonal", "latent_size": 128},
     "iaf-128": {"latent_size": 128, "num_flows": 2, "bijector_fn": "gated"},
     # What helps: one change each.
