@@ -29,7 +29,7 @@ import tensorflow as tf
 import training
 from provenance import provenance
 
-from benchmarks import posterior_gaps, studies, study
+from benchmarks import posterior_gaps, study
 from tfp_iaf import evaluation
 
 FLAGS = flags.FLAGS
@@ -42,13 +42,7 @@ flags.DEFINE_string("out", str(ROOT / "benchmarks" / "results" / "gaps"), "Folde
 
 
 def main(argv):
-    if len(argv) != 2 or argv[1] not in studies.NAMES:
-        raise app.UsageError(f"Expected one study, of {', '.join(studies.NAMES)}; got: {' '.join(argv[1:]) or 'none'}")
-    name = argv[1]
-    try:
-        model, splits, _ = study.finished(name, FLAGS.variant, FLAGS.seed)
-    except ValueError as error:
-        sys.exit(f"gaps: {error}")
+    name, model, splits, _ = study.finished(argv)
     x = tf.constant(splits["x_test"][training.spread(len(splits["x_test"]), FLAGS.num_images)])
     keras.utils.set_random_seed(FLAGS.seed)
     values = posterior_gaps.gaps(

@@ -22,7 +22,7 @@ import numpy as np
 import training
 from provenance import provenance
 
-from benchmarks import studies, study
+from benchmarks import study
 from tfp_iaf import evaluation
 
 FLAGS = flags.FLAGS
@@ -32,13 +32,7 @@ flags.DEFINE_string("out", str(ROOT / "benchmarks" / "results" / "more_samples")
 
 
 def main(argv):
-    if len(argv) != 2 or argv[1] not in studies.NAMES:
-        raise app.UsageError(f"Expected one study, of {', '.join(studies.NAMES)}; got: {' '.join(argv[1:]) or 'none'}")
-    name = argv[1]
-    try:
-        model, splits, folder = study.finished(name, FLAGS.variant, FLAGS.seed)
-    except ValueError as error:
-        sys.exit(f"more_samples: {error}")
+    name, model, splits, folder = study.finished(argv)
     rows = training.spread(len(splits["x_test"]), FLAGS.num_images)
     before = np.load(folder / "evaluated.npy")[1, rows]
     after, sample_size = evaluation.log_likelihood(

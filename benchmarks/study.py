@@ -102,22 +102,29 @@ def load_data(study, source):
     return getattr(study, "load_data", datasets.load)(source)
 
 
-def finished(name, variant, seed):
-    """(the model of a run that has ended, with the weights that were evaluated; its splits; its folder).
+def finished(argv):
+    """(name, model, splits, folder) of a run that has ended, named by a command line; the weights are those evaluated.
 
     Raises:
-        ValueError: in one line, for a run that has not ended.
+        app.UsageError: for anything but one study in `argv`.
+        SystemExit: in one line, for a run that has not ended.
     """
+    if len(argv) != 2 or argv[1] not in studies.NAMES:
+        raise app.UsageError(f"Expected one study, of {', '.join(studies.NAMES)}; got: {' '.join(argv[1:]) or 'none'}")
+    name = argv[1]
     study = importlib.import_module(studies.module_name(name))
-    settings = {**studies.settings_of(study, variant), "jit_compile": False}
-    folder = pathlib.Path(FLAGS.workdir) / name / f"{variant}-seed{seed}"
-    if not (folder / "evaluated.npy").exists():
-        raise ValueError(f"{folder} holds no run that has ended: run `python -m benchmarks.study {name}` first.")
-    splits = load_data(study, FLAGS.data)
-    model = make_model(study, settings, splits["x_train"].shape[1:], seed)
-    model.optimizer.build(model.trainable_variables)
-    checkpoints.Checkpoints(folder / "checkpoint", settings["steps_per_validation"]).restore_best(model)
-    return model, splits, folder
+    folder = pathlib.Path(FLAGS.workdir) / name / f"{FLAGS.variant}-seed{FLAGS.seed}"
+    try:
+        settings = {**studies.settings_of(study, FLAGS.variant), "jit_compile": False}
+        splits = load_data(study, FLAGS.data)
+        if not evaluation.is_complete(folder / "evaluated.npy", splits["x_test"]):
+            raise ValueError(f"{folder} holds no run that has ended: run `python -m benchmarks.study {name}` first.")
+        model = make_model(study, settings, splits["x_train"].shape[1:], FLAGS.seed)
+        model.optimizer.build(model.trainable_variables)
+        checkpoints.Checkpoints(folder / "checkpoint", settings["steps_per_validation"]).restore_best(model)
+    except ValueError as error:
+        sys.exit(f"{name}: {error}")
+    return name, model, splits, folder
 
 
 def first_origin(folder):

@@ -42,6 +42,11 @@ def evaluate(model, x, path, *, elbo_samples, importance_samples, report=print):
     return done
 
 
+def is_complete(path, x):
+    """Whether `evaluate` has written the figures of every example to the file."""
+    return path.exists() and np.load(path).shape[1] == len(x)
+
+
 def summary(values):
     """The figures of `evaluate` for a result file; of the effective sample sizes the mean and the smallest."""
     bound, log_likelihood = (
