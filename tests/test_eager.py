@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from tests import properties
 from tests.bijectors.constructors import DISTINCT, FLOWS, OwnNetwork, flow_on, normals
-from tfp_iaf import _eager
+from tfp_iaf import IAF, VAE, RecurrentIAF, _eager
 from tfp_iaf.bijectors import InverseAutoregressiveFlow
-from tfp_iaf.layers import folded_masks
+from tfp_iaf.layers import folded_masks, initialize_weight_normalization
 from tfp_iaf.networks import AutoregressiveNetwork, Network
 
 pytestmark = pytest.mark.compiled
@@ -86,6 +86,76 @@ def test_equal_calls_give_equal_bits(activation):
             np.testing.assert_array_equal(ours, theirs)
 
 
+class CountingIAF(IAF):
+    """Counts how often its Python code runs."""
+
+    compiles_eager_calls = True
+
+    def flows(self, flow_inputs):
+        self.num_evaluations = getattr(self, "num_evaluations", 0) + 1
+        return super().flows(flow_inputs)
+
+
+def test_a_posterior_is_traced_once_for_draws_and_once_for_densities():
+    posterior = CountingIAF(4, hidden_units=(12,), seed=0)
+    posterior(normals(3, 8))
+    posterior.num_evaluations = 0
+    for batch in (3, 5):
+        posterior(normals(batch, 8))
+        posterior(normals(batch, 8), seed=1)
+    assert posterior.num_evaluations == 0
+    for num_samples in (2, tf.constant(2)):
+        assert posterior(normals(3, 8), num_samples=num_samples)[0].shape == (2, 3, 4)
+    assert posterior.num_evaluations == 1
+    for batch in (3, 3, 5, 7):  # The first density runs operation by operation, the second one is traced.
+        posterior(normals(batch, 8), value=normals(batch, 4))
+    assert posterior.num_evaluations == 3
+
+
+@pytest.mark.parametrize(
+    "make_posterior", [lambda: IAF(4, hidden_units=(12,), seed=0), lambda: RecurrentIAF(4, units=5, seed=0)]
+)
+def test_a_posterior_gives_what_it_gives_operation_by_operation(make_posterior):
+    posterior, features = make_posterior(), tf.cast(normals(3, 8), tf.float32)
+    posterior(features)
+
+    def results(z):
+        with tf.GradientTape() as tape:
+            tape.watch([features, z])
+            drawn, log_q = posterior(features, seed=1)
+            mean, log_q_of_mean = posterior(features, sample=False)
+            log_q_of_z = posterior(features, value=z)
+            loss = sum(map(tf.reduce_sum, (drawn**2, log_q, mean**2, log_q_of_mean, log_q_of_z)))
+        gradients = tape.gradient(loss, [features, z, *posterior.tf_variables])
+        return [drawn, log_q, mean, log_q_of_mean, log_q_of_z, *(each for each in gradients if each is not None)]
+
+    z = tf.cast(normals(3, 4), tf.float32)
+    for seed in (0, 1):  # The weights are read with each call.
+        properties.randomize(posterior, seed=seed)
+        first, compiled = results(z), results(z)
+        with _eager.uncompiled():
+            expected = results(z)
+        for ours, again, other in zip(first, compiled, expected, strict=True):
+            np.testing.assert_allclose(ours, other, atol=1e-4, rtol=1e-4)
+            np.testing.assert_allclose(again, other, atol=1e-4, rtol=1e-4)
+
+
+def test_a_chain_of_a_users_own_is_not_traced():
+    """It may depend on whatever Python code knows."""
+
+    class Switched(IAF):
+        is_on = True
+
+        def flows(self, flow_inputs):
+            return super().flows(flow_inputs) if self.is_on else []
+
+    posterior, features = Switched(4, hidden_units=(12,)), normals(3, 8)
+    with_flows, _ = posterior(features, seed=1)
+    posterior.is_on = False
+    without, _ = posterior(features, seed=1)
+    assert np.abs(with_flows - without).max() > 1e-3
+
+
 def test_a_network_is_freed_after_use():
     def use():
         flow = make()
@@ -104,13 +174,13 @@ def test_a_network_is_freed_after_use():
 def test_what_is_traced_for_one_network_is_bounded():
     network = make().network
 
-    def shift(network, amount, y, context, values):
-        del network, context, values
+    def shift(network, amount, y):
+        del network
         return y + amount
 
     y = normals(3, 5)
     for amount in range(70):
-        result = _eager.run_compiled(network, shift, (float(amount),), 1, y, None, None)
+        result = _eager.run_compiled(network, shift, (float(amount),), (y,), (1,))
         np.testing.assert_allclose(result, y + amount)
     assert len(network.__dict__[_eager._ATTRIBUTE]) <= _eager._MAX_FUNCTIONS
 
@@ -183,9 +253,6 @@ def test_training_and_inference_are_told_apart(first):
 
 def test_data_dependent_initialization_reaches_the_layers_of_an_iaf():
     """It looks at values on their way, through the flows of a VAE with `weight_norm=True`."""
-    from tfp_iaf import IAF, VAE
-    from tfp_iaf.layers import initialize_weight_normalization
-
     encoder = keras.Sequential([keras.layers.Dense(8, "elu")])
     decoder = keras.Sequential([keras.layers.Dense(6)])
     posterior = IAF(4, num_flows=2, hidden_units=(12,), weight_norm=True)

@@ -1,4 +1,4 @@
-"""Compiled speed for eager calls: the pure functions behind a flow are traced once per network."""
+"""Compiled speed for eager calls: the pure functions behind flows and posteriors are traced once per layer with weights."""
 
 import contextlib
 import contextvars
@@ -50,8 +50,8 @@ def compiled_when_eager(function):
     return call
 
 
-def run_compiled(owner, function, settings, event_ndims, y, context, values, at_once=True):
-    """`function(owner, *settings, y, context, values)`; an eager call runs a graph of it.
+def run_compiled(owner, function, settings, tensors, event_ndims, at_once=True):
+    """`function(owner, *settings, *tensors)`; an eager call runs a graph of it.
 
     One graph serves all batch sizes and all objects with this owner. It reads the owner's variables with each call, and goes
     with the owner.
@@ -60,10 +60,8 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values, at_
         owner: a built Keras layer.
         function: a module's function.
         settings: a tuple of hashable objects.
-        event_ndims: the number of trailing axes of y and of the context that have fixed sizes.
-        y: `[..., *event]`.
-        context: a tensor, or None.
-        values: tensors, or None.
+        tensors: tensors, or None.
+        event_ndims: for each of these the number of trailing axes that have fixed sizes.
         at_once: whether the first call makes the graph. Otherwise the second one does, and the first runs operation by
             operation: for functions that take much longer to trace than to run.
     """
@@ -72,17 +70,14 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values, at_
         and not _is_uncompiled.get()
         and not _compat.in_stateless_scope()
         and not tf.distribute.has_strategy()
-        and 0 not in y.shape
-        and (context is None or 0 not in context.shape)
+        and not any(0 in tensor.shape for tensor in tensors if tensor is not None)
     )
     if not is_plain:
-        return function(owner, *settings, y, context, values)
-    has_context, has_values = context is not None, values is not None
-    tensors = [y, *([context] if has_context else []), *(values or [])]
-    ranks = y.shape.rank, context.shape.rank if has_context else None
+        return function(owner, *settings, *tensors)
     # Layers that act otherwise in training inherit `training` while they are traced.
     call = _compat.call_under_way()
-    key = (function, settings, ranks, has_values, None if call is None else call.training)
+    kinds = tuple(None if tensor is None else (tensor.shape.rank, tensor.dtype) for tensor in tensors)
+    key = (function, settings, kinds, None if call is None else call.training)
     with _lock:
         # Kept with the owner: a gradient in a graph may hold the owner, and garbage collection then finds the cycle. In its
         # __dict__, where Keras does not look for layers.
@@ -93,9 +88,13 @@ def run_compiled(owner, function, settings, event_ndims, y, context, values, at_
             if not is_known and len(own) >= _MAX_FUNCTIONS:
                 own.clear()
             if at_once or is_known:
-                traced = _traced(weakref.ref(owner), function, settings, has_context, has_values, event_ndims, tensors)
+                traced = _traced(weakref.ref(owner), function, settings, tensors, event_ndims)
             own[key] = traced
-    return function(owner, *settings, y, context, values) if traced is None else traced(*tensors)
+    return (
+        function(owner, *settings, *tensors)
+        if traced is None
+        else traced(*(tensor for tensor in tensors if tensor is not None))
+    )
 
 
 class _Functions(dict):
@@ -108,20 +107,16 @@ class _Functions(dict):
         return _Functions()
 
 
-def _traced(reference, function, settings, has_context, has_values, event_ndims, tensors):
-    def call(y, *others):
-        context = others[0] if has_context else None
-        values = others[has_context:] if has_values else None
-        return function(reference(), *settings, y, context, values)
+def _traced(reference, function, settings, tensors, event_ndims):
+    def spec(tensor, num_fixed):
+        batch_ndims = tensor.shape.rank - num_fixed
+        return tf.TensorSpec([*[None] * batch_ndims, *tensor.shape[batch_ndims:]], tensor.dtype)
 
-    def any_batch(tensor):
-        shape = tensor.shape
-        return tf.TensorSpec(
-            [*(None for _ in shape[: shape.rank - event_ndims]), *shape[shape.rank - event_ndims :]], tensor.dtype
-        )
+    def call(*present):
+        present = iter(present)
+        return function(reference(), *settings, *(None if tensor is None else next(present) for tensor in specs))
 
-    num_batched = 1 + has_context
-    signature = [any_batch(tensor) for tensor in tensors[:num_batched]]
-    signature += [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors[num_batched:]]
+    specs = [None if tensor is None else spec(tensor, num_fixed) for tensor, num_fixed in zip(tensors, event_ndims)]
     # The concrete function: TensorFlow warns of retracing where many functions are called once each.
-    return tf.function(call, input_signature=signature, autograph=False).get_concrete_function()
+    compiled = tf.function(call, input_signature=[each for each in specs if each is not None], autograph=False)
+    return compiled.get_concrete_function()

@@ -9,7 +9,7 @@
 | `custom_gradient.py` | the gradient registry | `tf.custom_gradient` keeps every traced graph alive | graphs are never freed; `tests/_compat/test_custom_gradient.py` |
 """  # noqa: E501
 
-from tfp_iaf._compat.bijector_memory import FreshBijector, forget
+from tfp_iaf._compat.bijector_memory import FreshBijector, fingerprint, forget
 from tfp_iaf._compat.chain import Chain
 from tfp_iaf._compat.composite_tensor import BijectorSpec, CompositeBijector
 from tfp_iaf._compat.custom_gradient import custom_gradient
@@ -22,6 +22,7 @@ __all__ = [
     "FreshBijector",
     "call_under_way",
     "custom_gradient",
+    "fingerprint",
     "forget",
     "in_stateless_scope",
     "layers_of",

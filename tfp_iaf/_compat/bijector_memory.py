@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ["FreshBijector", "forget"]
+__all__ = ["FreshBijector", "fingerprint", "forget"]
 
 tfb = tfp.bijectors
 
@@ -71,7 +71,7 @@ class FreshBijector(tfp.bijectors.Bijector):
     def _forget_if_changed(self):
         if not tf.executing_eagerly():
             return
-        seen = _fingerprint(self.variables)
+        seen = self._fingerprint()
         before = self.__dict__.get("_seen_weights")
         if before == seen:
             return
@@ -79,6 +79,10 @@ class FreshBijector(tfp.bijectors.Bijector):
         if before is not None:
             self.__dict__["_eager_memory_holder"] = _Holder()
             _forget_compositions_of(self)
+
+    def _fingerprint(self):
+        """What tells the values of the variables from others."""
+        return fingerprint(self.variables).numpy().tobytes()
 
 
 class _Holder:
@@ -108,14 +112,11 @@ def _graph_memory():
     return collection[0]
 
 
-def _fingerprint(variables):
-    """64-bit hashes of the rows of all variables: TensorFlow's variables do not tell when they have changed."""
-    hashes = []
-    for variable in variables:
-        value = tf.convert_to_tensor(variable)
-        rows = value if value.shape.rank else value[tf.newaxis]
-        hashes.append(tf.raw_ops.Fingerprint(data=rows, method="farmhash64").numpy().tobytes())
-    return tuple(hashes)
+def fingerprint(variables):
+    """64-bit hashes of all variables, `[n, 8]` bytes: TensorFlow's variables do not tell when they have changed."""
+    rows = [tf.reshape(variable, [1, -1]) for variable in variables]
+    hashes = [tf.raw_ops.Fingerprint(data=row, method="farmhash64") for row in rows]
+    return tf.concat(hashes, axis=0) if hashes else tf.zeros([0, 8], tf.uint8)
 
 
 def _forget_compositions_of(bijector):

@@ -149,36 +149,42 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         return z, self._sum_over_event(log_derivatives)
 
     def forward_and_log_derivatives(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._evaluate(_forward, y, self._map)
+        return self._evaluate(_forward, (self._map,), y)
 
     def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._evaluate(_inverse, z, self._map, self._inverse_or_best(), at_once=False)
+        return self._evaluate(_inverse, (self._map, self._inverse_or_best()), z, at_once=False)
 
     def forward_and_score(self, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         method = self._inverse_or_best()
         if not method.has_adjoint:
             return super().forward_and_score(y, score)
-        y, context, values = self._inputs(y)
-        equation = inverses.Equation(self._network, self._map, None, context, values)
-        z, log_derivatives, score = method.forward_and_score(equation, y, tf.broadcast_to(score, tf.shape(y)))
+        z, log_derivatives, score = self._evaluate(_forward_and_score, (self._map, method), y, score, at_once=False)
         return z, self._sum_over_event(log_derivatives), score
 
     def _inverse_or_best(self):
         return self._inverse_method or inverses.get("auto", self._network)
 
-    def _evaluate(self, function, y, *settings, at_once=True):
-        """`function(network, *settings, y, context, values)`, compiled where the call is eager."""
-        return run_compiled(self._network, function, settings, self._event_ndims, *self._inputs(y), at_once)
+    def _evaluate(self, function, settings, y, *others, at_once=True):
+        """`function(network, *settings, y, *others, context, *values)`, compiled where the call is eager."""
+        y, context, values = self._inputs(y)
+        tensors = y, *others, context, *values
+        event_ndims = [self._event_ndims] * (2 + len(others)) + [value.shape.rank for value in values]
+        return run_compiled(self._network, function, settings, tensors, event_ndims, at_once)
 
     def _inputs(self, y):
-        """(y with the context's batch shape, the context or None, values of the weights or None), checked."""
+        """(y with the context's batch shape, the context or None, values in place of the weights, if any), checked."""
         if not (isinstance(y, tf.Tensor) and y.dtype == self.dtype):
             y = tf.convert_to_tensor(self._with_right_dtype(y), self.dtype)
         self._network.check_inputs(y, self._context)
         context = None if self._context is None else tf.convert_to_tensor(self._context)
         if context is not None:
             y = _with_batch_shape_of(context, y, -self._event_ndims)
-        return y, context, [*map(tf.convert_to_tensor, self._tf_variables)] if self._reads_passed_variables else None
+        return y, context, [*map(tf.convert_to_tensor, self._tf_variables)] if self._reads_passed_variables else []
+
+    def _fingerprint(self):
+        if self._reads_passed_variables:
+            return super()._fingerprint()
+        return run_compiled(self._network, _fingerprint, (), (), (), at_once=False).numpy().tobytes()
 
     def _sum_over_event(self, values):
         return tf.reduce_sum(values, axis=range(-self._event_ndims, 0))
@@ -188,9 +194,9 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
 ConvInverseAutoregressiveFlow = InverseAutoregressiveFlow
 
 
-def _forward(network, elementwise_map, y, context, values):
-    """(z, log-derivatives); with `values` in place of the network's weights unless they are None."""
-    if values is None:
+def _forward(network, elementwise_map, y, context, *values):
+    """(z, log-derivatives); with `values`, if there are any, in place of the network's weights."""
+    if not values:
         parameters = network(y, context=context)
     else:
         with keras.StatelessScope(state_mapping=zip(network.weights, values)):
@@ -198,13 +204,23 @@ def _forward(network, elementwise_map, y, context, values):
     return elementwise_map.forward(y, tf.cast(parameters, y.dtype))
 
 
-def _inverse(network, elementwise_map, method, z, context, values):
-    """(y, log_det); with `values` in place of the network's weights unless they are None."""
-    if values is None:
+def _inverse(network, elementwise_map, method, z, context, *values):
+    """(y, log_det); with `values`, if there are any, in place of the network's weights."""
+    if not values:
         # While Keras traces a model that is being built, its variables have no values yet; those of Keras answer for them.
         pairs = zip(network.tf_variables, network.weights)
         values = [tf.convert_to_tensor(weight if variable is None else variable) for variable, weight in pairs]
     return method(inverses.Equation(network, elementwise_map, z, context, values))
+
+
+def _forward_and_score(network, elementwise_map, method, y, score, context, *values):
+    """(z, log-derivatives, the score at z); with `values`, if there are any, in place of the network's weights."""
+    equation = inverses.Equation(network, elementwise_map, None, context, values or None)
+    return method.forward_and_score(equation, y, tf.broadcast_to(score, tf.shape(y)))
+
+
+def _fingerprint(network):
+    return _compat.fingerprint(network.tf_variables)
 
 
 def _with_batch_shape_of(context, y, axes):

@@ -31,8 +31,8 @@ class _TFVariables:
         variables = tf_variables(layer)
         # While Keras traces a layer that is being built, its variables have no values yet.
         if layer.built and not any(variable is None for variable in variables):
-            # Not by `setattr`, which Keras would look through for state.
-            layer.__dict__["tf_variables"] = variables
+            # Tracked once, for all flows that keep them. Not by `setattr`, which Keras would look through for state.
+            layer.__dict__["tf_variables"] = variables = _Weights(variables).weights
         return variables
 
 

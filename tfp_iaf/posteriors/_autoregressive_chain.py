@@ -38,6 +38,7 @@ class AutoregressiveChain(Posterior):
     Call arguments, shapes and errors: see `Posterior`.
     """
 
+    compiles_eager_calls = True
     # What the networks call the size of their context.
     context_argument = "context_size"
 

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf import _convolutions, scales
 from tfp_iaf._arguments import flag
+from tfp_iaf._eager import run_compiled
 from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
@@ -42,6 +43,11 @@ class Posterior(SeededLayer):
     Densities are computed in float32 under every policy but float64's. A layer draws in training and at inference alike; the
     noise comes from a `keras.random.SeedGenerator` of its own. Its state is saved with the weights, so a resumed run draws
     the noise that the unbroken run would have drawn, and does not depend on `jit_compile`.
+
+    Attributes:
+        compiles_eager_calls: whether calls outside of a `tf.function` run as a graph, made once; worth it for chains of many
+            operations. Set it where `flows` and `base_scale` depend on weights and on their arguments alone. A subclass that
+            defines one of them has it False unless it sets it.
 
     Args:
         latent_size: D, for a vector z. This or `latent_shape`.
@@ -79,6 +85,7 @@ class Posterior(SeededLayer):
     True
     """
 
+    compiles_eager_calls = False
     # The initializer of the kernel that reads the flows' inputs off the features.
     flow_initializer = "glorot_uniform"
     if TYPE_CHECKING:
@@ -87,6 +94,12 @@ class Posterior(SeededLayer):
         def flow_size(self) -> int: ...
     else:
         flow_size = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Nothing is known of another chain.
+        if {"flows", "base_scale"} & vars(cls).keys() and "compiles_eager_calls" not in vars(cls):
+            cls.compiles_eager_calls = False
 
     def __init__(
         self,
@@ -272,20 +285,18 @@ class Posterior(SeededLayer):
         sample: bool = True,
         value: TensorLike | None = None,
     ) -> Any:
-        parameters = self.read(features)
-        if value is not None:
-            return self.score(parameters, value)
-        if sample:
-            return self.draw(parameters, self.noise(parameters, num_samples, seed))
-        return self.draw(parameters, tf.zeros(self._noise_shape(parameters, num_samples), self.density_dtype))
+        seed = self.next_seed(seed) if sample and value is None else None
+        if not self.compiles_eager_calls:
+            return _answer(self, num_samples, features, seed, value)
+        if isinstance(num_samples, tf.Tensor) and tf.executing_eagerly():
+            num_samples = int(num_samples)
+        event_ndims = len(self.event_shape)
+        tensors, fixed = (features, seed, value), (event_ndims, 1, event_ndims)
+        return run_compiled(self, _answer, (num_samples,), tensors, fixed, at_once=value is None)
 
     def noise(self, parameters: Sequence[tf.Tensor], num_samples: int | None = None, seed: Seed | None = None) -> tf.Tensor:
         """Standard normal noise for `draw`: what a call with these arguments takes."""
-        return standard_normal(self._noise_shape(parameters, num_samples), self.next_seed(seed), self.density_dtype)
-
-    def _noise_shape(self, parameters, num_samples):
-        shape = tf.shape(parameters[0])
-        return shape if num_samples is None else tf.concat([[num_samples], shape], axis=0)
+        return _noise(self, parameters, num_samples, self.next_seed(seed))
 
     def log_prob(self, features: TensorLike, z: TensorLike) -> tf.Tensor:
         """log q(z|x) of given z, `[..., B, *latent_shape]` -> `[..., B]`: the same as `posterior(features, value=z)`."""
@@ -344,6 +355,22 @@ class Posterior(SeededLayer):
     def _base_and_flows(self, parameters):
         loc, unconstrained, flow_inputs = (None if part is None else tf.cast(part, self.density_dtype) for part in parameters)
         return loc, self.base_scale(loc, unconstrained), self.flows(flow_inputs)
+
+
+def _answer(posterior, num_samples, features, seed, value):
+    """What a call returns: (z, log_q) of a draw with this seed, or without one at the base's mean; log_q of a value."""
+    parameters = posterior.read(features)
+    if value is not None:
+        return posterior.score(parameters, value)
+    return posterior.draw(parameters, _noise(posterior, parameters, num_samples, seed))
+
+
+def _noise(posterior, parameters, num_samples, seed):
+    """Standard normal noise for one draw or for several of each row; zeros without a seed."""
+    shape = tf.shape(parameters[0])
+    shape = shape if num_samples is None else tf.concat([[num_samples], shape], axis=0)
+    dtype = posterior.density_dtype
+    return tf.zeros(shape, dtype) if seed is None else standard_normal(shape, seed, dtype)
 
 
 def _defines(flow, method):
