@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +17,7 @@ from tfp_iaf._arguments import flag
 from tfp_iaf._compat import layers_of
 from tfp_iaf._eager import uncompiled
 from tfp_iaf._keras_arguments import identified
-from tfp_iaf._types import Identifier, Shape
+from tfp_iaf._types import Identifier, Shape, TensorLike
 from tfp_iaf.layers.tracked_layer import TrackedLayer
 
 __all__ = ["MaskedLayer", "folded_masks"]
@@ -54,7 +54,7 @@ def folded_masks(layer: keras.layers.Layer) -> Iterator[None]:
 
 
 class MaskedLayer(TrackedLayer):
-    """A linear layer with a masked kernel; a subclass sets `_mask` in its constructor and defines `call`.
+    """A linear layer with a masked kernel; a subclass defines `mask` and `call`.
 
     Args:
         in_degrees: [I] integers, the degrees of the inputs' last axis.
@@ -91,6 +91,11 @@ class MaskedLayer(TrackedLayer):
         self.kernel_constraint = identified("kernel_constraint", kernel_constraint)
         self.bias_constraint = identified("bias_constraint", bias_constraint)
 
+    @property
+    def mask(self) -> np.ndarray:
+        """The mask of the whole kernel, booleans of its shape."""
+        raise NotImplementedError
+
     def build(self, input_shape: Shape | None = None) -> None:
         del input_shape  # The degrees say it.
         self.build_kernel()
@@ -106,7 +111,7 @@ class MaskedLayer(TrackedLayer):
             )
 
     def build_kernel(self) -> None:
-        self._kernel = self.add_kernel("kernel", self._mask.shape, self.initial_kernel)
+        self._kernel = self.add_kernel("kernel", self.mask.shape, self.initial_kernel)
 
     def add_kernel(self, name: str, shape: Sequence[int], initializer: Identifier) -> keras.Variable:
         # No weight is cast by Keras, but where it is used: an inverse may read it inside a layer of another precision.
@@ -121,17 +126,17 @@ class MaskedLayer(TrackedLayer):
 
     def kernels_and_masks(self) -> list[tuple[keras.Variable, np.ndarray | None]]:
         """The weights that are kernels or blocks of one, each with its mask; None where all is allowed."""
-        return [(self._kernel, self._mask)]
+        return [(self._kernel, self.mask)]
 
     @staticmethod
-    def masked(kernel: keras.Variable, mask: np.ndarray | None, dtype: tf.DType) -> tf.Tensor:
-        """A kernel, or a block of one, times its mask."""
+    def masked(kernel: keras.Variable, mask: Callable[[], TensorLike] | None, dtype: tf.DType) -> tf.Tensor:
+        """A kernel, or a block of one, times its mask; None where all is allowed."""
         value = tf.cast(tf.convert_to_tensor(kernel), dtype)
-        return value if mask is None or _are_folded.get() else value * tf.constant(mask, dtype)
+        return value if mask is None or _are_folded.get() else value * tf.cast(mask(), dtype)
 
     def initial_kernel(self, shape: Sequence[int], dtype: Any = None) -> tf.Tensor:
         # Forbidden entries start at zero and get no gradient: regularizers and weight decay then leave them out.
-        return self.kernel_initializer(shape, dtype=dtype) * keras.ops.cast(self._mask, dtype)
+        return self.kernel_initializer(shape, dtype=dtype) * keras.ops.cast(self.mask, dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (*input_shape[:-1], len(self.out_degrees))

@@ -72,13 +72,17 @@ class MaskedConv(MaskedLayer):
             rows, columns = [height // 2, 0], [width // 2, (width - 1) // 2]
         if self.reverse:
             mask, rows, columns = np.flip(mask, axis=tuple(range(len(self.kernel_size)))), rows[::-1], columns[::-1]
-        self._mask = mask.astype(np.float32)
+        self._mask = mask
         self._padding = [[0, 0], rows, columns, [0, 0]]
+
+    @property
+    def mask(self) -> np.ndarray:
+        return self._mask
 
     @property
     def kernel(self) -> tf.Tensor:
         """The masked kernel, `[h // 2 + 1, w, I, O]` or `[k, I, O]`."""
-        return self.masked(self._kernel, self._mask, tf.as_dtype(self._kernel.dtype))
+        return self.masked(self._kernel, lambda: self._mask, tf.as_dtype(self._kernel.dtype))
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         x = tf.convert_to_tensor(x)

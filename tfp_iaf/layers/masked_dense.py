@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any, NamedTuple
 
@@ -68,9 +69,16 @@ class MaskedDense(MaskedLayer):
     ) -> None:
         super().__init__(in_degrees=in_degrees, out_degrees=out_degrees, strict=strict, **kwargs)
         self.num_blocks = num_blocks
-        self._mask = masks.degree_mask(self.in_degrees, self.out_degrees, self.strict).astype(np.float32)
         self._row_sizes, self._column_sizes = self._cut()
         self._blocks = self._make_blocks()
+
+    @property
+    def mask(self) -> np.ndarray:
+        return masks.degree_mask(self.in_degrees, self.out_degrees, self.strict)
+
+    @property
+    def _shape(self):
+        return len(self.in_degrees), len(self.out_degrees)
 
     def _cut(self):
         """The sizes of the blocks of rows, and of the blocks of columns."""
@@ -78,7 +86,7 @@ class MaskedDense(MaskedLayer):
         sees_whole_kernel = self.kernel_constraint is not None or type(self.kernel_regularizer) not in _SUMS_OVER_ENTRIES
         if self.num_blocks is None:
             is_sorted = masks.is_monotone(self.in_degrees) and masks.is_monotone(self.out_degrees)
-            if not is_sorted or sees_whole_kernel or min(self._mask.shape) < BLOCK_THRESHOLD:
+            if not is_sorted or sees_whole_kernel or min(self._shape) < BLOCK_THRESHOLD:
                 return whole
         elif integer("num_blocks", self.num_blocks) == 1:
             return whole
@@ -93,17 +101,17 @@ class MaskedDense(MaskedLayer):
         """Of each block of columns, its `_Block`s: one of all rows that every column reads, and those on the boundary."""
         row_cuts, column_cuts = np.cumsum([0, *self._row_sizes]), np.cumsum([0, *self._column_sizes])
 
-        def block(first, last, columns, mask):
-            return _Block(first, last, slice(row_cuts[first], row_cuts[last]), slice(*columns), mask)
+        def block(first, last, columns, is_masked):
+            return _Block(first, last, slice(row_cuts[first], row_cuts[last]), slice(*columns), is_masked)
 
         if self._is_whole:
-            return [[block(0, 1, column_cuts, self._mask)]]
-        blocks = []
+            return [[block(0, 1, column_cuts, True)]]
+        mask, blocks = self.mask, []
         for columns in itertools.pairwise(column_cuts):
-            parts = np.split(self._mask[:, slice(*columns)], row_cuts[1:-1])
+            parts = np.split(mask[:, slice(*columns)], row_cuts[1:-1])
             full = [k for k, part in enumerate(parts) if part.all()]
-            blocks.append([block(full[0], full[-1] + 1, columns, None)] if full else [])
-            blocks[-1] += [block(k, k + 1, columns, part) for k, part in enumerate(parts) if part.any() and not part.all()]
+            blocks.append([block(full[0], full[-1] + 1, columns, False)] if full else [])
+            blocks[-1] += [block(k, k + 1, columns, True) for k, part in enumerate(parts) if part.any() and not part.all()]
         return blocks
 
     @property
@@ -116,7 +124,7 @@ class MaskedDense(MaskedLayer):
                 "kernel" if self._is_whole else f"kernel_{k}",
                 (block.rows.stop - block.rows.start, block.columns.stop - block.columns.start),
                 # The initializer's fans are those of the whole kernel.
-                lambda shape, dtype=None, block=block: self.initial_kernel(self._mask.shape, dtype)[block.rows, block.columns],
+                lambda shape, dtype=None, block=block: self.initial_kernel(self._shape, dtype)[block.rows, block.columns],
             )
             for k, block in enumerate(itertools.chain(*self._blocks))
         ]
@@ -124,10 +132,25 @@ class MaskedDense(MaskedLayer):
     def _masked_blocks(self, dtype):
         """For each block of columns, pairs (`_Block`, its masked kernel)."""
         kernels = iter(self._kernels)
-        return [[(block, self.masked(next(kernels), block.mask, dtype)) for block in blocks] for blocks in self._blocks]
+
+        def allowed(block):
+            # Compared in the graph: masks as constants would take a multiple of the weights' memory, in every graph. As floats,
+            # since comparisons of int32 have no GPU kernel.
+            rows = self.in_degrees[block.rows, np.newaxis].astype(np.float32)
+            columns = self.out_degrees[np.newaxis, block.columns].astype(np.float32)
+            return tf.greater(columns, rows) if self.strict else tf.greater_equal(columns, rows)
+
+        def masked(block):
+            return self.masked(next(kernels), functools.partial(allowed, block) if block.is_masked else None, dtype)
+
+        return [[(block, masked(block)) for block in blocks] for blocks in self._blocks]
 
     def kernels_and_masks(self) -> list[tuple[keras.Variable, np.ndarray | None]]:
-        return [(kernel, block.mask) for kernel, block in zip(self._kernels, itertools.chain(*self._blocks))]
+        mask = self.mask
+        return [
+            (kernel, mask[block.rows, block.columns] if block.is_masked else None)
+            for kernel, block in zip(self._kernels, itertools.chain(*self._blocks))
+        ]
 
     @property
     def kernel(self) -> tf.Tensor:
@@ -154,7 +177,7 @@ class MaskedDense(MaskedLayer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
-        num_inputs, num_outputs = self._mask.shape
+        num_inputs, num_outputs = self._shape
         # One leading axis: with more, TensorFlow would repeat the kernel for each leading index.
         rows = x if x.shape.rank == 2 else tf.reshape(x, [-1, num_inputs])
         # Split, not sliced: the gradient of a split is one concatenation, and that of slices a sum of padded tensors.
@@ -174,7 +197,7 @@ class MaskedDense(MaskedLayer):
             store[str(k)] = value
 
     def load_own_variables(self, store: Any) -> None:
-        expected = [self._mask.shape] if self.bias is None else [self._mask.shape, self.bias.shape]
+        expected = [self._shape] if self.bias is None else [self._shape, self.bias.shape]
         values = [store[str(k)] for k in range(len(store.keys()))]
         if [tuple(value.shape) for value in values] != [tuple(shape) for shape in expected]:
             raise ValueError(
@@ -191,13 +214,13 @@ class MaskedDense(MaskedLayer):
 
 
 class _Block(NamedTuple):
-    """The blocks of rows first..last-1 within one block of columns; mask None where all is allowed."""
+    """The blocks of rows first..last-1 within one block of columns; not masked where all is allowed."""
 
     first: int
     last: int
     rows: slice
     columns: slice
-    mask: np.ndarray | None
+    is_masked: bool
 
 
 def _concatenated(parts, axis):
