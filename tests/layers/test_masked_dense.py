@@ -11,7 +11,10 @@ from tests import properties
 from tfp_iaf import masks
 from tfp_iaf._compat import tf_variables
 from tfp_iaf.layers import MaskedDense
-from tfp_iaf.layers.masked_dense import BLOCK_THRESHOLD
+from tfp_iaf.layers.masked_dense import BLOCK_SIZE, MAX_BLOCKS
+
+# From here on kernels are cut.
+CUT_FROM = 2 * BLOCK_SIZE
 
 
 def test_kernel_is_masked_in_the_forward_pass():
@@ -116,9 +119,9 @@ def test_masks_of_blocks_hold_after_any_write_into_the_weights(order):
 
 def test_files_do_not_depend_on_blocks(tmp_path):
     """One kernel and one bias, below and above the size from which kernels are cut, and for any cut."""
-    x = np.random.default_rng(0).normal(size=[2, BLOCK_THRESHOLD]).astype("float32")
+    x = np.random.default_rng(0).normal(size=[2, CUT_FROM]).astype("float32")
     models, contents = {}, {}
-    for size, num_blocks in ((BLOCK_THRESHOLD - 1, None), (BLOCK_THRESHOLD, None), (BLOCK_THRESHOLD, 1), (BLOCK_THRESHOLD, 7)):
+    for size, num_blocks in ((CUT_FROM - 1, None), (CUT_FROM, None), (CUT_FROM, 1), (CUT_FROM, 7)):
         layer = MaskedDense(np.arange(size) // 9, np.arange(size) // 9, num_blocks=num_blocks)
         model = models[size, num_blocks] = keras.Sequential([keras.Input((size,)), layer])
         path = tmp_path / f"{size}_{num_blocks}.weights.h5"
@@ -127,15 +130,25 @@ def test_files_do_not_depend_on_blocks(tmp_path):
             contents[size, num_blocks] = {key: file[key].shape for key in all_keys(file) if hasattr(file[key], "shape")}
     for (size, _), content in contents.items():
         assert sorted(content.values()) == [(size,), (size, size)]
-        assert list(content) == list(contents[BLOCK_THRESHOLD, 1])
+        assert list(content) == list(contents[CUT_FROM, 1])
     for num_blocks in (None, 1, 7):
         for other in (None, 1, 7):
-            models[BLOCK_THRESHOLD, other].load_weights(tmp_path / f"{BLOCK_THRESHOLD}_{num_blocks}.weights.h5")
-        expected = models[BLOCK_THRESHOLD, num_blocks](x)
+            models[CUT_FROM, other].load_weights(tmp_path / f"{CUT_FROM}_{num_blocks}.weights.h5")
+        expected = models[CUT_FROM, num_blocks](x)
         for other in (None, 1, 7):
-            np.testing.assert_allclose(models[BLOCK_THRESHOLD, other](x), expected, atol=1e-4)
+            np.testing.assert_allclose(models[CUT_FROM, other](x), expected, atol=1e-4)
     with pytest.raises(ValueError, match="weights of shapes"):
-        models[BLOCK_THRESHOLD - 1, None].load_weights(tmp_path / f"{BLOCK_THRESHOLD}_7.weights.h5")
+        models[CUT_FROM - 1, None].load_weights(tmp_path / f"{CUT_FROM}_7.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("size", "num_kernels"), [(CUT_FROM - 1, 1), (CUT_FROM, 3), (MAX_BLOCKS * BLOCK_SIZE, 7), (5 * BLOCK_SIZE, 7)]
+)
+def test_wide_kernels_are_cut(size, num_kernels):
+    """n blocks on the boundary, and one of all full ones in every block of columns but the first."""
+    layer = MaskedDense(np.arange(size), np.arange(size), use_bias=False)
+    layer.build()
+    assert len(layer.weights) == num_kernels
 
 
 def all_keys(file):
@@ -148,12 +161,12 @@ def test_training_goes_on_from_a_file(tmp_path):
     """With the optimizer's state of every block."""
 
     def fit(model, seed):
-        x = np.random.default_rng(seed).normal(size=[16, BLOCK_THRESHOLD]).astype("float32")
+        x = np.random.default_rng(seed).normal(size=[16, CUT_FROM]).astype("float32")
         model.fit(x, x, verbose=0, shuffle=False)
         return model.get_weights()
 
-    degrees = np.arange(BLOCK_THRESHOLD)
-    model = keras.Sequential([keras.Input((BLOCK_THRESHOLD,)), MaskedDense(degrees, degrees, strict=True)])
+    degrees = np.arange(CUT_FROM)
+    model = keras.Sequential([keras.Input((CUT_FROM,)), MaskedDense(degrees, degrees, strict=True)])
     model.compile("adam", "mse")
     fit(model, 0)
     model.save(tmp_path / "model.keras")
@@ -166,7 +179,7 @@ def test_training_goes_on_from_a_file(tmp_path):
     "kwargs", [{"kernel_constraint": "max_norm"}, {"kernel_regularizer": keras.regularizers.OrthogonalRegularizer()}]
 )
 def test_what_sees_the_whole_kernel_gets_it(kwargs):
-    degrees = np.arange(BLOCK_THRESHOLD)
+    degrees = np.arange(CUT_FROM)
     layer = MaskedDense(degrees, degrees, **kwargs)
     layer.build()
     assert [weight.shape for weight in layer.weights] == [layer.kernel.shape, layer.bias.shape]
@@ -176,7 +189,7 @@ def test_what_sees_the_whole_kernel_gets_it(kwargs):
 
 def test_blocks_draw_what_the_whole_kernel_draws():
     """The initializer's fans are those of the whole kernel."""
-    degrees = np.arange(BLOCK_THRESHOLD)
+    degrees = np.arange(CUT_FROM)
     layers = [
         MaskedDense(degrees, degrees, num_blocks=count, kernel_initializer=keras.initializers.HeNormal(1)) for count in (1, 4)
     ]
@@ -190,24 +203,25 @@ def test_blocks_draw_what_the_whole_kernel_draws():
 @pytest.mark.parametrize("out_order", [1, -1])
 def test_large_kernels_leave_out_nearly_half_of_the_work(in_order, out_order):
     """Counted in the traced products."""
-    degrees = np.arange(BLOCK_THRESHOLD)
+    size = MAX_BLOCKS * BLOCK_SIZE
+    degrees = np.arange(size)
     layer = MaskedDense(degrees[::in_order], degrees[::out_order], use_bias=False)
-    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([8, BLOCK_THRESHOLD])).graph
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([8, size])).graph
     products = [op for op in graph.get_operations() if op.type == "MatMul"]
-    assert sum(np.prod(op.inputs[1].shape) for op in products) == 5 / 8 * BLOCK_THRESHOLD**2
+    assert sum(np.prod(op.inputs[1].shape) for op in products) == 5 / 8 * size**2
 
 
 def test_unsorted_degrees_are_multiplied_whole():
-    degrees = np.random.default_rng(0).permutation(BLOCK_THRESHOLD)
+    degrees = np.random.default_rng(0).permutation(CUT_FROM)
     layer = MaskedDense(degrees, np.sort(degrees))
-    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([8, BLOCK_THRESHOLD])).graph
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec([8, CUT_FROM])).graph
     assert len([op for op in graph.get_operations() if op.type == "MatMul"]) == 1
 
 
 @pytest.mark.long
 def test_two_threads_build_trace_and_differentiate_at_once():
     """Without a custom gradient there is nothing that one thread could take from the other."""
-    size = BLOCK_THRESHOLD
+    size = CUT_FROM
     x = np.random.default_rng(0).normal(size=[3, size]).astype("float32")
 
     def gradients(seed):
