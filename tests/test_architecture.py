@@ -21,6 +21,7 @@ ROOMS = [
     "_registered",
     "_keras_arguments",
     "_folders",
+    "_progress",
     "_convolutions",
     "versions",
     "_compat",

@@ -96,20 +96,22 @@ class CountingIAF(IAF):
         return super().flows(flow_inputs)
 
 
-def test_a_posterior_is_traced_once_for_draws_and_once_for_densities():
+def test_a_posterior_is_traced_once_for_each_kind_of_call():
     posterior = CountingIAF(4, hidden_units=(12,), seed=0)
     posterior(normals(3, 8))
     posterior.num_evaluations = 0
     for batch in (3, 5):
         posterior(normals(batch, 8))
-        posterior(normals(batch, 8), seed=1)
     assert posterior.num_evaluations == 0
+    for seed in (1, 2):
+        posterior(normals(3, 8), seed=seed)
+    assert posterior.num_evaluations == 1
     for num_samples in (2, tf.constant(2)):
         assert posterior(normals(3, 8), num_samples=num_samples)[0].shape == (2, 3, 4)
-    assert posterior.num_evaluations == 1
+    assert posterior.num_evaluations == 2
     for batch in (3, 3, 5, 7):  # The first density runs operation by operation, the second one is traced.
         posterior(normals(batch, 8), value=normals(batch, 4))
-    assert posterior.num_evaluations == 3
+    assert posterior.num_evaluations == 4
 
 
 @pytest.mark.parametrize(

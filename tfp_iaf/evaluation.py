@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from tfp_iaf import noise, objectives
 from tfp_iaf._arguments import flag, given, integer, integers
+from tfp_iaf._progress import is_interactive
 from tfp_iaf._tensors import array_of_numbers
 from tfp_iaf._types import Data, Seed, TensorLike
 from tfp_iaf.models import ElboModel
@@ -212,7 +212,7 @@ def _reduce_log_weights(reduce, model, x, *, num_samples, batch_size, max_rows, 
             size = num_rows
             num_chunks = math.ceil(num_samples / (max_rows // size))
             log_weights = _log_weights(model, math.ceil(num_samples / num_chunks), jit_compile)
-            if verbose and (sys.stdout.isatty() or "ipykernel" in sys.modules):
+            if verbose and is_interactive():
                 progress = keras.utils.Progbar(None if num_batches is None else num_batches * num_chunks, unit_name="chunk")
         # Padded to full size, so that nothing is compiled again.
         padded = [tf.constant(np.concatenate([part, np.repeat(part[-1:], size - num_rows, axis=0)])) for part in batch]

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfp_iaf import likelihoods
 from tfp_iaf._keras_arguments import check_callbacks, check_layer_arguments, check_optimizer
+from tfp_iaf._progress import announce_compiling
 from tfp_iaf._registered import check_functions
 from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
@@ -212,9 +213,7 @@ class CheckedModel(keras.Model):
         self.check_shapes(input_shape)
         data, condition = shapes_of(input_shape)
         if None in data[1:] or None in (condition or ())[1:]:
-            raise ValueError(
-                f"All sizes but the batch's must be known, got {data if condition is None else (data, condition)}."
-            )
+            raise ValueError(f"All sizes but the batch's must be known, got {input_shape}.")
         self.data_shape, self.condition_shape = data[1:], None if condition is None else condition[1:]
 
     def compile(
@@ -262,13 +261,13 @@ class CheckedModel(keras.Model):
 
     def _run(self, method, *args, **kwargs):
         """One of Keras's methods, on checked data."""
-        arguments = inspect.signature(method).bind(*args, **kwargs).arguments
+        names = (signature := inspect.signature(method)).parameters
+        arguments = signature.bind(*args, **kwargs).arguments
         for name, value in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
             if value is not None:
                 raise ValueError(TARGETS if name == "y" else "class_weight goes with targets: use sample_weight.")
         if arguments.get("callbacks") is not None:
             check_callbacks(arguments["callbacks"])
-        names = inspect.signature(method).parameters
         data = [CheckedData(arguments.pop("x", None), arguments.pop("sample_weight", None), self)]
         self.build_for(data[0])
         if "epochs" in names:
@@ -279,6 +278,8 @@ class CheckedModel(keras.Model):
             if data[0].first is not None:
                 self.give_hints(data[0].first)
             self.check_decoder()
+            if self.train_function is None and arguments.get("verbose", 1):
+                announce_compiling(self)
             if arguments.get("validation_data") is not None:
                 data.append(CheckedData(*validation_parts(arguments["validation_data"]), self))
                 arguments["validation_data"] = tuple(data[1].arguments.values())
@@ -291,9 +292,8 @@ class CheckedModel(keras.Model):
             raise_in_one_line(error)
             raise
         except tf.errors.OpError:
-            for checked in data:
-                if checked.error is not None:
-                    raise checked.error from None
+            for error in filter(None, (checked.error for checked in data)):
+                raise error from None
             raise
 
     def build_for(self, x: Data) -> None:

@@ -17,15 +17,16 @@ from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal
+from tfp_iaf.noise import gaussian_log_prob, seed_pair, standard_normal
 from tfp_iaf.posteriors._shapes import check_flows, check_value, event_shape
+from tfp_iaf.posteriors._symbolic import SymbolicLayer
 
 __all__ = ["Posterior"]
 
 tfd = tfp.distributions
 
 
-class Posterior(SeededLayer):
+class Posterior(SymbolicLayer):
     """A Keras layer from features to q(z|x): `z, log_q = posterior(features)`.
 
     ```none
@@ -118,13 +119,6 @@ class Posterior(SeededLayer):
         self.base_layer = self.reader(2 * self.event_shape[-1], name="base")
         self.flow_layer: keras.layers.Layer | None = None
         self._in_size: int | None = None
-
-    @property
-    def output(self) -> Any:
-        # Keras takes the number of outputs of a layer's first symbolic call for that of every other: after a first call with
-        # `value`, the single log_q, a functional model would miss the log_q of (z, log_q).
-        first = super().output
-        return first if isinstance(first, list) else [first, first]
 
     def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         """The chain: a list of `bijectors.FlowBijector`s in the order they act on y.
@@ -285,18 +279,18 @@ class Posterior(SeededLayer):
         sample: bool = True,
         value: TensorLike | None = None,
     ) -> Any:
-        seed = self.next_seed(seed) if sample and value is None else None
+        tensors, event_ndims = (features, seed, value), len(self.event_shape)
         if not self.compiles_eager_calls:
-            return _answer(self, num_samples, features, seed, value)
+            return _answer(self, num_samples, sample, *tensors)
         if isinstance(num_samples, tf.Tensor) and tf.executing_eagerly():
             num_samples = int(num_samples)
-        event_ndims = len(self.event_shape)
-        tensors, fixed = (features, seed, value), (event_ndims, 1, event_ndims)
-        return run_compiled(self, _answer, (num_samples,), tensors, fixed, at_once=value is None)
+        return run_compiled(self, _answer, (num_samples, sample), tensors, (event_ndims, 1, event_ndims), at_once=value is None)
 
     def noise(self, parameters: Sequence[tf.Tensor], num_samples: int | None = None, seed: Seed | None = None) -> tf.Tensor:
         """Standard normal noise for `draw`: what a call with these arguments takes."""
-        return _noise(self, parameters, num_samples, self.next_seed(seed))
+        shape = tf.shape(parameters[0])
+        shape = shape if num_samples is None else tf.concat([[num_samples], shape], axis=0)
+        return standard_normal(shape, self.next_seed(seed), self.density_dtype)
 
     def log_prob(self, features: TensorLike, z: TensorLike) -> tf.Tensor:
         """log q(z|x) of given z, `[..., B, *latent_shape]` -> `[..., B]`: the same as `posterior(features, value=z)`."""
@@ -320,26 +314,6 @@ class Posterior(SeededLayer):
             base = tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=len(self.event_shape))
         return tfd.TransformedDistribution(base, tfp.bijectors.Chain(flows[::-1])) if flows else base
 
-    def compute_output_shape(
-        self, features_shape: Shape, num_samples: int | None = None, value_shape: Shape | None = None
-    ) -> tuple:
-        """The shapes of (z, log_q), or with `value_shape` that of log_q."""
-        self.check_features_shape(tuple(features_shape))
-        batch = features_shape[:1]
-        if value_shape is not None:
-            leading = tuple(value_shape)[: -len(self.event_shape)]
-            return tuple(tf.broadcast_static_shape(tf.TensorShape(leading), tf.TensorShape(batch)))
-        leading = () if num_samples is None else (None if tf.is_tensor(num_samples) else num_samples,)
-        return (*leading, *batch, *self.event_shape), (*leading, *batch)
-
-    def compute_output_spec(
-        self, features: Any, num_samples: Any = None, seed: Any = None, sample: Any = True, value: Any = None
-    ) -> Any:
-        shapes = self.compute_output_shape(np.shape(features), num_samples, None if value is None else np.shape(value))
-        if value is not None:
-            return keras.KerasTensor(shapes, self.density_dtype)
-        return tuple(keras.KerasTensor(shape, self.density_dtype) for shape in shapes)
-
     def check_features_shape(self, shape: Shape) -> None:
         """Raises a ValueError unless features of this shape fit."""
         places = self.event_shape[:-1]
@@ -357,20 +331,14 @@ class Posterior(SeededLayer):
         return loc, self.base_scale(loc, unconstrained), self.flows(flow_inputs)
 
 
-def _answer(posterior, num_samples, features, seed, value):
-    """What a call returns: (z, log_q) of a draw with this seed, or without one at the base's mean; log_q of a value."""
+def _answer(posterior, num_samples, sample, features, seed, value):
+    """What a call returns: (z, log_q) of a draw, or at the base's mean; log_q of a value."""
     parameters = posterior.read(features)
     if value is not None:
         return posterior.score(parameters, value)
-    return posterior.draw(parameters, _noise(posterior, parameters, num_samples, seed))
-
-
-def _noise(posterior, parameters, num_samples, seed):
-    """Standard normal noise for one draw or for several of each row; zeros without a seed."""
-    shape = tf.shape(parameters[0])
-    shape = shape if num_samples is None else tf.concat([[num_samples], shape], axis=0)
-    dtype = posterior.density_dtype
-    return tf.zeros(shape, dtype) if seed is None else standard_normal(shape, seed, dtype)
+    if sample:
+        return posterior.draw(parameters, posterior.noise(parameters, num_samples, seed))
+    return posterior.draw(parameters, tf.zeros_like(parameters[0], posterior.density_dtype))
 
 
 def _defines(flow, method):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf import _compat
 from tfp_iaf._arguments import flag, given, integer, positive
+from tfp_iaf._progress import is_interactive
 from tfp_iaf._types import Seed
 from tfp_iaf.noise import seed_pair
 from tfp_iaf.vi._target import at_draws, log_density
@@ -124,7 +124,7 @@ def fit(
     target, seed = log_density(joint_distribution, surrogate_posterior), tf.constant(seed_pair(seed))
     start = [variable.numpy() for variable in variables]
     trainer = _Trainer(target, surrogate_posterior, variables, num_steps, sample_size, annealing_steps, seed, jit_compile)
-    progress = keras.utils.Progbar(num_steps * len(rates), unit_name="step") if verbose and _is_interactive() else None
+    progress = keras.utils.Progbar(num_steps * len(rates), unit_name="step") if verbose and is_interactive() else None
     runs = []
     for k, rate in enumerate(rates):
         _assign(variables, start)
@@ -262,7 +262,3 @@ def _folded(seed, index):
 def _assign(variables, values):
     for variable, value in zip(variables, values):
         variable.assign(value)
-
-
-def _is_interactive():
-    return sys.stdout.isatty() or "ipykernel" in sys.modules
