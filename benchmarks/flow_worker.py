@@ -13,8 +13,9 @@ import os
 import sys
 import time
 
-from benchmarks.flow_cases import CASES
+from benchmarks import flow_cases, vae_cases
 
+CASES = {**flow_cases.CASES, **vae_cases.CASES}
 # Log q from sampling against log q from inverting; float32, chains of 8.
 TOLERANCE = 2e-2
 

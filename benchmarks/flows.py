@@ -82,13 +82,13 @@ def contenders_of(python, module):
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-def all_contenders():
+def all_contenders(modules=MODULES):
     """(name, python, module) of every contender asked for."""
     pythons = {"own": sys.executable, "peers": FLAGS.peers_python and (shutil.which(FLAGS.peers_python) or FLAGS.peers_python)}
     pythons = {environment: python and os.path.abspath(python) for environment, python in pythons.items()}
     found = [
         (name, pythons[environment], module)
-        for module, environment in MODULES.items()
+        for module, environment in modules.items()
         if pythons[environment]
         for name in contenders_of(pythons[environment], module)
     ]
@@ -98,7 +98,7 @@ def all_contenders():
     return [entry for entry in found if FLAGS.contender is None or entry[0] in FLAGS.contender]
 
 
-def run_case(case_name, contenders):
+def run_case(case_name, contenders, quantities=QUANTITIES):
     """What was measured of one case.
 
     Returns:
@@ -118,7 +118,7 @@ def run_case(case_name, contenders):
             stack.callback(workers[name].close)
             print(f"  {name} is ready", flush=True)
             rows[name] = {**workers[name].description, "milliseconds": {}}
-        for quantity in QUANTITIES:
+        for quantity in quantities:
             taking_part = [name for name in workers if quantity in rows[name]["peak_mib"]]
             samples = {name: [] for name in taking_part}
             for round_ in range(FLAGS.rounds):

@@ -9,7 +9,7 @@ import pathlib
 import re
 import statistics
 
-from benchmarks import study_tables
+from benchmarks import speed_tables, study_tables
 from benchmarks.claims import claims
 from benchmarks.flow_cases import QUANTITIES
 
@@ -245,7 +245,6 @@ def flow_parts():
     parts = {
         "two network evaluations per flow": ("tfp_iaf XLA, two evaluations", ("training step",)),
         "graph mode for XLA": ("tfp_iaf graph", ("forward", "training step", "inverse")),
-        "eager mode for XLA": ("tfp_iaf eager", ("forward", "training step", "inverse")),
         "fixed-point inverse": ("tfp_iaf XLA, fixed-point inverse", ("inverse",)),
         "sequential inverse": ("tfp_iaf XLA, sequential inverse", ("inverse",)),
     }
@@ -471,7 +470,7 @@ TABLES = {
 TABLES |= {folder: functools.partial(before_after, folder) for folder in ("before_after", "before_after_intel")}
 TABLES |= {folder: functools.partial(flows, folder) for folder in FLOW_FOLDERS}
 TABLES |= {folder.replace("flows", "flow_machine"): functools.partial(flow_machine, folder) for folder in FLOW_FOLDERS}
-TABLES |= study_tables.TABLES
+TABLES |= speed_tables.TABLES | study_tables.TABLES
 
 
 MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", flags=re.S)

@@ -1,0 +1,70 @@
+"""Tables of the benchmarks of eager calls, waiting, memory and whole VAEs; `benchmarks.tables` writes them into the pages."""
+
+import functools
+import json
+import pathlib
+
+__all__ = ["TABLES"]
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+# Cases of the flow benchmark that hold enough weights to count.
+LARGE_CASES = ("D64", "D256", "paper")
+# One folder of the flow benchmark for each processor on which memory was measured.
+MEMORY_FOLDERS = ("flows_intel",)
+
+
+def load(path):
+    return json.loads((RESULTS / path).read_text())
+
+
+def eager_cost():
+    results = load("eager_cost.json")["results"]
+    quantities = list(results["shifts"])
+    lines = [f"| | {' | '.join(quantities)} |", "|---" * (1 + len(quantities)) + "|"]
+
+    def line(title, cells):
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+
+    line("posterior layer: eager / graph", [f"{results['posterior'][each]['ratio']:.2f}" for each in quantities])
+    for mode in ("eager", "graph"):
+        line(f"through TFP's classes, {mode}, ms", [f"{results['TFP'][each][f'{mode}_ms']:.1f}" for each in quantities])
+    line("a chain of `tfb.Shift` there, eager, ms", [f"{results['shifts'][each]['eager_ms']:.1f}" for each in quantities])
+    return "\n".join(lines)
+
+
+def waiting():
+    seconds = load("waiting.json")["seconds"]
+    lines = ["| | diagonal, s | IAF, s | ratio |", "|---|---|---|---|"]
+    for mode, figures in seconds["first_step"].items():
+        cells = (f"{figures[name]:.2f}" for name in ("diagonal", "iaf", "ratio"))
+        lines.append(f"| first step of `fit`, {mode} | {' | '.join(cells)} |")
+    lines.append(f"| `import tfp_iaf`, after TensorFlow, Keras and TFP | {seconds['import_tfp_iaf']:.2f} | | |")
+    return "\n".join(lines)
+
+
+def vaes():
+    """Milliseconds of a training step, seconds of an epoch, and their ratio to `fit` in graph mode."""
+    lines = ["| posterior | | training step, ms | epoch of 100 steps, s | epoch / `fit`, graph |", "|---|---|---|---|---|"]
+    for case in ("diagonal", "IAF"):
+        rows = load(f"vaes/VAE_{case}.json")["contenders"]
+        medians = {name: {key: value["median"] for key, value in row["milliseconds"].items()} for name, row in rows.items()}
+        for name, row in medians.items():
+            ratio = row["epoch"] / medians["tfp_iaf graph"]["epoch"]
+            lines.append(f"| {case} | {name} | {row['training step']:.1f} | {row['epoch'] / 1e3:.2f} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def flow_memory(folder):
+    """The peak of a training process's memory beyond its imports: ours, and the leanest peer's."""
+    lines = ["| case | graph, MiB | XLA, MiB | leanest peer, MiB | graph / peer |", "|---|---|---|---|---|"]
+    for case in LARGE_CASES:
+        rows = load(f"{folder}/{case}.json")["contenders"]
+        peaks = {name: row["peak_mib"]["training step"] for name, row in rows.items() if "error" not in row}
+        leanest = min((name for name in peaks if not name.startswith("tfp_iaf")), key=peaks.get)
+        graph, xla, peer = peaks["tfp_iaf graph"], peaks["tfp_iaf XLA"], peaks[leanest]
+        lines.append(f"| {case} | {graph:.0f} | {xla:.0f} | {peer:.0f} ({leanest}) | {graph / peer:.2f} |")
+    return "\n".join(lines)
+
+
+TABLES = {table.__name__: table for table in (eager_cost, waiting, vaes)}
+TABLES |= {folder.replace("flows", "flow_memory"): functools.partial(flow_memory, folder) for folder in MEMORY_FOLDERS}
