@@ -20,7 +20,6 @@ import tfp_iaf
 from benchmarks.flow_cases import CASES
 from examples.provenance import provenance
 from tfp_iaf import InverseAutoregressiveFlow
-from tfp_iaf._compat import tf_variables
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "runs/eager_cost.json", "Result file.")
@@ -68,9 +67,7 @@ def contenders():
         )
 
     return {
-        "posterior": quantities(
-            lambda: posterior(features), lambda z: posterior(features, value=z), tf_variables(posterior), z
-        ),
+        "posterior": quantities(lambda: posterior(features), lambda z: posterior(features, value=z), posterior.tf_variables, z),
         "TFP": functions(
             lambda network: InverseAutoregressiveFlow(network, context=context),
             [variable for network in posterior.networks for variable in network.tf_variables],

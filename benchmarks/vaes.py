@@ -22,6 +22,8 @@ FLAGS.set_default("out", "runs/vaes")
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    if FLAGS["cases"].present:
+        raise app.UsageError(f"--cases is of the benchmark of flows; this one runs {', '.join(CASES)}.")
     contenders = flows.all_contenders(VAE_MODULES)
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)

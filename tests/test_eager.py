@@ -142,20 +142,83 @@ def test_a_posterior_gives_what_it_gives_operation_by_operation(make_posterior):
             np.testing.assert_allclose(again, other, atol=1e-4, rtol=1e-4)
 
 
-def test_a_chain_of_a_users_own_is_not_traced():
-    """It may depend on whatever Python code knows."""
+class WithSwitch:
+    is_on = True
 
-    class Switched(IAF):
-        is_on = True
 
-        def flows(self, flow_inputs):
-            return super().flows(flow_inputs) if self.is_on else []
+class SwitchOfFlows(WithSwitch):
+    """A mixin."""
 
-    posterior, features = Switched(4, hidden_units=(12,)), normals(3, 8)
-    with_flows, _ = posterior(features, seed=1)
-    posterior.is_on = False
-    without, _ = posterior(features, seed=1)
-    assert np.abs(with_flows - without).max() > 1e-3
+    def flows(self, flow_inputs):
+        return super().flows(flow_inputs) if self.is_on else []
+
+
+class SwitchOfScale(WithSwitch):
+    def base_scale(self, loc, unconstrained):
+        return super().base_scale(loc, unconstrained) * (1.0 if self.is_on else 2.0)
+
+
+class SwitchOfNoise(WithSwitch):
+    def noise(self, parameters, num_samples=None, seed=None):
+        return super().noise(parameters, num_samples, seed) * (1.0 if self.is_on else 2.0)
+
+
+class SwitchOfReading(WithSwitch):
+    def read(self, features):
+        return super().read(features if self.is_on else 2.0 * features)
+
+
+class SwitchOfDraws(WithSwitch):
+    def draw(self, parameters, noise, by_entry=False):
+        return super().draw(parameters, noise if self.is_on else -noise, by_entry)
+
+
+@pytest.mark.parametrize("mixin", [SwitchOfFlows, SwitchOfScale, SwitchOfNoise, SwitchOfReading, SwitchOfDraws])
+def test_code_of_a_users_own_is_not_traced(mixin):
+    """It may depend on whatever Python knows."""
+
+    class Switched(mixin, IAF):
+        pass
+
+    class Further(Switched):
+        pass
+
+    features = normals(3, 8)
+    for kind in (Switched, Further):
+        posterior = kind(4, hidden_units=(12,))
+        with_switch_on, _ = posterior(features, seed=1)
+        posterior.is_on = False
+        with_switch_off, _ = posterior(features, seed=1)
+        assert np.abs(with_switch_on - with_switch_off).max() > 1e-3
+
+
+def test_a_reader_that_keras_changes_is_read_anew():
+    posterior, features = IAF(4, hidden_units=(12,), seed=0), tf.cast(normals(3, 8), tf.float32)
+    before, _ = posterior(features, seed=1)
+    posterior.base_layer.enable_lora(2)
+    for weight in posterior.base_layer.trainable_weights:
+        weight.assign(tf.ones(weight.shape))
+    after, _ = posterior(features, seed=1)
+    with _eager.uncompiled():
+        expected, _ = posterior(features, seed=1)
+    assert np.abs(after - before).max() > 1e-2
+    np.testing.assert_allclose(after, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, tf.Variable])
+def test_a_value_may_be_what_tensorflow_converts(kind):
+    posterior, features = IAF(2, hidden_units=(12,), seed=0), tf.cast(normals(3, 8), tf.float32)
+    z = [[0.1, 0.2]] * 3
+    expected = posterior(features, value=tf.constant(z))
+    for _ in range(2):
+        np.testing.assert_allclose(posterior(features, value=kind(z)), expected, atol=1e-5)
+
+
+def test_a_score_may_be_an_array():
+    flow = FLOWS["affine"]((3,))
+    y, score = normals(3, 5), normals(3, 5, seed=1)
+    for ours, other in zip(flow.forward_and_score(np.array(y), np.array(score)), flow.forward_and_score(y, score)):
+        np.testing.assert_allclose(ours, other, atol=1e-12)
 
 
 def test_a_network_is_freed_after_use():

@@ -25,6 +25,19 @@ def test_fit_says_once_that_it_compiles(capsys, monkeypatch):
     assert LINE not in capsys.readouterr().out
 
 
+def test_an_output_without_isatty_is_no_terminal(monkeypatch):
+    class Output:
+        def write(self, text):
+            return len(text)
+
+        def flush(self):
+            pass
+
+    model = make()
+    monkeypatch.setattr(sys, "stdout", Output())
+    model.fit(X)
+
+
 @pytest.mark.parametrize(("settings", "verbose", "terminal"), [({}, 0, True), ({}, 1, False), ({"run_eagerly": True}, 1, True)])
 def test_fit_says_nothing_unless_somebody_waits(capsys, monkeypatch, settings, verbose, terminal):
     model = make(**settings)

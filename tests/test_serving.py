@@ -254,7 +254,7 @@ def test_what_fails_in_a_graph_is_not_left_out_without_a_word(tmp_path):
 
 
 def masked_products(function):
-    """The operations of a graph, and of all that it calls, which multiply a weight by a constant."""
+    """The operations of a graph, and of all that it calls, which multiply a weight by a constant or a comparison."""
     graphs = [function.graph.as_graph_def()]
     nodes = [*graphs[0].node, *(node for each in graphs[0].library.function for node in each.node_def)]
     by_name = {node.name: node for node in nodes}
@@ -262,7 +262,8 @@ def masked_products(function):
     for node in nodes:
         if node.op == "Mul":
             sources = {by_name[name.split(":")[0]].op for name in node.input if name.split(":")[0] in by_name}
-            products += [node.name] if sources == {"Const", "ReadVariableOp"} else []
+            is_masked = "ReadVariableOp" in sources and sources & {"Const", "Cast"}
+            products += [node.name] if is_masked else []
     return products
 
 

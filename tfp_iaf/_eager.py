@@ -60,7 +60,7 @@ def run_compiled(owner, function, settings, tensors, event_ndims, at_once=True):
         owner: a built Keras layer.
         function: a module's function.
         settings: a tuple of hashable objects.
-        tensors: tensors, or None.
+        tensors: a tuple of tensors, with None where there is none.
         event_ndims: for each of these the number of trailing axes that have fixed sizes.
         at_once: whether the first call makes the graph. Otherwise the second one does, and the first runs operation by
             operation: for functions that take much longer to trace than to run.

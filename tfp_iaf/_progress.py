@@ -1,4 +1,4 @@
-"""Whether to show how far work has come: in a terminal or notebook, and never in files and pipes."""
+"""Whether to show how far work has come: in a terminal or a notebook."""
 
 import sys
 
@@ -11,7 +11,7 @@ def is_interactive():
     >>> is_interactive()
     False
     """
-    return sys.stdout.isatty() or "ipykernel" in sys.modules
+    return getattr(sys.stdout, "isatty", lambda: False)() or "ipykernel" in sys.modules
 
 
 def announce_compiling(model):

@@ -4,8 +4,13 @@ import tensorflow as tf
 
 from benchmarks.contenders import Flow
 
-# On a GPU: full float32 products, which are PyTorch's default, for all contenders.
-tf.config.experimental.enable_tensor_float_32_execution(False)
+
+def use_full_precision():
+    """On a GPU: full float32 products, which are PyTorch's default, for all contenders."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+use_full_precision()
 
 MODES = {
     "XLA": lambda function: tf.function(function, jit_compile=True),

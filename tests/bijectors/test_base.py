@@ -10,7 +10,6 @@ import tensorflow_probability as tfp
 from tests import cases, properties
 from tests.bijectors.constructors import BIJECTORS, DISTINCT, FLOWS, NoInverse, OwnNetwork, flow_on
 from tfp_iaf import _compat
-from tfp_iaf._compat import bijector_memory
 from tfp_iaf.bijectors import FlowBijector, InverseAutoregressiveFlow
 from tfp_iaf.networks import RecurrentAutoregressiveNetwork
 
@@ -226,8 +225,8 @@ def test_values_after_a_weight_update_are_fresh(name, wrap):
 @pytest.mark.compiled
 @pytest.mark.parametrize("method", ["forward", "inverse", "forward_log_det_jacobian", "inverse_log_det_jacobian"])
 def test_the_weights_are_looked_at_once_per_call(method, monkeypatch):
-    looks, original = [], bijector_memory._fingerprint
-    monkeypatch.setattr(bijector_memory, "_fingerprint", lambda variables: looks.append(1) or original(variables))
+    looks, original = [], InverseAutoregressiveFlow._look_at_weights
+    monkeypatch.setattr(InverseAutoregressiveFlow, "_look_at_weights", lambda flow: looks.append(1) or original(flow))
     flow = FLOWS["affine"]((3,))
     chain = tfb.Chain([FLOWS["affine"]((3,), seed=1), flow])
     arguments = {"event_ndims": 1} if method.endswith("jacobian") else {}

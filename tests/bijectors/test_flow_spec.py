@@ -183,11 +183,14 @@ def test_a_context_in_a_variable_is_read_with_each_call():
         flow = InverseAutoregressiveFlow(network, context=context)
         assert len(flow.trainable_variables) == 1 + len(network.trainable_variables)
         log_prob = tf.function(tfd.TransformedDistribution(make.base(3), flow).log_prob)
-        for value in (1.0, 2.0):
+        y = make.events(3)
+        for value in (1.0, 2.0, 3.0, 4.0):
             context.assign(value * np.ones([3, CONTEXT_SIZE]))
             fixed = InverseAutoregressiveFlow(network, context=value * np.ones([3, CONTEXT_SIZE]))
             check_equal(log_prob(make.events(3)), tfd.TransformedDistribution(make.base(3), fixed).log_prob(make.events(3)))
-            check_equal(flow.forward(properties.fresh(make.events(3))), fixed.forward(make.events(3)))
+            # The same tensor, for which TFP remembers what it was told before.
+            check_equal(flow.forward(y), fixed.forward(make.events(3)))
+            check_equal(flow.inverse(y), fixed.inverse(make.events(3)))
 
 
 @pytest.mark.parametrize("inverse", ["blocks", "fixed_point", "sequential"])

@@ -106,6 +106,11 @@ def test_blocks_equal_the_whole_kernel_with_their_gradients(degrees, num_blocks,
             np.testing.assert_allclose(ours, other, atol=1e-12)
 
 
+def test_degrees_that_are_no_exact_floats_are_told_apart():
+    layer = MaskedDense([2**24 + 1, 2**24], [2**24], kernel_initializer="ones", use_bias=False)
+    np.testing.assert_array_equal(layer(np.eye(2, dtype=np.float32)), [[0.0], [1.0]])
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_masks_of_blocks_hold_after_any_write_into_the_weights(order):
     layer = MaskedDense([1, 2, 3, 4, 5][::order], [1, 1, 2, 2, 3, 4, 5][::order], num_blocks=3, strict=True)

@@ -71,7 +71,7 @@ class FreshBijector(tfp.bijectors.Bijector):
     def _forget_if_changed(self):
         if not tf.executing_eagerly():
             return
-        seen = self._fingerprint()
+        seen = self._look_at_weights()
         before = self.__dict__.get("_seen_weights")
         if before == seen:
             return
@@ -80,8 +80,8 @@ class FreshBijector(tfp.bijectors.Bijector):
             self.__dict__["_eager_memory_holder"] = _Holder()
             _forget_compositions_of(self)
 
-    def _fingerprint(self):
-        """What tells the values of the variables from others."""
+    def _look_at_weights(self):
+        """Bytes that tell the values of the variables from others."""
         return fingerprint(self.variables).numpy().tobytes()
 
 

@@ -158,6 +158,7 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         method = self._inverse_or_best()
         if not method.has_adjoint:
             return super().forward_and_score(y, score)
+        score = tf.convert_to_tensor(score, self.dtype)
         z, log_derivatives, score = self._evaluate(_forward_and_score, (self._map, method), y, score, at_once=False)
         return z, self._sum_over_event(log_derivatives), score
 
@@ -181,9 +182,10 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
             y = _with_batch_shape_of(context, y, -self._event_ndims)
         return y, context, [*map(tf.convert_to_tensor, self._tf_variables)] if self._reads_passed_variables else []
 
-    def _fingerprint(self):
-        if self._reads_passed_variables:
-            return super()._fingerprint()
+    def _look_at_weights(self):
+        # A context may be a variable, or depend on some.
+        if self._reads_passed_variables or not (self._context is None or isinstance(self._context, tf.Tensor)):
+            return super()._look_at_weights()
         return run_compiled(self._network, _fingerprint, (), (), (), at_once=False).numpy().tobytes()
 
     def _sum_over_event(self, values):

@@ -20,7 +20,8 @@ __all__ = ["MaskedDense"]
 # An axis of a kernel is cut into one block per this many entries, and into at most `MAX_BLOCKS`. From 1,024 on, products then
 # take 0.4 to 1.0 of the time on a CPU, forward and backward, with XLA and without, and 0.6 of the memory, the optimizer's
 # included. Smaller kernels gain less, and every block is one more weight for which an optimizer's step is compiled.
-# An optimizer's state is saved for each block: other numbers than these could not resume training from older files.
+# An optimizer's state is saved for each block, so after a release these numbers have to stay: others could not resume training
+# from its files.
 BLOCK_SIZE = 256
 MAX_BLOCKS = 4
 
@@ -46,7 +47,7 @@ class MaskedDense(MaskedLayer):
         use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,
             bias_constraint: as in `keras.layers.Dense`.
         num_blocks: into how many blocks to cut each axis of the kernel. It changes speed and memory, and not what a file of
-            weights holds. None for 4 if both sizes are at least 256, otherwise 1. Unsorted degrees allow only 1, and so do a
+            weights holds. None for one per 256 inputs and outputs, from 1 to 4. Unsorted degrees allow only 1, and so do a
             constraint and a regularizer other than L1 and L2, which see the whole kernel.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -70,6 +71,9 @@ class MaskedDense(MaskedLayer):
     ) -> None:
         super().__init__(in_degrees=in_degrees, out_degrees=out_degrees, strict=strict, **kwargs)
         self.num_blocks = num_blocks
+        # Floats, since comparisons of int32 have no GPU kernel. Ranks, since large degrees are no exact floats.
+        ranks = np.unique([*self.in_degrees, *self.out_degrees], return_inverse=True)[1].astype(np.float32)
+        self._in_ranks, self._out_ranks = np.split(ranks, [len(self.in_degrees)])
         self._row_sizes, self._column_sizes = self._cut()
         self._blocks = self._make_blocks()
 
@@ -135,10 +139,8 @@ class MaskedDense(MaskedLayer):
         kernels = iter(self._kernels)
 
         def allowed(block):
-            # Compared in the graph: masks as constants would take a multiple of the weights' memory, in every graph. As floats,
-            # since comparisons of int32 have no GPU kernel.
-            rows = self.in_degrees[block.rows, np.newaxis].astype(np.float32)
-            columns = self.out_degrees[np.newaxis, block.columns].astype(np.float32)
+            # Compared in the graph: masks as constants would take a multiple of the weights' memory, in every graph.
+            rows, columns = self._in_ranks[block.rows, np.newaxis], self._out_ranks[np.newaxis, block.columns]
             return tf.greater(columns, rows) if self.strict else tf.greater_equal(columns, rows)
 
         def masked(block):

@@ -18,7 +18,7 @@ class _Weights(tf.Module):
     """Holds weights where `tf.train.Checkpoint` looks for them."""
 
     def __init__(self, weights):
-        super().__init__()
+        super().__init__(name="tracked_weights")
         self.weights = tuple(weights)
 
 

@@ -261,8 +261,8 @@ class CheckedModel(keras.Model):
 
     def _run(self, method, *args, **kwargs):
         """One of Keras's methods, on checked data."""
-        names = (signature := inspect.signature(method)).parameters
-        arguments = signature.bind(*args, **kwargs).arguments
+        signature = inspect.signature(method)
+        arguments, names = signature.bind(*args, **kwargs).arguments, signature.parameters
         for name, value in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
             if value is not None:
                 raise ValueError(TARGETS if name == "y" else "class_weight goes with targets: use sample_weight.")
@@ -292,8 +292,8 @@ class CheckedModel(keras.Model):
             raise_in_one_line(error)
             raise
         except tf.errors.OpError:
-            for error in filter(None, (checked.error for checked in data)):
-                raise error from None
+            if errors := [checked.error for checked in data if checked.error is not None]:
+                raise errors[0] from None
             raise
 
     def build_for(self, x: Data) -> None:

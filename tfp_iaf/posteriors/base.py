@@ -24,6 +24,8 @@ from tfp_iaf.posteriors._symbolic import SymbolicLayer
 __all__ = ["Posterior"]
 
 tfd = tfp.distributions
+# The methods of `Posterior` that a subclass may define and that run in a call.
+_RUN_IN_CALLS = "base_scale", "call", "draw", "flows", "next_seed", "noise", "read", "reader", "score"
 
 
 class Posterior(SymbolicLayer):
@@ -46,9 +48,8 @@ class Posterior(SymbolicLayer):
     the noise that the unbroken run would have drawn, and does not depend on `jit_compile`.
 
     Attributes:
-        compiles_eager_calls: whether calls outside of a `tf.function` run as a graph, made once; worth it for chains of many
-            operations. Set it where `flows` and `base_scale` depend on weights and on their arguments alone. A subclass that
-            defines one of them has it False unless it sets it.
+        compiles_eager_calls: whether calls outside of a `tf.function` run as a graph, made at the first call of each kind. Set
+            it where what runs in a call depends on weights and arguments alone: overriding such a method resets it to False.
 
     Args:
         latent_size: D, for a vector z. This or `latent_shape`.
@@ -98,9 +99,10 @@ class Posterior(SymbolicLayer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Nothing is known of another chain.
-        if {"flows", "base_scale"} & vars(cls).keys() and "compiles_eager_calls" not in vars(cls):
-            cls.compiles_eager_calls = False
+        if "compiles_eager_calls" not in vars(cls):
+            origin = next(base for base in cls.__mro__ if "compiles_eager_calls" in vars(base))
+            is_as_there = all(getattr(cls, name) is getattr(origin, name) for name in _RUN_IN_CALLS)
+            cls.compiles_eager_calls = origin.compiles_eager_calls and is_as_there
 
     def __init__(
         self,
@@ -279,12 +281,15 @@ class Posterior(SymbolicLayer):
         sample: bool = True,
         value: TensorLike | None = None,
     ) -> Any:
-        tensors, event_ndims = (features, seed, value), len(self.event_shape)
-        if not self.compiles_eager_calls:
-            return _answer(self, num_samples, sample, *tensors)
-        if isinstance(num_samples, tf.Tensor) and tf.executing_eagerly():
-            num_samples = int(num_samples)
-        return run_compiled(self, _answer, (num_samples, sample), tensors, (event_ndims, 1, event_ndims), at_once=value is None)
+        if not (self.compiles_eager_calls and tf.executing_eagerly()):
+            return _answer(self, None, sample, features, num_samples, seed, value)
+        num_samples = None if num_samples is None else tf.convert_to_tensor(num_samples, tf.int32)
+        value = None if value is None else tf.convert_to_tensor(value, dtype_hint=self.density_dtype)
+        # What Keras may change of a built layer, by `enable_lora` and `quantize`.
+        readers = [layer for layer in (self.base_layer, self.flow_layer) if layer is not None]
+        kinds = tuple((layer.dtype_policy.name, getattr(layer, "lora_enabled", False)) for layer in readers)
+        tensors, fixed = (features, num_samples, seed, value), (len(self.event_shape), 0, 1, len(self.event_shape))
+        return run_compiled(self, _answer, (kinds, sample), tensors, fixed, at_once=value is None)
 
     def noise(self, parameters: Sequence[tf.Tensor], num_samples: int | None = None, seed: Seed | None = None) -> tf.Tensor:
         """Standard normal noise for `draw`: what a call with these arguments takes."""
@@ -331,7 +336,7 @@ class Posterior(SymbolicLayer):
         return loc, self.base_scale(loc, unconstrained), self.flows(flow_inputs)
 
 
-def _answer(posterior, num_samples, sample, features, seed, value):
+def _answer(posterior, _kinds, sample, features, num_samples, seed, value):
     """What a call returns: (z, log_q) of a draw, or at the base's mean; log_q of a value."""
     parameters = posterior.read(features)
     if value is not None:
