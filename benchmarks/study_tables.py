@@ -138,6 +138,10 @@ def deep_mnist():
     return study_table("deep-mnist") + more_samples("deep-mnist") + curves("deep-mnist")
 
 
+def static_mnist():
+    return study_table("static-mnist")
+
+
 def table_1():
     """The table, beside the published differences to the diagonal posterior."""
     if not runs_of("table-1"):
@@ -203,6 +207,7 @@ TABLES = {
         small_mlp_published_curves,
         small_mlp_ours,
         deep_mnist,
+        static_mnist,
         table_1,
         natural_images,
     )

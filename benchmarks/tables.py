@@ -44,16 +44,6 @@ def with_error(estimate):
     return f"{estimate['mean']:.2f} ± {estimate['standard_error']:.2f}"
 
 
-def static_mnist():
-    """Mean and standard deviation over the seeds."""
-    lines = ["| posterior | parameters | test bound | test log p(x) |", "|---|---|---|---|"]
-    for posterior, name in NAMES.items():
-        runs = load(f"static_mnist/{posterior}-seed*.json")
-        cells = [over_seeds([run["test"][key]["mean"] for run in runs]) for key in ("elbo", "log_likelihood")]
-        lines.append(f"| {name} | {runs[0]['parameters'] / 1e6:.2f} M | {cells[0]} | {cells[1]} |")
-    return "\n".join(lines)
-
-
 def published_mlp():
     """Mean and standard deviation over the seeds."""
     lines = ["| posterior | validation bound after 10k steps | published |", "|---|---|---|"]
@@ -443,7 +433,6 @@ TABLES = {
     table.__name__: table
     for table in (
         claims,
-        static_mnist,
         published_mlp,
         digits,
         banana,
