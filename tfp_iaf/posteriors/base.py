@@ -100,7 +100,7 @@ class Posterior(SymbolicLayer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "compiles_eager_calls" not in vars(cls):
-            origin = next(base for base in cls.__mro__ if "compiles_eager_calls" in vars(base))
+            origin: Any = next(base for base in cls.__mro__ if "compiles_eager_calls" in vars(base))
             is_as_there = all(getattr(cls, name) is getattr(origin, name) for name in _RUN_IN_CALLS)
             cls.compiles_eager_calls = origin.compiles_eager_calls and is_as_there
 
