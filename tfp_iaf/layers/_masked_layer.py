@@ -94,7 +94,7 @@ class MaskedLayer(TrackedLayer):
     @property
     def mask(self) -> np.ndarray:
         """The mask of the whole kernel, booleans of its shape."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no mask: define it.")
 
     def build(self, input_shape: Shape | None = None) -> None:
         del input_shape  # The degrees say it.
