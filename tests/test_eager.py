@@ -333,11 +333,14 @@ def test_data_dependent_initialization_reaches_the_layers_of_an_iaf():
 
 
 def test_a_strategy_runs_as_it_would():
-    strategy = tf.distribute.get_strategy()
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     flow = FLOWS["affine"]((3,))
     y = FLOWS["affine"].events(3)
     with strategy.scope():
-        np.testing.assert_allclose(flow.forward_and_log_det(y)[0], flow.forward(y), atol=1e-12)
+        inside = flow.forward_and_log_det(y)[0]
+    assert _eager._ATTRIBUTE not in vars(flow.network), "nothing was traced"
+    np.testing.assert_allclose(inside, flow.forward_and_log_det(y)[0], atol=1e-12)
+    assert _eager._ATTRIBUTE in vars(flow.network), "the test can see what is traced"
 
 
 def test_a_float32_network_gives_float32():

@@ -13,20 +13,27 @@ tfb = tfp.bijectors
 tfd = tfp.distributions
 
 
+def make_network(event_size, context_size, hidden_units, **kwargs):
+    """A network of TFP's for affine flows, with its weights made."""
+    network = tfb.AutoregressiveNetwork(
+        params=2,
+        event_shape=[event_size],
+        hidden_units=list(hidden_units),
+        activation="relu",
+        conditional=True,
+        conditional_event_shape=[context_size],
+        **kwargs,
+    )
+    network(tf.zeros([1, event_size]), conditional_input=tf.zeros([1, context_size]))
+    return network
+
+
 def make(case, mode) -> Flow:
     tf.random.set_seed(0)
     context = tf.Variable(tf.random.stateless_normal([case.batch_size, case.context_size], seed=[1, 0]))
     networks, flows, names = [], [], []
     for k in range(case.num_flows):
-        network = tfb.AutoregressiveNetwork(
-            params=2,
-            event_shape=[case.event_size],
-            hidden_units=list(case.hidden_units),
-            activation="relu",
-            conditional=True,
-            conditional_event_shape=[case.context_size],
-        )
-        network(tf.zeros([1, case.event_size]), conditional_input=tf.zeros([1, case.context_size]))
+        network = make_network(case.event_size, case.context_size, case.hidden_units)
         # As the layer initializes it, its unbounded log-scale makes the inverse of four flows overflow.
         for variable in network.trainable_variables:
             if variable.shape == (case.hidden_units[-1], 2 * case.event_size):

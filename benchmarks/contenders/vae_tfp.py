@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 import tf_keras
 
 from benchmarks.contenders import Flow, tf_timing
+from benchmarks.contenders.tfp_maf import make_network
 from benchmarks.vae_cases import NUM_EPOCHS
 
 PACKAGES = ("tensorflow", "tensorflow-probability", "tf-keras")
@@ -20,29 +21,18 @@ def dense_layers(case):
     return [tf_keras.layers.Dense(size, "relu") for size in case.hidden_units]
 
 
-def make_networks(case):
-    networks = []
-    for k in range(case.num_flows):
-        network = tfb.AutoregressiveNetwork(
-            params=2,
-            event_shape=[case.latent_size],
-            hidden_units=list(case.flow_hidden_units),
-            activation="relu",
-            conditional=True,
-            conditional_event_shape=[case.context_size],
-            input_order=("left-to-right", "right-to-left")[k % 2],
-        )
-        network(tf.zeros([1, case.latent_size]), conditional_input=tf.zeros([1, case.context_size]))
-        networks.append(network)
-    return networks
-
-
 def make(case, mode) -> Flow:
     tf_timing.use_full_precision()
     tf.random.set_seed(0)
     encoder, statistics = tf_keras.Sequential(dense_layers(case)), tf_keras.layers.Dense(2 * case.latent_size)
     decoder = tf_keras.Sequential([*dense_layers(case), tf_keras.layers.Dense(case.data_size)])
-    parts, networks = [encoder, statistics, decoder], make_networks(case)
+    parts = [encoder, statistics, decoder]
+    networks = [
+        make_network(
+            case.latent_size, case.context_size, case.flow_hidden_units, input_order=("left-to-right", "right-to-left")[k % 2]
+        )
+        for k in range(case.num_flows)
+    ]
     if networks:
         context_layer = tf_keras.layers.Dense(case.context_size)
         parts.append(context_layer)
