@@ -3,7 +3,7 @@
 Every unit has a group, 0..G-1. A unit of group i reads units of groups <= i of the layer before it; the first layer closes
 the cycle and reads groups < i. The groups are taken in blocks. What a block reads from the blocks before it is one product
 per layer. The block itself is evaluated as a whole until its inputs settle: after n evaluations its first n groups are exact.
-Nothing is transposed: that takes as long as the products.
+Nothing is transposed or reversed: that takes as long as the products.
 """
 
 from collections.abc import Callable
@@ -54,12 +54,12 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
         `[batch, units of the last layer]`.
     """
     edges = _edges(num_groups)
-    rows = [_Sorted(layer.groups, edges) for layer in layers]
-    columns = [_Sorted(layers[0].input_groups, edges), *rows[:-1]]
+    rows = [_Ordered(layer.groups, edges) for layer in layers]
+    columns = [_Ordered(layers[0].input_groups, edges), *rows[:-1]]
     matrices = [_matrices(layer, row, column) for layer, row, column in zip(layers, rows, columns)]
     offsets = [row.split(layer.offset) for layer, row in zip(layers, rows)]
     layer_sides = [None if layer.side is None else row.split(layer.side) for layer, row in zip(layers, rows)]
-    close_sides = [_Sorted(groups, edges).split(tensor) for tensor, groups in sides]
+    close_sides = [_Ordered(groups, edges).split(tensor) for tensor, groups in sides]
     # Blocks mostly have the same shapes: one trace serves them all.
     solver = _BlockSolver([layer.function for layer in layers], [layer.is_transposed for layer in layers], close)
     solve_block = tf.function(solver, autograph=False)
@@ -71,7 +71,7 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
             read, own_part = matrices[k][block]
             base = offsets[k][block]
             if block:
-                base = base + tf.matmul(tf.concat(known[k], axis=1), read, transpose_b=layer.is_transposed)
+                base = base + tf.matmul(columns[k].join(known[k]), read, transpose_b=layer.is_transposed)
             bases.append(base)
             own.append(own_part)
         positions = columns[0].groups(block) - edges[block]
@@ -79,17 +79,17 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
         values = solve_block(own, bases, here, [side[block] for side in close_sides], scale, tuple(positions.tolist()))
         for values_of_layer, value in zip(known, values):
             values_of_layer.append(value)
-    return rows[-1].unsort(tf.concat(known[-1], axis=1))
+    return rows[-1].restore(rows[-1].join(known[-1]))
 
 
 def _matrices(layer, units, inputs):
     """For each block, two matrices: what its units read from the blocks before it, and what they read from the block itself."""
     unit_axis = 0 if layer.is_transposed else 1
-    parts = units.split(inputs.sort(layer.matrix, axis=1 - unit_axis), axis=unit_axis)
-    spans = [inputs.span(block) for block in range(len(parts))]
+    parts = units.split(inputs.arrange(layer.matrix, axis=1 - unit_axis), axis=unit_axis)
+    spans = [(inputs.before(block), inputs.span(block)) for block in range(len(parts))]
     if layer.is_transposed:
-        return [(part[:, :start], part[:, start:stop]) for part, (start, stop) in zip(parts, spans)]
-    return [(part[:start], part[start:stop]) for part, (start, stop) in zip(parts, spans)]
+        return [(part[:, before], part[:, here]) for part, (before, here) in zip(parts, spans)]
+    return [(part[before], part[here]) for part, (before, here) in zip(parts, spans)]
 
 
 class _BlockSolver:
@@ -149,47 +149,59 @@ def _edges(num_groups):
     return [num_groups * k // num_blocks for k in range(num_blocks + 1)]
 
 
-class _Sorted:
-    """Units in the order of their groups, without those of groups out of range."""
+class _Ordered:
+    """Units in an order in which each block is a slice, without those of groups out of range.
+
+    Units whose groups rise or fall all along stay as they are: moving columns takes much longer than a product. Where they
+    fall, the first block is the last slice.
+    """
 
     def __init__(self, groups, edges):
         groups = np.asarray(groups)
+        changes = np.diff(groups)
+        self._falls = bool((changes <= 0).all() and (changes < 0).any())
         # Within a group the order stays: it is that of an entry's parameters.
-        order = np.argsort(groups, kind="stable")
+        order = np.arange(len(groups)) if self._falls else np.argsort(groups, kind="stable")
         self._order = order[(groups[order] >= 0) & (groups[order] < edges[-1])]
-        self._units_per_group = int(np.sum(groups == groups[0]))
-        self._size = len(groups)
         self._groups = groups[self._order]
-        self._starts = np.searchsorted(self._groups, edges)
-        self._is_identity = np.array_equal(self._order, np.arange(self._size))
-        group, place = np.divmod(np.arange(self._size), self._units_per_group)
-        self._is_reversed = np.array_equal(self._order, group[::-1] * self._units_per_group + place)
+        counts = np.histogram(self._groups, bins=edges)[0]
+        ends = np.cumsum(counts)
+        if self._falls:
+            self._spans = [slice(int(ends[-1] - end), int(ends[-1] - end + count)) for end, count in zip(ends, counts)]
+        else:
+            self._spans = [slice(int(end - count), int(end)) for end, count in zip(ends, counts)]
+        self._is_slice = bool((np.diff(self._order) == 1).all())
+        self._size = len(groups)
 
     def span(self, block):
-        return int(self._starts[block]), int(self._starts[block + 1])
+        return self._spans[block]
+
+    def before(self, block):
+        """Where the units of the blocks before this one are."""
+        return slice(self._spans[block].stop, None) if self._falls else slice(self._spans[block].start)
 
     def groups(self, block):
-        return self._groups[slice(*self.span(block))]
+        return self._groups[self._spans[block]]
 
-    def sort(self, x, axis):
-        if self._is_reversed:
-            return self._reverse(x, axis)
-        return x if self._is_identity else tf.gather(x, self._order, axis=axis)
+    def arrange(self, x, axis):
+        if not self._is_slice:
+            return tf.gather(x, self._order, axis=axis)
+        if len(self._order) == self._size:
+            return x
+        first = int(self._order[0]) if self._order.size else 0
+        return x[(slice(None),) * axis + (slice(first, first + self._order.size),)]
 
     def split(self, x, axis=1):
-        """The parts of the blocks."""
-        return tf.split(self.sort(x, axis), np.diff(self._starts).tolist(), axis=axis)
+        """The parts of the blocks, the first block first."""
+        return self._in_turn(tf.split(self.arrange(x, axis), [s.stop - s.start for s in self._in_turn(self._spans)], axis=axis))
 
-    def unsort(self, x):
-        if self._is_reversed:
-            return self._reverse(x, axis=1)
-        return x if self._is_identity else tf.gather(x, np.argsort(self._order), axis=1)
+    def join(self, parts):
+        """The parts of the first blocks, or of all, in this order."""
+        return tf.concat(self._in_turn(parts), axis=1)
 
-    def _reverse(self, x, axis):
-        """Reverses the groups: gathering columns takes much longer."""
-        shape = (
-            [-1, self._units_per_group, *x.shape[1:]]
-            if axis == 0
-            else [-1, self._size // self._units_per_group, self._units_per_group]
-        )
-        return tf.reshape(tf.reverse(tf.reshape(x, shape), [axis]), tf.shape(x))
+    def restore(self, x):
+        """All units, in the order that they were given in."""
+        return x if self._is_slice else tf.gather(x, np.argsort(self._order), axis=1)
+
+    def _in_turn(self, parts):
+        return parts[::-1] if self._falls else parts
