@@ -25,10 +25,22 @@ def naive(layers, close, close_sides, num_groups):
 
 
 @pytest.mark.parametrize(
-    ("num_groups", "widths"), [(1, (23,)), (2, ()), (16, (40,)), (17, (23, 90)), (40, (23, 90)), (40, ()), (130, (140,))]
+    ("num_rows", "num_groups", "widths"),
+    # Blocks are larger where there are few rows.
+    [
+        (5, 1, (23,)),
+        (9, 2, ()),
+        (9, 16, (40,)),
+        (9, 17, (23, 90)),
+        (9, 40, (23, 90)),
+        (5, 40, (23, 90)),
+        (9, 40, ()),
+        (9, 130, (140,)),
+        (1, 130, (140,)),
+    ],
 )
 @pytest.mark.parametrize("order", ["random", *(pytest.param(order, marks=pytest.mark.long) for order in ("rising", "falling"))])
-def test_equals_the_naive_loop(order, num_groups, widths):
+def test_equals_the_naive_loop(order, num_rows, num_groups, widths):
     rng = np.random.default_rng(0)
     order = {"random": rng.permutation(num_groups), "rising": np.arange(num_groups), "falling": np.arange(num_groups)[::-1]}[
         order
@@ -40,7 +52,7 @@ def test_equals_the_naive_loop(order, num_groups, widths):
         reads = after > before[:, None] if number == 0 else after >= before[:, None]
         reads &= ((before >= 0) & (before < num_groups))[:, None]
         plain.append((rng.normal(size=reads.shape) * reads, after, before, rng.normal(size=[1, len(after)])))
-    sides = [(rng.normal(size=[5, num_groups]), order)]
+    sides = [(rng.normal(size=[num_rows, num_groups]), order)]
     layers = [
         # Either way of storing a matrix.
         _cycle.Layer(

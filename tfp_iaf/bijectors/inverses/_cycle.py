@@ -16,6 +16,9 @@ from tfp_iaf.bijectors.inverses.fixed_point import settled
 
 __all__ = ["Layer", "solve_cycle"]
 
+# Up to so many rows, the number of operations decides over the time, and not their size.
+FEW_ROWS = 8
+
 
 class Layer(NamedTuple):
     """values = function(inputs @ matrix + offset, side, below).
@@ -53,7 +56,7 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
     Returns:
         `[batch, units of the last layer]`.
     """
-    edges = _edges(num_groups)
+    edges = _edges(num_groups, sides[0][0].shape[0])
     rows = [_Ordered(layer.groups, edges) for layer in layers]
     columns = [_Ordered(layers[0].input_groups, edges), *rows[:-1]]
     matrices = [_matrices(layer, row, column) for layer, row, column in zip(layers, rows, columns)]
@@ -142,9 +145,14 @@ class _BlockSolver:
         return values
 
 
-def _edges(num_groups):
-    """Where blocks begin and end. Small blocks take less work, few blocks compile sooner."""
+def _edges(num_groups, num_rows):
+    """Where blocks begin and end.
+
+    Small blocks take less work; few blocks take fewer operations, and compile sooner. `num_rows` may be None.
+    """
     size = 16 if num_groups < 128 else 32
+    if num_rows is not None and num_rows <= FEW_ROWS:
+        size *= 2
     num_blocks = -(-num_groups // size)
     return [num_groups * k // num_blocks for k in range(num_blocks + 1)]
 

@@ -48,12 +48,17 @@ class Affine(ElementwiseMap):
         return {"log_scale_bound": self.log_scale_bound}
 
     def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        shift, log_scale = parameters[..., 0], scales.bounded_log_scale(parameters[..., 1], self.log_scale_bound)
+        shift, log_scale = self._shift_and_log_scale(parameters)
         return (y - shift) * tf.exp(-log_scale), -log_scale
 
     def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        shift, log_scale = parameters[..., 0], scales.bounded_log_scale(parameters[..., 1], self.log_scale_bound)
+        shift, log_scale = self._shift_and_log_scale(parameters)
         return z * tf.exp(log_scale) + shift, -log_scale
+
+    def _shift_and_log_scale(self, parameters):
+        # Not by indices: the gradient of each would be an array of zeros that is filled in part.
+        shift, log_scale = tf.unstack(parameters, num=2, axis=-1)
+        return shift, scales.bounded_log_scale(log_scale, self.log_scale_bound)
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -67,13 +72,17 @@ class Gated(ElementwiseMap):
     params = 2
 
     def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        m, gate = parameters[..., 0], scales.bounded_gate(parameters[..., 1])
+        m, gate = self._target_and_gate(parameters)
         s = tf.sigmoid(gate)
         return s * (y - m) + m, tf.math.log_sigmoid(gate)
 
     def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        m, gate = parameters[..., 0], scales.bounded_gate(parameters[..., 1])
+        m, gate = self._target_and_gate(parameters)
         return (z - m) * (1.0 + tf.exp(-gate)) + m, tf.math.log_sigmoid(gate)
+
+    def _target_and_gate(self, parameters):
+        m, gate = tf.unstack(parameters, num=2, axis=-1)
+        return m, scales.bounded_gate(gate)
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -83,10 +92,10 @@ class Location(ElementwiseMap):
     params = 1
 
     def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return y - parameters[..., 0], tf.zeros_like(y)
+        return y - tf.squeeze(parameters, axis=-1), tf.zeros_like(y)
 
     def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return z + parameters[..., 0], tf.zeros_like(z)
+        return z + tf.squeeze(parameters, axis=-1), tf.zeros_like(z)
 
 
 _NAMED = {"affine": Affine(), "gated": Gated(), "location": Location(), "monotone": Monotone(), "spline": Spline()}
