@@ -13,9 +13,9 @@ import os
 import sys
 import time
 
-from benchmarks import flow_cases, vae_cases
+from benchmarks import conv_cases, flow_cases, vae_cases
 
-CASES = {**flow_cases.CASES, **vae_cases.CASES}
+CASES = {**flow_cases.CASES, **conv_cases.CASES, **vae_cases.CASES}
 # Log q from sampling against log q from inverting; float32, chains of 8.
 TOLERANCE = 2e-2
 

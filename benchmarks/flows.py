@@ -141,17 +141,28 @@ def run_case(case_name, contenders, quantities=QUANTITIES):
     return rows, rounds
 
 
-def main(argv):
-    del argv
-    contenders = all_contenders()
+def run_cases(cases, contenders_of_case, quantities=QUANTITIES):
+    """Runs cases, a dict from names to dataclasses, and writes a JSON file for each when it is done."""
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
-    for case_name in FLAGS.cases:
-        print(f"{case_name}: {CASES[case_name]}", flush=True)
-        skipped = SKIPPED.get(case_name.split()[0], ())
-        rows, _ = run_case(case_name, [contender for contender in contenders if contender[0] not in skipped])
-        result = {"case": {"name": case_name, **vars(CASES[case_name])}, "contenders": rows, **provenance()}
-        (out / f"{case_name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1) + "\n")
+    for name, case in cases.items():
+        print(f"{name}: {case}", flush=True)
+        origin = provenance()
+        rows, _ = run_case(name, contenders_of_case(name), quantities)
+        result = {"case": {"name": name, **vars(case)}, "contenders": rows, **origin}
+        (out / f"{name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    contenders = all_contenders()
+
+    def contenders_of_case(name):
+        skipped = SKIPPED.get(name.split()[0], ())
+        return [contender for contender in contenders if contender[0] not in skipped]
+
+    run_cases({name: CASES[name] for name in FLAGS.cases}, contenders_of_case)
 
 
 if __name__ == "__main__":

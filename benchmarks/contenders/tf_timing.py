@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from benchmarks.contenders import Flow
+from benchmarks.conv_cases import ConvCase
 
 
 def use_full_precision():
@@ -23,19 +24,20 @@ def flow(case, mode, sample, log_prob, weights, context):
     """The `Flow` of two functions.
 
     Args:
-        case: a `Case`.
+        case: a `Case`, or a `ConvCase`.
         mode: one of `MODES`.
         sample: () -> (z, log_q), with fresh noise.
         log_prob: z -> log_q.
         weights: the `tf.Variable`s to differentiate with respect to.
-        context: `[B, C]`, a `tf.Variable`.
+        context: `[B, ..., C]`, a `tf.Variable`.
     """
-    z_given = tf.random.stateless_normal([case.batch_size, case.event_size], seed=[2, 0])
+    event_shape = case.event_shape if isinstance(case, ConvCase) else (case.event_size,)
+    z_given = tf.random.stateless_normal([case.batch_size, *event_shape], seed=[2, 0])
 
     def gradients():
         with tf.GradientTape() as tape:
             z, log_q = sample()
-            loss = tf.reduce_mean(log_q + 0.5 * tf.reduce_sum(tf.square(z), axis=-1))
+            loss = tf.reduce_mean(log_q + 0.5 * tf.reduce_sum(tf.square(z), axis=range(1, z.shape.rank)))
         return tape.gradient(loss, [*weights, context])
 
     compile_ = MODES[mode]

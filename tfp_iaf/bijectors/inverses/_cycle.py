@@ -136,7 +136,7 @@ class _BlockSolver:
             new = self._close(values[-1], inputs, *sides)
             values[0] = tf.where(positions <= count, new, tf.clip_by_value(new, -largest, largest))
             values = [tf.ensure_shape(value, [like.shape[0], size]) for value, size in zip(values, sizes)]
-            return (count + 1, *values, tf.logical_not(settled(new, inputs, scale)))
+            return (count + 1, *values, tf.logical_not(settled(new, inputs, scale, 1)))
 
         start = [tf.zeros([tf.shape(like)[0], size], like.dtype) for size in sizes]
         start = [tf.ensure_shape(value, [like.shape[0], size]) for value, size in zip(start, sizes)]
