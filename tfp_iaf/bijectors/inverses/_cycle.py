@@ -125,6 +125,9 @@ class _BlockSolver:
         unit_axes = [0 if is_transposed else 1 for is_transposed in self._are_transposed]
         sizes = [len(positions), *(matrix.shape[axis] for matrix, axis in zip(matrices, unit_axes))]
 
+        def bounded(inputs):
+            return tf.clip_by_value(inputs, -largest, largest)
+
         def update(count, inputs, *_):
             values, below = [inputs], None
             for function, matrix, is_transposed, base, side in zip(
@@ -134,11 +137,14 @@ class _BlockSolver:
                 value, below = function(product + base, side, below)
                 values.append(value)
             new = self._close(values[-1], inputs, *sides)
-            values[0] = tf.where(positions <= count, new, tf.clip_by_value(new, -largest, largest))
+            values[0] = tf.where(positions <= count, new, bounded(new))
             values = [tf.ensure_shape(value, [like.shape[0], size]) for value, size in zip(values, sizes)]
             return (count + 1, *values, tf.logical_not(settled(new, inputs, scale, 1)))
 
         start = [tf.zeros([tf.shape(like)[0], size], like.dtype) for size in sizes]
+        # As if no unit of the block read another: that saves a round.
+        first, _ = self._functions[-1](bases[-1] + start[-1], layer_sides[-1], None)
+        start[0] = bounded(self._close(first, start[0], *sides))
         start = [tf.ensure_shape(value, [like.shape[0], size]) for value, size in zip(start, sizes)]
         count = int(positions.max(initial=-1)) + 1
         _, *values, _ = tf.while_loop(lambda count, *others: others[-1], update, (0, *start, True), maximum_iterations=count)
