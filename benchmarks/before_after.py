@@ -15,8 +15,6 @@ import sys
 
 from absl import app, flags
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/before_after.py`.
-
 from benchmarks import flows
 from benchmarks.contenders import tf_timing
 from benchmarks.flow_cases import CASES, QUANTITIES, SKIPPED

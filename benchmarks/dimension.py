@@ -16,8 +16,6 @@ import keras
 import numpy as np
 from absl import app, flags, logging
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/dimension.py`.
-
 from benchmarks.dimension_targets import FAMILIES, Tree
 from examples.json_files import write
 from examples.provenance import provenance

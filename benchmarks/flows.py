@@ -19,8 +19,6 @@ import time
 
 from absl import app, flags
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/flows.py`.
-
 from benchmarks.contenders import MODULES
 from benchmarks.flow_cases import CASES, QUANTITIES, SKIPPED
 from examples.provenance import provenance

@@ -7,12 +7,9 @@ Right, from `examples/fit_joint_distribution.py`: mu and log tau of eight school
 """
 
 import json
-import pathlib
-import sys
 
 import matplotlib
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/plot_both_ways.py`.
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt

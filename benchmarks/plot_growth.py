@@ -3,12 +3,8 @@
 python -m benchmarks.plot_growth
 """
 
-import pathlib
-import sys
-
 import matplotlib
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/plot_growth.py`.
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt

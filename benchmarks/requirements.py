@@ -11,12 +11,9 @@ NICE and IAF have networks of 512-512 units, the recurrent IAF cells of 128. All
 import json
 import pathlib
 import statistics
-import sys
 
 import tensorflow as tf
 from absl import app, flags, logging
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/requirements.py`.
 
 import tfp_iaf
 from benchmarks.flow_worker import timed

@@ -1,9 +1,11 @@
-"""Tables of the benchmarks of eager calls, waiting, memory and whole VAEs; `benchmarks.tables` writes them into the pages."""
+"""Tables of the benchmarks of speed but for that of dense flows; `benchmarks.tables` writes them into the pages."""
 
 import functools
 import json
 import pathlib
 
+from benchmarks.conv_cases import CASES as CONV_CASES
+from benchmarks.flow_cases import QUANTITIES
 from benchmarks.vae_cases import NUM_EPOCHS
 
 __all__ = ["TABLES"]
@@ -69,5 +71,38 @@ def flow_memory(folder):
     return "\n".join(lines)
 
 
-TABLES = {table.__name__: table for table in (eager_cost, waiting, vaes)}
+def conv_flows():
+    """Milliseconds of convolutional flows, and their ratio to the faster of the same flows by hand."""
+    lines = ["| batch | | XLA, ms | graph, ms | by hand, ms | XLA / by hand | graph / by hand |", "|---" * 7 + "|"]
+    for name, case in CONV_CASES.items():
+        rows = load(f"conv_flows/{name.replace(' ', '_')}.json")["contenders"]
+        title = f"{case.batch_size}, weight-normalized" if case.weight_norm else str(case.batch_size)
+        for quantity in QUANTITIES:
+            medians = {contender: row["milliseconds"][quantity]["median"] for contender, row in rows.items()}
+            xla, graph = medians.pop("tfp_iaf XLA"), medians.pop("tfp_iaf graph")
+            best = min(medians, key=medians.get)
+            peer = medians[best]
+            cells = f"{xla:.1f} | {graph:.1f} | {peer:,.1f} ({best.removeprefix('by hand, ')})"
+            lines.append(f"| {title} | {quantity} | {cells} | {xla / peer:.3g} | {graph / peer:.3g} |")
+            title = ""
+    return "\n".join(lines)
+
+
+def inverse_methods():
+    """The time of each inverse divided by that of a forward pass, by coupling and mode."""
+    rows = load("inverse_methods.json")["rows"]
+    ratios = {}
+    for row in rows:
+        key = row["event_size"], f"{len(row['hidden_units'])}x{row['hidden_units'][0]}", row["batch_size"]
+        ratios.setdefault(key, {})[row["weights"], row["mode"]] = row["ratio_to_forward"]
+    columns = [(weights, mode) for weights in ("initial", "fitted", "strong") for mode in ("XLA", "graph")]
+    titles = " | ".join(f"{weights}, {mode}" for weights, mode in columns)
+    lines = [f"| D, hidden, batch | {titles} |", "|---" * (1 + len(columns)) + "|"]
+    for (size, hidden, batch_size), found in ratios.items():
+        cells = " | ".join(f"{found[column]['blocks']:.1f} ({found[column]['fixed_point']:.1f})" for column in columns)
+        lines.append(f"| {size}, {hidden}, {batch_size} | {cells} |")
+    return "\n".join(lines)
+
+
+TABLES = {table.__name__: table for table in (eager_cost, waiting, vaes, conv_flows, inverse_methods)}
 TABLES |= {folder.replace("flows", "flow_memory"): functools.partial(flow_memory, folder) for folder in MEMORY_FOLDERS}

@@ -9,14 +9,11 @@ gives its networks a context of the encoder; does that keep training finite? Cou
 import itertools
 import json
 import pathlib
-import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/stability.py`.
 
 import tfp_iaf
 from examples.provenance import provenance

@@ -14,15 +14,12 @@ import json
 import math
 import pathlib
 import statistics
-import sys
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/step_cost.py`.
 
 import tfp_iaf
 from examples.provenance import provenance

@@ -17,14 +17,11 @@ untrained, on which the time does not depend.
 import json
 import pathlib
 import statistics
-import sys
 import time
 
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/synthesis.py`.
 
 from benchmarks import step_cost
 from benchmarks.pixel_samplers import FILTERS, KERNEL_SIZE, SHAPE, CachedSampler, autoregressive_network, naive_sampler

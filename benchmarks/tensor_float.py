@@ -9,13 +9,10 @@ log q of the same latents by the inverse, and the times, with TF32 and without.
 import json
 import pathlib
 import statistics
-import sys
 
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # For `python benchmarks/tensor_float.py`.
 
 from benchmarks.contenders import ours
 from benchmarks.flow_cases import CASES, QUANTITIES

@@ -14,11 +14,17 @@ PACKAGES = ("tfp_iaf", "tensorflow", "tensorflow-probability", "keras", "numpy")
 def provenance():
     """Command, commit, versions and machine, as a dict for a JSON file."""
     return {
-        "command": " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]]),
+        "command": " ".join(["python", *_program(), *sys.argv[1:]]),
         "commit": _commit(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system(), **_gpu()},
     }
+
+
+def _program():
+    """What started this process: a file, or a module after -m."""
+    spec = sys.modules["__main__"].__spec__
+    return [os.path.relpath(sys.argv[0])] if spec is None else ["-m", spec.name]
 
 
 def _commit():

@@ -1,5 +1,6 @@
-"""The benchmarks start as result files say that they were started, and measure what they name."""
+"""The benchmarks record how they were started, and measure what they name."""
 
+import importlib.machinery
 import json
 import os
 import subprocess
@@ -9,14 +10,31 @@ import pytest
 
 from benchmarks import before_after
 from benchmarks.flow_cases import QUANTITIES
+from examples.provenance import provenance
 from tests.imports import ROOT
 
 
-@pytest.mark.long
-def test_a_benchmark_starts_as_a_file(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, str(ROOT / "benchmarks" / "step_cost.py"), "--only_check_args"]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+def test_the_program_of_every_result_exists():
+    commands = [
+        json.loads(path.read_text())["command"]
+        for path in (ROOT / "benchmarks" / "results").rglob("*.json")
+        if "command" in path.read_text()
+    ]
+    for command in commands:
+        _, program, *arguments = command.split()
+        path = f"{arguments[0].replace('.', '/')}.py" if program == "-m" else program
+        assert (ROOT / path).is_file(), command
+    assert len(commands) > 50
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"), [("benchmarks.flows", "python -m benchmarks.flows --rounds=3"), (None, "python run.py --rounds=3")]
+)
+def test_the_command_of_a_result_is_the_one_that_was_given(monkeypatch, module, expected):
+    spec = None if module is None else importlib.machinery.ModuleSpec(module, None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    monkeypatch.setattr(sys, "argv", [os.path.abspath("run.py"), "--rounds=3"])
+    assert provenance()["command"] == expected
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 nothing is read. The inverse, which is not published, takes the entries one after another."""
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -54,7 +55,7 @@ class Network:
         is_reversed = bool(index % 2)
         channels = case.event_shape[-1]
         sizes = [channels, *case.filters]
-        masks = [mask_of(a, b, False, is_reversed) for a, b in zip(sizes, sizes[1:])]
+        masks = [mask_of(a, b, False, is_reversed) for a, b in itertools.pairwise(sizes)]
         heads = [mask_of(sizes[-1], channels, True, is_reversed)] * 2
         layers = [
             MaskedConv(mask, 10 * index + k, stddev, case.weight_norm)

@@ -32,6 +32,26 @@ def test_log_det_and_round_trip_of_any_parameters(make, seed):
     np.testing.assert_allclose(log_det_at_back, log_det, atol=1e-6)
 
 
+def test_planar_flows_made_at_once_are_those_made_one_by_one():
+    u, w, b, y = normals(5, 3, 4, seed=1), normals(5, 3, 4, seed=2), normals(5, 3, seed=3), normals(5, 4, seed=4)
+    together = Planar.unstack(u, w, b)
+    assert len(together) == 3
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([u, w, b])
+        alone = [Planar(u[:, k], w[:, k], b[:, k]) for k in range(3)]
+        totals = []
+        for flows in (Planar.unstack(u, w, b), alone):
+            z, total = y, 0.0
+            for flow in flows:
+                z, log_det = flow.forward_and_log_det(z)
+                total += tf.reduce_sum(log_det)
+            totals.append(total + tf.reduce_sum(tf.sin(z)))
+    np.testing.assert_allclose(totals[0], totals[1], rtol=1e-12)
+    gradients = [tape.gradient(total, [u, w, b]) for total in totals]
+    for found, expected in zip(*gradients):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
 @every_flow
 def test_float32_residuals(make):
     """f(f^-1(z)) - z, relative to z; the residual, since some of these maps are nearly flat somewhere."""

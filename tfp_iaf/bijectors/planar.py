@@ -62,9 +62,29 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         with self._scope(name, validate_args) as name:
             self._u, self._w, self._b = captured_parameters("Planar", u=u, w=w, b=b)
             self._event_size = _event_size(self._u.shape, self._w.shape)
+            self._constraint: tuple[tf.Tensor, ...] | None = None
             super().__init__(
                 forward_min_event_ndims=1, dtype=self._u.dtype, validate_args=validate_args, parameters=parameters, name=name
             )
+
+    @classmethod
+    def unstack(cls, u: TensorLike, w: TensorLike, b: TensorLike) -> list[Planar]:
+        """The K flows of parameters u and w `[..., K, D]` and b `[..., K]`.
+
+        As making each by itself, but v and w'v of all flows are computed at once: that is most of the operations of a flow.
+
+        >>> flows = Planar.unstack(u=tf.zeros([5, 10, 2]), w=tf.ones([5, 10, 2]), b=tf.zeros([5, 10]))
+        >>> len(flows), flows[0].u.shape
+        (10, TensorShape([5, 2]))
+        """
+        every = cls(u, w, b)
+        constraints = zip(*(tf.unstack(value, axis=axis) for value, axis in zip(every._constrained(), (-2, -1, -2, -1))))
+        flows = []
+        for u, constraint in zip(tf.unstack(every.u, axis=-2), constraints):
+            flow = cls(u, *constraint[:2])
+            flow._constraint = constraint
+            flows.append(flow)
+        return flows
 
     @classmethod
     def _parameter_properties(cls, dtype):
@@ -110,6 +130,8 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
 
     def _constrained(self):
         """(w, b, v, 1 + w'v)."""
+        if self._constraint is not None:
+            return self._constraint
         u, w, b = (tf.convert_to_tensor(value) for value in (self._u, self._w, self._b))
         x = tf.reduce_sum(w * u, axis=-1)
         squared_norm = tf.reduce_sum(w * w, axis=-1)

@@ -15,7 +15,7 @@ __all__ = ["AmortizedChain"]
 
 
 class AmortizedChain(Posterior):
-    """A posterior of K flows of one kind; a subclass says how many parameters one flow has, and makes it.
+    """A posterior of K flows of one kind; a subclass says how many parameters one flow has, and makes the flows.
 
     Args:
         latent_size: D.
@@ -33,15 +33,17 @@ class AmortizedChain(Posterior):
         """The number of parameters of one flow."""
 
     @abc.abstractmethod
-    def flow(self, parameters: tf.Tensor) -> FlowBijector:
-        """The flow of parameters `[..., num_parameters]`."""
+    def chain(self, parameters: tf.Tensor) -> list[FlowBijector]:
+        """The flows of parameters `[..., num_flows, num_parameters]`, in the order in which they act."""
 
     @property
     def flow_size(self) -> int:
         return self.num_flows * self.num_parameters
 
     def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
-        return [self.flow(parameters) for parameters in tf.split(flow_inputs, self.num_flows, axis=-1)]
+        sizes = [self.num_flows, self.num_parameters]
+        parameters = tf.reshape(flow_inputs, tf.concat([tf.shape(flow_inputs)[:-1], sizes], axis=0))
+        return self.chain(tf.ensure_shape(parameters, flow_inputs.shape[:-1].concatenate(sizes)))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_flows": self.num_flows}

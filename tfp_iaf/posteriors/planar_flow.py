@@ -47,6 +47,6 @@ class PlanarFlow(AmortizedChain):
     def num_parameters(self) -> int:
         return 2 * self.latent_size + 1
 
-    def flow(self, parameters: tf.Tensor) -> FlowBijector:
+    def chain(self, parameters: tf.Tensor) -> list[FlowBijector]:
         u, w, b = tf.split(parameters, [self.latent_size, self.latent_size, 1], axis=-1)
-        return Planar(u, w, b[..., 0])
+        return Planar.unstack(u, w, tf.squeeze(b, axis=-1))

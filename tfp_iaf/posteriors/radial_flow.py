@@ -47,5 +47,7 @@ class RadialFlow(AmortizedChain):
     def num_parameters(self) -> int:
         return self.latent_size + 2
 
-    def flow(self, parameters: tf.Tensor) -> FlowBijector:
-        return Radial(parameters[..., :-2], width=parameters[..., -2], slope=parameters[..., -1])
+    def chain(self, parameters: tf.Tensor) -> list[FlowBijector]:
+        centres, width, slope = tf.split(parameters, [self.latent_size, 1, 1], axis=-1)
+        stacked = (centres, -2), (tf.squeeze(width, axis=-1), -1), (tf.squeeze(slope, axis=-1), -1)
+        return [Radial(*values) for values in zip(*(tf.unstack(value, axis=axis) for value, axis in stacked))]

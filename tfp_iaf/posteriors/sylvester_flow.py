@@ -96,14 +96,14 @@ class SylvesterFlow(AmortizedChain):
             of_q = self.num_reflections * size
         return columns * (columns + 1) // 2, columns * (columns + 1) // 2, columns, of_q
 
-    def flow(self, parameters: tf.Tensor) -> FlowBijector:
-        r, s, b, of_q = tf.split(parameters, self._sizes, axis=-1)
-        return Sylvester(self._triangle(r), self._triangle(s), b, **self._q(of_q))
-
-    def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
-        first, *others = super().flows(flow_inputs)
+    def chain(self, parameters: tf.Tensor) -> list[FlowBijector]:
+        first, *others = [self._flow(each) for each in tf.unstack(parameters, axis=-2)]
         reversal = [ReverseOrder()] if self.variant == "triangular" else []
         return [first, *(flow for other in others for flow in (*reversal, other))]
+
+    def _flow(self, parameters):
+        r, s, b, of_q = tf.split(parameters, self._sizes, axis=-1)
+        return Sylvester(self._triangle(r), self._triangle(s), b, **self._q(of_q))
 
     def _triangle(self, entries):
         rows = tfp.math.fill_triangular(entries, upper=True)
