@@ -30,7 +30,8 @@ class Layer(NamedTuple):
         offset: `[1, units]` or `[batch, units]`.
         side: `[batch, units]`, handed to `function`, or None.
         function: (pre-activation, side, below) -> (value, carried), of the units of a block; `below` is what the layer
-            before carried (None in the first). The value is what the next layer's matrix reads.
+            before carried (None in the first, and in the last for the first guess). The value is what the next layer's matrix
+            reads.
     """
 
     matrix: tf.Tensor
