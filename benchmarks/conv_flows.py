@@ -16,12 +16,7 @@ FLAGS.set_default("out", "runs/conv_flows")
 
 
 def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    if FLAGS["cases"].present:
-        raise app.UsageError(f"--cases is of the benchmark of flows; this one runs {', '.join(CASES)}.")
-    contenders = flows.all_contenders(CONV_MODULES)
-    flows.run_cases(CASES, lambda name: contenders)
+    flows.run_all(argv, CASES, CONV_MODULES)
 
 
 if __name__ == "__main__":

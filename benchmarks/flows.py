@@ -151,6 +151,16 @@ def run_cases(cases, contenders_of_case, quantities=QUANTITIES):
         (out / f"{name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
+def run_all(argv, cases, modules, quantities=QUANTITIES):
+    """The program of another benchmark: all of its cases, with all contenders of its modules."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    if FLAGS["cases"].present:
+        raise app.UsageError(f"--cases is of the benchmark of flows; this one runs {', '.join(cases)}.")
+    contenders = all_contenders(modules)
+    run_cases(cases, lambda name: contenders, quantities)
+
+
 def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")

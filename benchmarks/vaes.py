@@ -16,12 +16,7 @@ FLAGS.set_default("out", "runs/vaes")
 
 
 def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    if FLAGS["cases"].present:
-        raise app.UsageError(f"--cases is of the benchmark of flows; this one runs {', '.join(CASES)}.")
-    contenders = flows.all_contenders(VAE_MODULES)
-    flows.run_cases(CASES, lambda name: contenders, QUANTITIES)
+    flows.run_all(argv, CASES, VAE_MODULES, QUANTITIES)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,8 @@ from tests.imports import ROOT
 
 
 def test_the_program_of_every_result_exists():
-    commands = [
-        json.loads(path.read_text())["command"]
-        for path in (ROOT / "benchmarks" / "results").rglob("*.json")
-        if "command" in path.read_text()
-    ]
+    results = [json.loads(path.read_text()) for path in (ROOT / "benchmarks" / "results").rglob("*.json")]
+    commands = [result["command"] for result in results if "command" in result]
     for command in commands:
         _, program, *arguments = command.split()
         path = f"{arguments[0].replace('.', '/')}.py" if program == "-m" else program

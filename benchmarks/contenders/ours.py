@@ -37,22 +37,29 @@ def make(case, mode="XLA", evaluations=1, inverse="auto") -> Flow:
         network.build()
         leave_identity(network, seed)
 
+    return chain(case, mode, networks, context, evaluations, inverse)
+
+
+def chain(case, mode, networks, context, evaluations=1, inverse="auto") -> Flow:
+    """The `Flow` of flows on these networks, on a diagonal Gaussian."""
+    event_ndims = len(networks[0].event_shape)
+    shape = [case.batch_size, *networks[0].event_shape]
+
     def flows():
         """The flows in the order they act, on the context as it is now."""
         captured = tf.convert_to_tensor(context)
         return [InverseAutoregressiveFlow(network, context=captured, inverse=inverse) for network in networks]
 
-    base = tfd.MultivariateNormalDiag(tf.zeros([case.batch_size, case.event_size]))
+    base = tfd.Independent(tfd.Normal(tf.zeros(shape), 1.0), event_ndims)
 
     # Nothing that a compiler can fold.
     one = tf.Variable(1.0)
 
     def sample():
         # As a posterior does inside a model.
-        shape = [case.batch_size, case.event_size]
         seed = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
         z = standard_normal(shape, seed, tf.float32)
-        log_q = -0.5 * tf.reduce_sum(tf.square(z) + math.log(2.0 * math.pi), axis=-1)
+        log_q = -0.5 * tf.reduce_sum(tf.square(z) + math.log(2.0 * math.pi), axis=range(-event_ndims, 0))
         for flow in flows():
             y = z
             z, log_det = flow.forward_and_log_det(y)
