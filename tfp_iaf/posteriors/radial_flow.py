@@ -48,6 +48,6 @@ class RadialFlow(AmortizedChain):
         return self.latent_size + 2
 
     def chain(self, parameters: tf.Tensor) -> list[FlowBijector]:
-        centres, width, slope = tf.split(parameters, [self.latent_size, 1, 1], axis=-1)
-        stacked = (centres, -2), (tf.squeeze(width, axis=-1), -1), (tf.squeeze(slope, axis=-1), -1)
+        center, width, slope = tf.split(parameters, [self.latent_size, 1, 1], axis=-1)
+        stacked = (center, -2), (tf.squeeze(width, axis=-1), -1), (tf.squeeze(slope, axis=-1), -1)
         return [Radial(*values) for values in zip(*(tf.unstack(value, axis=axis) for value, axis in stacked))]
