@@ -7,17 +7,16 @@ import tensorflow as tf
 from tfp_iaf import bijectors, models, noise, posteriors, priors
 
 
-def mlp(widths):
-    # Smooth: training takes second derivatives of the decoder.
-    return [keras.layers.Dense(width, "softplus") for width in widths]
+def mlp(widths, activation):
+    return [keras.layers.Dense(width, activation) for width in widths]
 
 
 class Momentum(keras.layers.Layer):
     """A Gaussian density of the momentum v given [features, z]; it draws v, or scores a given one."""
 
-    def __init__(self, latent_size, hidden_units, seed):
+    def __init__(self, latent_size, hidden_units, activation, seed):
         super().__init__()
-        self.hidden = keras.Sequential([keras.layers.Concatenate(), *mlp(hidden_units)])
+        self.hidden = keras.Sequential([keras.layers.Concatenate(), *mlp(hidden_units, activation)])
         self.gaussian = posteriors.DiagonalGaussian(latent_size, seed=seed)
 
     def call(self, features_and_z, seed=None, value=None):
@@ -41,6 +40,7 @@ class HamiltonianVAE(models.ElboModel):
         step_size: of the leapfrogs at the start; it is trained, for each refreshment and each entry of z.
         seed: integer seed of the noise; None draws one.
         likelihood: of x.
+        activation: of all hidden layers; a smooth one, since training takes second derivatives of the decoder.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class HamiltonianVAE(models.ElboModel):
         step_size=0.1,
         seed=None,
         likelihood="bernoulli",
+        activation="softplus",
         **kwargs,
     ):
         super().__init__(likelihood, **kwargs)
@@ -66,17 +67,18 @@ class HamiltonianVAE(models.ElboModel):
             "refreshments": refreshments,
             "step_size": step_size,
             "seed": seed,
+            "activation": activation,
         }
         self.latent_size, self.leapfrog_steps, self.refreshments = latent_size, leapfrog_steps, refreshments
         output = [keras.layers.Dense(int(np.prod(example_shape))), keras.layers.Reshape(example_shape)]
-        self.encoder = keras.Sequential([keras.layers.Flatten(), *mlp(hidden_units)])
-        self.decoder = keras.Sequential([*mlp(hidden_units[::-1]), *output])
+        self.encoder = keras.Sequential([keras.layers.Flatten(), *mlp(hidden_units, activation)])
+        self.decoder = keras.Sequential([*mlp(hidden_units[::-1], activation), *output])
         self.prior = priors.StandardNormal()
         self.prior.build((latent_size,))
         seeds = [None if seed is None else seed + k for k in range(1 + refreshments)]
         self.posterior = posteriors.DiagonalGaussian(latent_size, seed=seeds[0])
-        self.momenta = [Momentum(latent_size, momentum_hidden_units, seed) for seed in seeds[1:]]
-        self.reverse_momenta = [Momentum(latent_size, momentum_hidden_units, seed) for seed in seeds[1:]]
+        self.momenta = [Momentum(latent_size, momentum_hidden_units, activation, seed) for seed in seeds[1:]]
+        self.reverse_momenta = [Momentum(latent_size, momentum_hidden_units, activation, seed) for seed in seeds[1:]]
         self.log_step_sizes = self.add_weight(
             shape=(refreshments, latent_size), initializer=keras.initializers.Constant(np.log(step_size)), name="log_step_sizes"
         )

@@ -1,7 +1,11 @@
 """Every posterior and prior in one set-up: MLPs of 512-512 ELU units, 32 latents, 20,000 steps.
 
-NICE and IAF have two hidden layers of 320 units in each flow, and Sylvester flows as many columns as latents.
+NICE and IAF have two hidden layers of 320 units in each flow, and Sylvester flows as many columns as latents. Hamiltonian
+variational inference moves the draw of a diagonal Gaussian by `num_flows` leapfrogs; its two densities of the momentum have the
+hidden layers of a flow.
 """
+
+from hamiltonian_model import HamiltonianVAE
 
 from benchmarks.studies.mlp import mlp_vae
 
@@ -35,6 +39,21 @@ VARIANTS = {
     "flow-prior": {"posterior": "diagonal", "prior": "autoregressive_flow"},
     "iaf-and-flow-prior": {"prior": "autoregressive_flow"},
     "vamp-prior": {"posterior": "diagonal", "prior": "vamp"},
+    "hamiltonian-1": {"posterior": "hamiltonian", "num_flows": 1},
+    "hamiltonian-4": {"posterior": "hamiltonian", "num_flows": 4},
+    "hamiltonian-8": {"posterior": "hamiltonian", "num_flows": 8},
 }
 
-make_model = mlp_vae
+
+def make_model(settings, data_shape, seed):
+    if settings["posterior"] != "hamiltonian":
+        return mlp_vae(settings, data_shape, seed)
+    return HamiltonianVAE(
+        data_shape,
+        settings["latent_size"],
+        hidden_units=settings["hidden_units"],
+        momentum_hidden_units=settings["flow_hidden_units"],
+        leapfrog_steps=settings["num_flows"],
+        activation=settings["activation"],
+        seed=seed,
+    )
