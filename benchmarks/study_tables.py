@@ -7,7 +7,23 @@ import pathlib
 import statistics
 
 RESULTS = pathlib.Path(__file__).parents[1] / "benchmarks" / "results" / "studies"
-TITLES = {"diagonal": "diagonal", "full_covariance": "full covariance", "iaf": "IAF"}
+TITLES = {
+    "diagonal": "diagonal",
+    "full_covariance": "full covariance",
+    "planar-10": "planar, 10 flows",
+    "planar-40": "planar, 40 flows",
+    "planar-80": "planar, 80 flows",
+    "nice": "NICE",
+    "sylvester": "Sylvester",
+    "hamiltonian-1": "Hamiltonian, 1 leapfrog",
+    "hamiltonian-4": "Hamiltonian, 4 leapfrogs",
+    "hamiltonian-8": "Hamiltonian, 8 leapfrogs",
+    "iaf": "IAF",
+    "iaf-monotone": "IAF, monotone",
+    "vamp-prior": "diagonal, VampPrior",
+    "flow-prior": "diagonal, flow prior",
+    "iaf-and-flow-prior": "IAF, flow prior",
+}
 # Single runs of jaanli/variational-autoencoder: test bound and log p(x), and validation bounds after so many steps.
 PUBLISHED = {
     "diagonal": {"test": (-103.31, -97.10), "validation": {10_000: -108.49, 20_000: -106.23, 30_000: -104.50}},
