@@ -2,7 +2,7 @@
 
 import dataclasses
 
-__all__ = ["CASES", "QUANTITIES", "SKIPPED", "Case"]
+__all__ = ["CASES", "GROWTH", "QUANTITIES", "SKIPPED", "Case"]
 
 # What is timed: a sample with its log q; the same with the gradient of a loss with respect to all weights and the
 # context; log q of a given z.
@@ -20,6 +20,13 @@ class Case:
     batch_size: int
 
 
+_BASE = Case(64, 64, (512, 512), 2, 64)
+# What grows -> its size -> the case.
+GROWTH = {
+    "batch": {size: dataclasses.replace(_BASE, batch_size=size) for size in (1, 16, 256, 4096)},
+    "layers": {size: dataclasses.replace(_BASE, hidden_units=(512,) * size) for size in (1, 2, 4, 8)},
+    "flows": {size: dataclasses.replace(_BASE, num_flows=size) for size in (1, 2, 4, 8)},
+}
 CASES = {
     "D64": Case(64, 64, (512, 512), 4, 256),
     "D256": Case(256, 64, (1024, 1024), 2, 256),
@@ -27,6 +34,7 @@ CASES = {
     "paper": Case(32, 64, (1920, 1920), 8, 128),
     "D64 batch 1": Case(64, 64, (512, 512), 4, 1),
     **{f"growth D{size}": Case(size, 64, (1024, 1024), 1, 64) for size in (16, 64, 256, 1024)},
+    **{f"growth {name} {size}": case for name, cases in GROWTH.items() for size, case in cases.items()},
 }
 # A thousand network evaluations, one operation at a time, would take minutes per call.
 SKIPPED = {"growth": ("TFP eager", "tfp_iaf eager")}

@@ -15,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from absl import app, flags
@@ -43,11 +44,13 @@ class Worker:
     """A `benchmarks.flow_worker` process."""
 
     def __init__(self, python, module, contender, case):
+        # A file, since a pipe that nobody reads holds the process up when it is full.
+        self._messages = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [python, "-m", "benchmarks.flow_worker", module, contender, case],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._messages,
             cwd=ROOT,
             text=True,
         )
@@ -63,11 +66,14 @@ class Worker:
     def close(self):
         self._process.kill()
         self._process.communicate()
+        self._messages.close()
 
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(self._process.communicate()[1].strip().splitlines()[-1])
+            self._process.wait()
+            self._messages.seek(0)
+            raise RuntimeError(self._messages.read().strip().splitlines()[-1])
         return json.loads(line)
 
 

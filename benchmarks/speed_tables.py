@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from benchmarks.conv_cases import CASES as CONV_CASES
-from benchmarks.flow_cases import QUANTITIES
+from benchmarks.flow_cases import GROWTH, QUANTITIES
 from benchmarks.vae_cases import NUM_EPOCHS
 
 __all__ = ["TABLES"]
@@ -71,6 +71,24 @@ def flow_memory(folder):
     return "\n".join(lines)
 
 
+def growth():
+    """Milliseconds of our flows under XLA, and of the fastest peer, against batch and depth."""
+    titles = {"batch": "batch", "layers": "hidden layers", "flows": "flows"}
+    columns = " | ".join(f"{quantity}, ms | fastest peer, ms" for quantity in QUANTITIES)
+    lines = [f"| | {columns} |", "|---" * (1 + 2 * len(QUANTITIES)) + "|"]
+    for name, cases in GROWTH.items():
+        for size in cases:
+            rows = load(f"flows_intel/growth_{name}_{size}.json")["contenders"]
+            cells = []
+            for quantity in QUANTITIES:
+                medians = {contender: row["milliseconds"][quantity]["median"] for contender, row in rows.items()}
+                ours = medians.pop("tfp_iaf XLA")
+                best = min((peer for peer in medians if not peer.startswith("tfp_iaf")), key=medians.get)
+                cells += [f"{ours:,.2f}", f"{medians[best]:,.2f} ({best})"]
+            lines.append(f"| {titles[name]}: {size:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def conv_flows():
     """Milliseconds of convolutional flows, and their ratio to the faster of the same flows by hand."""
     lines = ["| batch | | XLA, ms | graph, ms | by hand, ms | XLA / by hand | graph / by hand |", "|---" * 7 + "|"]
@@ -104,5 +122,5 @@ def inverse_methods():
     return "\n".join(lines)
 
 
-TABLES = {table.__name__: table for table in (eager_cost, waiting, vaes, conv_flows, inverse_methods)}
+TABLES = {table.__name__: table for table in (eager_cost, waiting, vaes, growth, conv_flows, inverse_methods)}
 TABLES |= {folder.replace("flows", "flow_memory"): functools.partial(flow_memory, folder) for folder in MEMORY_FOLDERS}

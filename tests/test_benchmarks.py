@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from benchmarks import before_after
-from benchmarks.flow_cases import QUANTITIES
+from benchmarks.contenders import ours, tf_timing
+from benchmarks.flow_cases import CASES, QUANTITIES
 from examples.provenance import provenance
 from tests.imports import ROOT
 
@@ -49,6 +50,25 @@ def test_a_worker_times_the_flows_of_another_checkout():
     description, milliseconds = (json.loads(line) for line in worker.stdout.splitlines())
     assert set(description["first_call_seconds"]) == set(description["peak_mib"]) == set(QUANTITIES)
     assert 0.0 < milliseconds < 1e3 * description["first_call_seconds"]["inverse"]
+
+
+def test_no_compiled_function_calls_another(monkeypatch):
+    running = []
+
+    def compile_(function):
+        def called(*arguments):
+            assert not running
+            running.append(function)
+            outputs = function(*arguments)
+            running.clear()
+            return outputs
+
+        return called
+
+    monkeypatch.setitem(tf_timing.MODES, "one level", compile_)
+    flow = ours.make(CASES["growth D16"], "one level")
+    for function in flow.quantities.values():
+        function()
 
 
 def test_figures_of_before_and_after():
