@@ -44,8 +44,8 @@ class Worker:
     """A `benchmarks.flow_worker` process."""
 
     def __init__(self, python, module, contender, case):
-        # A file, since a pipe that nobody reads holds the process up when it is full.
-        self._messages = tempfile.TemporaryFile("w+")
+        # A file, since a pipe that nobody reads holds the process up when it is full; `close` closes it.
+        self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [python, "-m", "benchmarks.flow_worker", module, contender, case],
             stdin=subprocess.PIPE,
