@@ -6,6 +6,7 @@ import pathlib
 
 from benchmarks.conv_cases import CASES as CONV_CASES
 from benchmarks.flow_cases import GROWTH, QUANTITIES
+from benchmarks.study_tables import TITLES
 from benchmarks.vae_cases import NUM_EPOCHS
 
 __all__ = ["TABLES"]
@@ -56,6 +57,18 @@ def vaes():
             ratio = row["epochs"] / medians["tfp_iaf graph"]["epochs"]
             epoch = row["epochs"] / NUM_EPOCHS / 1e3
             lines.append(f"| {case} | {name} | {row['training step']:.1f} | {epoch:.2f} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def static_mnist_cost():
+    """Seconds per 1,000 training steps of the study's variants."""
+    modes = load("step_cost/static-mnist.json")["results"]
+    titles = " | ".join(f"{title}, s per 1,000 steps | times diagonal" for title in ("XLA", "graph"))
+    lines = [f"| posterior | {titles} |", "|---" * 5 + "|"]
+    for variant in filter(modes["xla"].__contains__, TITLES):
+        figures = [modes[mode][variant] for mode in ("xla", "graph")]
+        cells = " | ".join(f"{each['ms_per_step']:.1f} | {each['ratio_to_diagonal']:.2f}" for each in figures)
+        lines.append(f"| {TITLES[variant]} | {cells} |")
     return "\n".join(lines)
 
 
@@ -122,5 +135,7 @@ def inverse_methods():
     return "\n".join(lines)
 
 
-TABLES = {table.__name__: table for table in (eager_cost, waiting, vaes, growth, conv_flows, inverse_methods)}
+TABLES = {
+    table.__name__: table for table in (eager_cost, waiting, vaes, static_mnist_cost, growth, conv_flows, inverse_methods)
+}
 TABLES |= {folder.replace("flows", "flow_memory"): functools.partial(flow_memory, folder) for folder in MEMORY_FOLDERS}

@@ -7,6 +7,7 @@ Every step trains on the same batch; the rest is as in `benchmarks.step_cost`. T
 
 # ruff: noqa: E402
 
+import functools
 import importlib
 import pathlib
 import sys
@@ -25,7 +26,14 @@ from benchmarks import step_cost, studies, study
 
 FLAGS = flags.FLAGS
 # Of the programs that this one builds on.
-OTHERS = ("case", "variant", "workdir", "results")
+OTHERS = ("case", "variant", "seed", "workdir", "results")
+
+
+def trainer(module, images, variant, jit_compile):
+    """As `step_cost.trainer`, of a variant of a study's module."""
+    settings = {**studies.settings_of(module, variant), "jit_compile": jit_compile, "steps_per_execution": 1}
+    model = study.make_model(module, settings, images.shape[1:], seed=0)
+    return step_cost.trainer_of(model, tf.data.Dataset.from_tensors(images[: settings["batch_size"]]).repeat())
 
 
 def main(argv):
@@ -33,24 +41,19 @@ def main(argv):
         raise app.UsageError(f"Expected one study, of {', '.join(studies.NAMES)}; got: {' '.join(argv[1:]) or 'none'}")
     for flag in OTHERS:
         if FLAGS[flag].present:
-            raise app.UsageError(f"--{flag} has no effect here: all variants of {argv[1]} are measured.")
+            raise app.UsageError(f"--{flag} has no effect here: every variant is measured.")
     logging.set_verbosity(logging.ERROR)  # TensorFlow takes training several models for retracing.
     name, origin = argv[1], provenance()
     module = importlib.import_module(studies.module_name(name))
     images = study.load_data(module, FLAGS.data)["x_train"]
-
-    def trainer(variant, jit_compile):
-        settings = {**studies.settings_of(module, variant), "jit_compile": jit_compile, "steps_per_execution": 1}
-        model = study.make_model(module, settings, images.shape[1:], FLAGS.seed)
-        return step_cost.trainer_of(model, tf.data.Dataset.from_tensors(images[: settings["batch_size"]]).repeat())
-
+    make_trainer = functools.partial(trainer, module, images)
     case = {"name": name, "rounds": FLAGS.rounds, "seconds": FLAGS.seconds}
-    results = step_cost.interleaved(name, trainer, dict.fromkeys(module.VARIANTS, "diagonal"), "ratio_to_diagonal")
+    results = step_cost.interleaved(name, make_trainer, dict.fromkeys(module.VARIANTS, "diagonal"), "ratio_to_diagonal")
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
-    command = f"python -m benchmarks.study_cost {name} --data={pathlib.Path(FLAGS.data).name}"
-    flags_of_rounds = f"--seconds={FLAGS.seconds} --rounds={FLAGS.rounds}"
-    write(out / f"{name}.json", {"case": case, "results": results, **origin, "command": f"{command} {flags_of_rounds}"})
+    command = f"python -m benchmarks.study_cost {name} --data={pathlib.Path(FLAGS.data).name} "
+    command += f"--seconds={FLAGS.seconds} --rounds={FLAGS.rounds}"
+    write(out / f"{name}.json", {"case": case, "results": results, **origin, "command": command})
 
 
 if __name__ == "__main__":
