@@ -85,19 +85,19 @@ def flow_memory(folder):
 
 
 def growth():
-    """Milliseconds of our flows under XLA, and of the fastest peer, against batch and depth."""
+    """Milliseconds of our flows, and of the fastest peer, against batch and depth."""
     titles = {"batch": "batch", "layers": "hidden layers", "flows": "flows"}
-    columns = " | ".join(f"{quantity}, ms | fastest peer, ms" for quantity in QUANTITIES)
-    lines = [f"| | {columns} |", "|---" * (1 + 2 * len(QUANTITIES)) + "|"]
+    columns = " | ".join(f"{quantity}, XLA | graph | fastest peer" for quantity in QUANTITIES)
+    lines = [f"| | {columns} |", "|---" * (1 + 3 * len(QUANTITIES)) + "|"]
     for name, cases in GROWTH.items():
         for size in cases:
             rows = load(f"flows_intel/growth_{name}_{size}.json")["contenders"]
             cells = []
             for quantity in QUANTITIES:
                 medians = {contender: row["milliseconds"][quantity]["median"] for contender, row in rows.items()}
-                ours = medians.pop("tfp_iaf XLA")
-                best = min((peer for peer in medians if not peer.startswith("tfp_iaf")), key=medians.get)
-                cells += [f"{ours:,.2f}", f"{medians[best]:,.2f} ({best})"]
+                ours = [medians.pop(f"tfp_iaf {mode}") for mode in ("XLA", "graph")]
+                best = min(medians, key=medians.get)
+                cells += [*(f"{value:,.1f}" for value in ours), f"{medians[best]:,.1f} ({best})"]
             lines.append(f"| {titles[name]}: {size:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
