@@ -22,6 +22,11 @@ def load(path):
     return json.loads((RESULTS / path).read_text())
 
 
+def measured(path):
+    """The rows of a case's contenders, without those that failed."""
+    return {name: row for name, row in load(path)["contenders"].items() if "error" not in row}
+
+
 def eager_cost():
     results = load("eager_cost.json")["results"]
     quantities = list(results["shifts"])
@@ -51,7 +56,7 @@ def vaes():
     """Milliseconds of a training step, seconds of an epoch, and its ratio to that of `fit` in graph mode."""
     lines = ["| posterior | | training step, ms | epoch of 100 steps, s | epoch / `fit`, graph |", "|---|---|---|---|---|"]
     for case in ("diagonal", "IAF"):
-        rows = load(f"vaes/VAE_{case}.json")["contenders"]
+        rows = measured(f"vaes/VAE_{case}.json")
         medians = {name: {key: value["median"] for key, value in row["milliseconds"].items()} for name, row in rows.items()}
         for name, row in medians.items():
             ratio = row["epochs"] / medians["tfp_iaf graph"]["epochs"]
@@ -76,8 +81,8 @@ def flow_memory(folder):
     """The peak of a training process's memory beyond its imports: ours, and the leanest peer's."""
     lines = ["| case | graph, MiB | XLA, MiB | leanest peer, MiB | graph / peer |", "|---|---|---|---|---|"]
     for case in LARGE_CASES:
-        rows = load(f"{folder}/{case}.json")["contenders"]
-        peaks = {name: row["peak_mib"]["training step"] for name, row in rows.items() if "error" not in row}
+        rows = measured(f"{folder}/{case}.json")
+        peaks = {name: row["peak_mib"]["training step"] for name, row in rows.items()}
         leanest = min((name for name in peaks if not name.startswith("tfp_iaf")), key=peaks.get)
         graph, xla, peer = peaks["tfp_iaf graph"], peaks["tfp_iaf XLA"], peaks[leanest]
         lines.append(f"| {case} | {graph:.0f} | {xla:.0f} | {peer:.0f} ({leanest}) | {graph / peer:.2f} |")
@@ -91,7 +96,7 @@ def growth():
     lines = [f"| | {columns} |", "|---" * (1 + 3 * len(QUANTITIES)) + "|"]
     for name, cases in GROWTH.items():
         for size in cases:
-            rows = load(f"flows_intel/growth_{name}_{size}.json")["contenders"]
+            rows = measured(f"flows_intel/growth_{name}_{size}.json")
             cells = []
             for quantity in QUANTITIES:
                 medians = {contender: row["milliseconds"][quantity]["median"] for contender, row in rows.items()}
@@ -106,7 +111,7 @@ def conv_flows():
     """Milliseconds of convolutional flows, and their ratio to the faster of the same flows by hand."""
     lines = ["| batch | | XLA, ms | graph, ms | by hand, ms | XLA / by hand | graph / by hand |", "|---" * 7 + "|"]
     for name, case in CONV_CASES.items():
-        rows = load(f"conv_flows/{name.replace(' ', '_')}.json")["contenders"]
+        rows = measured(f"conv_flows/{name.replace(' ', '_')}.json")
         title = f"{case.batch_size}, weight-normalized" if case.weight_norm else str(case.batch_size)
         for quantity in QUANTITIES:
             medians = {contender: row["milliseconds"][quantity]["median"] for contender, row in rows.items()}
