@@ -15,7 +15,7 @@ import time
 
 from benchmarks import conv_cases, flow_cases, vae_cases
 
-CASES = {**flow_cases.CASES, **conv_cases.CASES, **vae_cases.CASES}
+CASES = {**flow_cases.CASES, **flow_cases.GROWTH, **conv_cases.CASES, **vae_cases.CASES}
 # Log q from sampling against log q from inverting; float32, chains of 8.
 TOLERANCE = 2e-2
 

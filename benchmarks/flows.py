@@ -21,18 +21,20 @@ import time
 from absl import app, flags
 
 from benchmarks.contenders import MODULES
-from benchmarks.flow_cases import CASES, QUANTITIES, SKIPPED
+from benchmarks.flow_cases import CASES, GROWTH, QUANTITIES, SKIPPED
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "runs/flows", "Folder of the JSON files, one per case.")
 flags.DEFINE_string("peers_python", None, "Python that has PyTorch, JAX and the peers' packages; without it, TFP alone.")
-flags.DEFINE_list("cases", list(CASES), f"Cases: {', '.join(CASES)}.")
+flags.DEFINE_list("cases", list(CASES), f"Cases: {', '.join((*CASES, *GROWTH))}.")
 flags.DEFINE_multi_string("contender", None, "Name of a contender; may be given several times. All if not given.")
 flags.DEFINE_integer("rounds", 7, "Rounds.", lower_bound=1)
 flags.DEFINE_integer("slow_rounds", 3, "Rounds of what takes over a second per call.", lower_bound=1)
 flags.DEFINE_float("seconds", 0.3, "Shortest measurement of a round.", lower_bound=0.0)
-flags.register_validator("cases", lambda cases: set(cases) <= set(CASES), message=f"a case is not among: {', '.join(CASES)}")
+flags.register_validator(
+    "cases", lambda cases: set(cases) <= {*CASES, *GROWTH}, message=f"a case is not among: {', '.join((*CASES, *GROWTH))}"
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SLOW_MS = 1e3
@@ -71,9 +73,11 @@ class Worker:
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
-            self._process.wait()
+            status = self._process.wait()
             self._messages.seek(0)
-            raise RuntimeError(self._messages.read().strip().splitlines()[-1])
+            lines = self._messages.read().strip().splitlines()
+            self.close()
+            raise RuntimeError(lines[-1] if lines else f"ended with status {status}, without a message.")
         return json.loads(line)
 
 
@@ -176,7 +180,7 @@ def main(argv):
         skipped = SKIPPED.get(name.split()[0], ())
         return [contender for contender in contenders if contender[0] not in skipped]
 
-    run_cases({name: CASES[name] for name in FLAGS.cases}, contenders_of_case)
+    run_cases({name: (CASES | GROWTH)[name] for name in FLAGS.cases}, contenders_of_case)
 
 
 if __name__ == "__main__":

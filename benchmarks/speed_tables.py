@@ -6,7 +6,7 @@ import pathlib
 
 from benchmarks.conv_cases import CASES as CONV_CASES
 from benchmarks.flow_cases import GROWTH, QUANTITIES
-from benchmarks.study_tables import TITLES
+from benchmarks.study_tables import in_order, title
 from benchmarks.vae_cases import NUM_EPOCHS
 
 __all__ = ["TABLES"]
@@ -16,6 +16,7 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 LARGE_CASES = ("D64", "D256", "paper")
 # One folder of the flow benchmark for each processor on which memory was measured.
 MEMORY_FOLDERS = ("flows_intel",)
+STEP_COSTS = {"step_cost": "small_mlp", "static_mnist_cost": "static-mnist"}
 
 
 def load(path):
@@ -25,6 +26,23 @@ def load(path):
 def measured(path):
     """The rows of a case's contenders, without those that failed."""
     return {name: row for name, row in load(path)["contenders"].items() if "error" not in row}
+
+
+def milliseconds(case, folder="flows"):
+    """Contender -> quantity -> median milliseconds, of one case, from the folder of one processor."""
+    return {
+        name: {quantity: figures["median"] for quantity, figures in row["milliseconds"].items()}
+        for name, row in measured(f"{folder}/{case}.json").items()
+    }
+
+
+def fastest_peer(rows, quantity):
+    """The name of the fastest contender that is not ours, of `milliseconds`."""
+    return min((name for name in rows if not name.startswith("tfp_iaf")), key=lambda name: rows[name][quantity])
+
+
+def number(value):
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def eager_cost():
@@ -56,8 +74,7 @@ def vaes():
     """Milliseconds of a training step, seconds of an epoch, and its ratio to that of `fit` in graph mode."""
     lines = ["| posterior | | training step, ms | epoch of 100 steps, s | epoch / `fit`, graph |", "|---|---|---|---|---|"]
     for case in ("diagonal", "IAF"):
-        rows = measured(f"vaes/VAE_{case}.json")
-        medians = {name: {key: value["median"] for key, value in row["milliseconds"].items()} for name, row in rows.items()}
+        medians = milliseconds(f"VAE_{case}", "vaes")
         for name, row in medians.items():
             ratio = row["epochs"] / medians["tfp_iaf graph"]["epochs"]
             epoch = row["epochs"] / NUM_EPOCHS / 1e3
@@ -65,15 +82,15 @@ def vaes():
     return "\n".join(lines)
 
 
-def static_mnist_cost():
-    """Seconds per 1,000 training steps of the study's variants."""
-    modes = load("step_cost/static-mnist.json")["results"]
-    titles = " | ".join(f"{title}, s per 1,000 steps | times diagonal" for title in ("XLA", "graph"))
+def step_cost(case):
+    """Seconds per 1,000 training steps with each posterior of a model."""
+    modes = load(f"step_cost/{case}.json")["results"]
+    titles = " | ".join(f"{mode}, s per 1,000 steps | times diagonal" for mode in ("XLA", "graph"))
     lines = [f"| posterior | {titles} |", "|---" * 5 + "|"]
-    for variant in filter(modes["xla"].__contains__, TITLES):
-        figures = [modes[mode][variant] for mode in ("xla", "graph")]
-        cells = " | ".join(f"{each['ms_per_step']:.1f} | {each['ratio_to_diagonal']:.2f}" for each in figures)
-        lines.append(f"| {TITLES[variant]} | {cells} |")
+    for name in in_order(modes["xla"]):
+        figures = [modes[mode][name] for mode in ("xla", "graph")]
+        cells = " | ".join(f"{number(each['ms_per_step'])} | {each['ratio_to_diagonal']:.2f}" for each in figures)
+        lines.append(f"| {title(name)} | {cells} |")
     return "\n".join(lines)
 
 
@@ -91,19 +108,16 @@ def flow_memory(folder):
 
 def growth():
     """Milliseconds of our flows, and of the fastest peer, against batch and depth."""
-    titles = {"batch": "batch", "layers": "hidden layers", "flows": "flows"}
     columns = " | ".join(f"{quantity}, XLA | graph | fastest peer" for quantity in QUANTITIES)
     lines = [f"| | {columns} |", "|---" * (1 + 3 * len(QUANTITIES)) + "|"]
-    for name, cases in GROWTH.items():
-        for size in cases:
-            rows = measured(f"flows_intel/growth_{name}_{size}.json")
-            cells = []
-            for quantity in QUANTITIES:
-                medians = {contender: row["milliseconds"][quantity]["median"] for contender, row in rows.items()}
-                ours = [medians.pop(f"tfp_iaf {mode}") for mode in ("XLA", "graph")]
-                best = min(medians, key=medians.get)
-                cells += [*(f"{value:,.1f}" for value in ours), f"{medians[best]:,.1f} ({best})"]
-            lines.append(f"| {titles[name]}: {size:,} | {' | '.join(cells)} |")
+    for case in GROWTH:
+        rows, cells = milliseconds(case.replace(" ", "_"), "flows_intel"), []
+        for quantity in QUANTITIES:
+            cells += [number(rows[f"tfp_iaf {mode}"][quantity]) for mode in ("XLA", "graph")]
+            peer = fastest_peer(rows, quantity)
+            cells.append(f"{number(rows[peer][quantity])} ({peer})")
+        _, varied, size = case.split()
+        lines.append(f"| {varied}: {int(size):,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -111,13 +125,12 @@ def conv_flows():
     """Milliseconds of convolutional flows, and their ratio to the faster of the same flows by hand."""
     lines = ["| batch | | XLA, ms | graph, ms | by hand, ms | XLA / by hand | graph / by hand |", "|---" * 7 + "|"]
     for name, case in CONV_CASES.items():
-        rows = measured(f"conv_flows/{name.replace(' ', '_')}.json")
+        rows = milliseconds(name.replace(" ", "_"), "conv_flows")
         title = f"{case.batch_size}, weight-normalized" if case.weight_norm else str(case.batch_size)
         for quantity in QUANTITIES:
-            medians = {contender: row["milliseconds"][quantity]["median"] for contender, row in rows.items()}
-            xla, graph = medians.pop("tfp_iaf XLA"), medians.pop("tfp_iaf graph")
-            best = min(medians, key=medians.get)
-            peer = medians[best]
+            xla, graph = (rows[f"tfp_iaf {mode}"][quantity] for mode in ("XLA", "graph"))
+            best = fastest_peer(rows, quantity)
+            peer = rows[best][quantity]
             cells = f"{xla:.1f} | {graph:.1f} | {peer:,.1f} ({best.removeprefix('by hand, ')})"
             lines.append(f"| {title} | {quantity} | {cells} | {xla / peer:.3g} | {graph / peer:.3g} |")
             title = ""
@@ -140,7 +153,6 @@ def inverse_methods():
     return "\n".join(lines)
 
 
-TABLES = {
-    table.__name__: table for table in (eager_cost, waiting, vaes, static_mnist_cost, growth, conv_flows, inverse_methods)
-}
+TABLES = {table.__name__: table for table in (eager_cost, waiting, vaes, growth, conv_flows, inverse_methods)}
+TABLES |= {name: functools.partial(step_cost, case) for name, case in STEP_COSTS.items()}
 TABLES |= {folder.replace("flows", "flow_memory"): functools.partial(flow_memory, folder) for folder in MEMORY_FOLDERS}

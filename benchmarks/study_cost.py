@@ -22,7 +22,7 @@ import tensorflow as tf
 from json_files import write
 from provenance import provenance
 
-from benchmarks import step_cost, studies, study
+from benchmarks import step_cost, studies, study, study_tables
 
 FLAGS = flags.FLAGS
 # Of the programs that this one builds on.
@@ -48,7 +48,8 @@ def main(argv):
     images = study.load_data(module, FLAGS.data)["x_train"]
     make_trainer = functools.partial(trainer, module, images)
     case = {"name": name, "rounds": FLAGS.rounds, "seconds": FLAGS.seconds}
-    results = step_cost.interleaved(name, make_trainer, dict.fromkeys(module.VARIANTS, "diagonal"), "ratio_to_diagonal")
+    baselines = {variant: study_tables.reference_of(variant, module.VARIANTS) for variant in module.VARIANTS}
+    results = step_cost.interleaved(name, make_trainer, baselines, "ratio_to_diagonal")
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     command = f"python -m benchmarks.study_cost {name} --data={pathlib.Path(FLAGS.data).name} "

@@ -37,13 +37,18 @@ NO_RUNS = "No run has ended yet."
 
 
 def runs_of(study):
-    """Variant -> seed -> the result file's content: first those of `TITLES`, in that order, then the others."""
+    """Variant -> seed -> the result file's content, `in_order`."""
     runs = collections.defaultdict(dict)
     for path in sorted((RESULTS / study).glob("*-seed*.json")):
         run = json.loads(path.read_text())
         runs[run["variant"]][run["seed"]] = run
+    return {variant: runs[variant] for variant in in_order(runs)}
+
+
+def in_order(variants):
+    """First those of `TITLES`, in that order, then the others."""
     order = list(TITLES)
-    return dict(sorted(runs.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0])))
+    return sorted(variants, key=lambda variant: (order.index(variant) if variant in order else len(order), variant))
 
 
 def title(variant):
@@ -155,7 +160,7 @@ def deep_mnist():
 
 
 def static_mnist():
-    return study_table("static-mnist")
+    return study_table("static-mnist") + curves("static-mnist")
 
 
 def table_1():

@@ -12,6 +12,7 @@ import statistics
 from benchmarks import speed_tables, study_tables
 from benchmarks.claims import claims
 from benchmarks.flow_cases import QUANTITIES
+from benchmarks.speed_tables import fastest_peer, milliseconds, number
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -149,22 +150,6 @@ def before_after(folder):
     return "\n".join(lines)
 
 
-def step_cost():
-    (run,) = load("step_cost/small_mlp.json")
-    lines = [
-        "| posterior | XLA, s per 1,000 steps | times diagonal | graph, s per 1,000 steps | times diagonal |",
-        "|---|---|---|---|---|",
-    ]
-    for posterior, name in NAMES.items():
-        cells = [
-            f"{run['results'][mode][posterior][key]:.2f}"
-            for mode in ("xla", "graph")
-            for key in ("ms_per_step", "ratio_to_diagonal")
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def objective_cost():
     """Steps with path gradients beside those without."""
     (run,) = load("objective_cost/small_mlp.json")
@@ -198,20 +183,6 @@ def measured_flow_cases(folder="flows"):
     return {case: title for case, title in FLOW_CASES.items() if (RESULTS / folder / f"{case}.json").exists()}
 
 
-def milliseconds(case, folder="flows"):
-    """Contender -> quantity -> median milliseconds, of one case, from the folder of one processor."""
-    (run,) = load(f"{folder}/{case}.json")
-    return {
-        name: {quantity: figures["median"] for quantity, figures in row["milliseconds"].items()}
-        for name, row in run["contenders"].items()
-        if "error" not in row
-    }
-
-
-def number(value):
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
 def flows(folder):
     """Ours in both compiled modes, and the fastest peer of each row."""
     lines = [
@@ -220,10 +191,9 @@ def flows(folder):
     ]
     for case, title in measured_flow_cases(folder).items():
         rows = milliseconds(case, folder)
-        peers = [name for name in rows if not name.startswith("tfp_iaf")]
         for quantity in ("forward", "training step", "inverse"):
             xla, graph = (rows[f"tfp_iaf {mode}"][quantity] for mode in ("XLA", "graph"))
-            fastest = min(peers, key=lambda name, rows=rows, quantity=quantity: rows[name][quantity])
+            fastest = fastest_peer(rows, quantity)
             peer = rows[fastest][quantity]
             cells = [number(xla), number(graph), f"{number(peer)} ({fastest})", f"{xla / peer:.2f}", f"{graph / peer:.2f}"]
             lines.append(f"| {title if quantity == 'forward' else ''} | {quantity} | {' | '.join(cells)} |")
@@ -446,7 +416,6 @@ TABLES = {
         conditional_digits,
         eight_schools,
         funnel,
-        step_cost,
         objective_cost,
         serving_latency,
         mnist_resnet,

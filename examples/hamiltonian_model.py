@@ -40,7 +40,7 @@ class HamiltonianVAE(models.ElboModel):
         step_size: of the leapfrogs at the start; it is trained, for each refreshment and each entry of z.
         seed: integer seed of the noise; None draws one.
         likelihood: of x.
-        activation: of all hidden layers; a smooth one, since training takes second derivatives of the decoder.
+        activation: of all hidden layers; none that is linear in pieces, as relu, since training takes second derivatives.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ def flow(case, mode, sample, log_prob, weights, context):
             loss = tf.reduce_mean(log_q + 0.5 * tf.reduce_sum(tf.square(z), axis=range(1, z.shape.rank)))
         return tape.gradient(loss, [*weights, context])
 
-    # One level of functions: XLA copies all weights to the host where a gradient passes through a compiled function.
+    # One level of functions: where a gradient passes through an inner one, XLA may copy all weights to the host.
     forward, step, inverse = (MODES[mode](function) for function in (sample, gradients, log_prob))
 
     def round_trip():
