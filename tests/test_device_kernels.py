@@ -36,11 +36,19 @@ def gradient_of_a_density(posterior):
     return gradient_of(lambda features, z: tf.reduce_mean(posterior(features, value=z)), posterior)
 
 
+def is_one_function(concrete):
+    """Whether a concrete function calls no other: where a gradient passes through a call, XLA may copy all weights."""
+    operations = {operation.type for operation in concrete.graph.get_operations()}
+    return not operations & {"PartitionedCall", "StatefulPartitionedCall"}
+
+
 @cases.parametrize("case", CASES, set(CASES) - QUICK)
 def test_posteriors(case):
     posterior, features = case.trained(), tf.constant(case.features())
     z = tf.constant(np.zeros([6, *case.latent_shape], np.float32))
-    assert not without_gpu_kernel(gradient_of_a_sample(posterior).get_concrete_function(features))
+    sample = gradient_of_a_sample(posterior).get_concrete_function(features)
+    assert not without_gpu_kernel(sample)
+    assert is_one_function(sample)
     assert not without_gpu_kernel(gradient_of_a_density(posterior).get_concrete_function(features, z))
 
 
@@ -62,8 +70,14 @@ def test_the_hierarchical_model():
         terms = model.elbo_terms(data, seed=[0, 1])
         return tf.reduce_mean(terms["kl"] - terms["reconstruction"])
 
-    step = gradient_of(loss, model)
-    assert not without_gpu_kernel(step.get_concrete_function(x))
+    step = gradient_of(loss, model).get_concrete_function(x)
+    assert not without_gpu_kernel(step)
+    assert is_one_function(step)
+
+
+def test_a_function_that_calls_another_is_found():
+    inner = tf.function(tf.square, autograph=False)
+    assert not is_one_function(tf.function(lambda x: inner(x), autograph=False).get_concrete_function(tf.constant(1.0)))
 
 
 def test_what_no_gpu_can_do_is_found():
