@@ -1,4 +1,4 @@
-"""Tables of the benchmarks of speed but for that of dense flows; `benchmarks.tables` writes them into the pages."""
+"""Tables of the benchmarks of speed, and what those of dense flows read; `benchmarks.tables` writes them into the pages."""
 
 import functools
 import json
@@ -50,8 +50,8 @@ def eager_cost():
     quantities = list(results["shifts"])
     lines = [f"| | {' | '.join(quantities)} |", "|---" * (1 + len(quantities)) + "|"]
 
-    def line(title, cells):
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+    def line(name, cells):
+        lines.append(f"| {name} | {' | '.join(cells)} |")
 
     line("posterior layer: eager / graph", [f"{results['posterior'][each]['ratio']:.2f}" for each in quantities])
     for mode in ("eager", "graph"):
@@ -126,14 +126,14 @@ def conv_flows():
     lines = ["| batch | | XLA, ms | graph, ms | by hand, ms | XLA / by hand | graph / by hand |", "|---" * 7 + "|"]
     for name, case in CONV_CASES.items():
         rows = milliseconds(name.replace(" ", "_"), "conv_flows")
-        title = f"{case.batch_size}, weight-normalized" if case.weight_norm else str(case.batch_size)
+        batch = f"{case.batch_size}, weight-normalized" if case.weight_norm else str(case.batch_size)
         for quantity in QUANTITIES:
             xla, graph = (rows[f"tfp_iaf {mode}"][quantity] for mode in ("XLA", "graph"))
             best = fastest_peer(rows, quantity)
             peer = rows[best][quantity]
             cells = f"{xla:.1f} | {graph:.1f} | {peer:,.1f} ({best.removeprefix('by hand, ')})"
-            lines.append(f"| {title} | {quantity} | {cells} | {xla / peer:.3g} | {graph / peer:.3g} |")
-            title = ""
+            lines.append(f"| {batch} | {quantity} | {cells} | {xla / peer:.3g} | {graph / peer:.3g} |")
+            batch = ""
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchmarks import before_after
+from benchmarks import before_after, flows
 from benchmarks.contenders import ours, tf_timing
 from benchmarks.flow_cases import CASES, QUANTITIES
 from examples.provenance import provenance
@@ -69,6 +69,22 @@ def test_no_compiled_function_calls_another(monkeypatch):
     flow = ours.make(CASES["growth D16"], "one level")
     for function in flow.quantities.values():
         function()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        # More than a pipe holds.
+        ("head -c 300000 /dev/zero | tr '\\0' x >&2; echo >&2; echo the cause >&2", "^the cause$"),
+        ("exit 7", "^ended with status 7, without a message.$"),
+    ],
+)
+def test_a_worker_that_fails_says_why(tmp_path, script, message):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    with pytest.raises(RuntimeError, match=message):
+        flows.Worker(str(python), "ours", "tfp_iaf graph", "D64")
 
 
 def test_figures_of_before_and_after():
