@@ -4,7 +4,8 @@
 
 The flows are those of the case D64 (`benchmarks.flow_cases`). Through TFP, a `tfb.Chain` of flows transforms a
 `tfd.TransformedDistribution`; what TFP's classes take by themselves is measured with a chain of as many `tfb.Shift`s. Both are
-made anew with every call, as a posterior makes them. Every round times all in turn; figures are medians over the rounds.
+made anew with every call, as a posterior makes them. A training step is the gradient with respect to all weights and to the
+features or the context, as in a VAE. Every round times all in turn; figures are medians over the rounds.
 """
 
 import json
@@ -35,13 +36,13 @@ def loss(z, log_q):
     return tf.reduce_mean(log_q + 0.5 * tf.reduce_sum(tf.square(z), axis=-1))
 
 
-def quantities(sample, log_prob, weights, z):
+def quantities(sample, log_prob, variables, z):
     """Functions of no arguments by quantity: a draw with its log q, its gradient, and log q of a given z."""
 
     def step():
         with tf.GradientTape() as tape:
             value = loss(*sample())
-        return tape.gradient(value, weights)
+        return tape.gradient(value, variables)
 
     return dict(zip(QUANTITIES, (sample, step, lambda: log_prob(tf.identity(z)))))
 
@@ -49,28 +50,34 @@ def quantities(sample, log_prob, weights, z):
 def contenders():
     """Functions of no arguments by (contender, quantity), each for eager mode."""
     posterior = tfp_iaf.IAF(CASE.event_size, CASE.num_flows, hidden_units=CASE.hidden_units, context_size=CASE.context_size)
-    features = tf.random.stateless_normal([CASE.batch_size, 3 * CASE.context_size], seed=[0, 1])
+    features = tf.Variable(tf.random.stateless_normal([CASE.batch_size, 3 * CASE.context_size], seed=[0, 1]))
     z, _ = posterior(features)
     loc, scale, context = posterior.read(features)
+    context = tf.Variable(context)
     base = tfd.MultivariateNormalDiag(loc, tf.nn.softplus(scale))
     shift = tf.Variable(tf.zeros([CASE.event_size]))
 
     def through_tfp(make_bijector):
         return tfd.TransformedDistribution(base, tfb.Chain([make_bijector(network) for network in posterior.networks]))
 
-    def functions(make_bijector, weights):
+    def functions(make_bijector, variables):
         return quantities(
             lambda: through_tfp(make_bijector).experimental_sample_and_log_prob(),
             lambda z: through_tfp(make_bijector).log_prob(z),
-            weights,
+            variables,
             z,
         )
 
     return {
-        "posterior": quantities(lambda: posterior(features), lambda z: posterior(features, value=z), posterior.tf_variables, z),
+        "posterior": quantities(
+            lambda: posterior(tf.convert_to_tensor(features)),
+            lambda z: posterior(tf.convert_to_tensor(features), value=z),
+            [*posterior.tf_variables, features],
+            z,
+        ),
         "TFP": functions(
-            lambda network: InverseAutoregressiveFlow(network, context=context),
-            [variable for network in posterior.networks for variable in network.tf_variables],
+            lambda network: InverseAutoregressiveFlow(network, context=tf.convert_to_tensor(context)),
+            [context, *(variable for network in posterior.networks for variable in network.tf_variables)],
         ),
         "shifts": functions(lambda network: tfb.Shift(shift), [shift]),
     }

@@ -190,10 +190,13 @@ class MaskedDense(MaskedLayer):
             terms = [tf.matmul(_concatenated(pieces[block.first : block.last], axis=1), kernel) for block, kernel in blocks]
             columns.append(tf.add_n(terms) if terms else tf.zeros([tf.shape(rows)[0], size], x.dtype))
         outputs = _concatenated(columns, axis=1)
+        if self.bias is not None:
+            # Not a sum, whose gradient must ask for shapes where the number of rows is unknown.
+            outputs = tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype))
         if x.shape.rank != 2:
             outputs = tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [num_outputs]], axis=0))
             outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(num_outputs))
-        return outputs if self.bias is None else outputs + tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype)
+        return outputs
 
     def save_own_variables(self, store: Any) -> None:
         for k, value in enumerate([self.kernel] if self.bias is None else [self.kernel, self.bias]):
