@@ -65,18 +65,17 @@ class FreshBijector(tfp.bijectors.Bijector):
     def _eager_memory(self):
         holder = self.__dict__.get("_eager_memory_holder")
         if holder is None:
+            self.__dict__["_seen_weights"] = self._look_at_weights()
             holder = self.__dict__["_eager_memory_holder"] = _Holder()
         return holder.storage
 
     def _forget_if_changed(self):
-        if not tf.executing_eagerly():
+        # Without a memory, no value of this bijector was ever asked for, and no composition remembers one.
+        if not tf.executing_eagerly() or "_eager_memory_holder" not in self.__dict__:
             return
         seen = self._look_at_weights()
-        before = self.__dict__.get("_seen_weights")
-        if before == seen:
-            return
-        self.__dict__["_seen_weights"] = seen
-        if before is not None:
+        if seen != self.__dict__["_seen_weights"]:
+            self.__dict__["_seen_weights"] = seen
             self.__dict__["_eager_memory_holder"] = _Holder()
             _forget_compositions_of(self)
 
