@@ -266,6 +266,8 @@ def test_bad_arguments_raise_one_line():
         lambda: HamiltonianFlow(banana, 0.1).forward(ones([3])): "positions and momenta",
         lambda: HamiltonianFlow(banana, ones([3])).forward(ones([4])): r"step_size \(3,\)",
         lambda: HamiltonianFlow(tf.square, 0.1).forward(ones([2, 4])): "one number per row",
+        lambda: HamiltonianFlow(lambda x: x.numpy()[:, 0], 0.1).forward(ones([2, 4])): "has no gradient",
+        lambda: HamiltonianFlow(banana, ones([4, 1])).forward(ones([5, 4])): r"step_size with batch shape \(4,\)",
     }.items():
         with pytest.raises(ValueError, match=message) as error:
             function()

@@ -91,9 +91,14 @@ def of_conditional_model():
     priors.VampPrior(2).connect(model)
 
 
+def of_two_models():
+    VAE(keras.layers.Dense(8), DiagonalGaussian(2), keras.layers.Dense(6), prior=model_with().prior).build((None, 6))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (of_two_models, "part of another model, whose posterior it reads: give each model its own"),
         (lambda: priors.VampPrior(0), "num_components must be a positive integer"),
         (lambda: priors.VampPrior(2).build((2,)), "made of a model's posterior"),
         (of_conditional_model, "no pseudo-inputs for conditions"),

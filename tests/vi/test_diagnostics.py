@@ -82,3 +82,24 @@ def test_bad_arguments():
         vi.diagnose(lambda z: tf.reduce_sum(z), tfd.Normal(0.0, 1.0), num_samples=100)
     with pytest.raises(ValueError, match="target must be a joint distribution"):
         vi.diagnose(3, tfd.Normal(0.0, 1.0))
+    with pytest.raises(ValueError, match=r"must be one posterior, got batch shape \(3,\)"):
+        vi.diagnose(tfd.Normal(0.0, 1.0).log_prob, tfd.Normal(tf.zeros([3]), 1.0))
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (lambda z: z - np.inf, "finite maximum, got no weight above 0"),
+        (lambda z: tf.where(z > 0.0, np.inf, 0.0), "finite maximum, got an infinite weight"),
+        (lambda z: z * np.nan, "got NaN among them"),
+    ],
+)
+def test_targets_without_finite_weights(target, message):
+    with pytest.raises(ValueError, match=message):
+        vi.diagnose(target, tfd.Normal(0.0, 1.0))
+
+
+def test_a_target_of_bounded_support():
+    """Weights of 0 are weights."""
+    uniform = vi.diagnose(lambda z: tf.where(z > 0.0, tfd.Normal(0.0, 1.0).log_prob(z), -np.inf), tfd.Normal(0.0, 1.0))
+    assert uniform.effective_sample_size == pytest.approx(0.5, abs=0.02)

@@ -130,16 +130,10 @@ def test_an_annealed_target():
 def test_the_weight_of_the_target_rises_from_a_hundredth():
     """Where it does not rise, N(0, 0.1^2) is fitted by N(0, 1)."""
     scale = tfp.util.TransformedVariable(0.7, tfb.Softplus())
-    q = tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Scale(scale))
+    q, target = tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Scale(scale)), tfd.Normal(0.0, 0.1).log_prob
     for annealing_steps, expected in ((10**9, 1.0), (100, 0.1)):
-        vi.fit(
-            tfd.Normal(0.0, 0.1).log_prob,
-            q,
-            num_steps=300,
-            sample_size=64,
-            learning_rates=[0.1],
-            annealing_steps=annealing_steps,
-        )
+        trainer = fitting._Trainer(target, q, q.trainable_variables, 300, 64, annealing_steps, tf.constant([0, 0]), None)
+        trainer.train(0.1, lambda *_: None)
         np.testing.assert_allclose(scale.numpy(), expected, rtol=1e-3)
 
 
@@ -168,6 +162,28 @@ def test_a_target_that_is_never_finite_leaves_the_surrogate_as_it_was():
         np.testing.assert_array_equal(variable.numpy(), start)
 
 
+def test_an_annealed_target_of_another_dtype():
+    q = vi.without_features(DiagonalGaussian(2, dtype="float64"))
+    vi.fit(lambda z: -tf.reduce_sum(z**2, -1), q, num_steps=3, sample_size=4, learning_rates=[1e-2], annealing_steps=3)
+    assert q.sample(2).dtype == tf.float64
+
+
+def test_a_single_unknown():
+    """TensorFlow fuses a product over no inputs with a sum, and then ended the process."""
+    joint = tfd.JointDistributionNamed({"rate": tfd.LogNormal(0.0, 1.0), "x": lambda rate: tfd.Poisson(rate)})
+    pinned = joint.experimental_pin(x=2.0)
+    q = vi.build_iaf_surrogate_posterior(pinned, num_flows=2, hidden_units=(8,))
+    assert np.isfinite(vi.fit(pinned, q, num_steps=3, sample_size=16, learning_rates=[1e-2]).elbo)
+
+
+BASE = "base of surrogate_posterior must have reparameterized samples of one tensor, got "
+STRUCTURE = {"a": [], "b": [2]}
+
+
+def shifted(base):
+    return tfd.TransformedDistribution(base, tfb.Shift(tf.Variable(0.0)))
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
@@ -175,12 +191,31 @@ def test_a_target_that_is_never_finite_leaves_the_surrogate_as_it_was():
         ({"learning_rates": [0.0]}, "must be a positive number"),
         ({"num_steps": 0}, "num_steps must be a positive integer"),
         ({"annealing_steps": -1}, "annealing_steps must be"),
+        ({"num_steps": 9, "annealing_steps": 10}, "at most num_steps=9, or the target never gets its full weight, got 10"),
         ({"surrogate_posterior": tfd.Normal(0.0, 1.0)}, "must be a tfd.TransformedDistribution"),
+        (
+            {"joint_distribution": tfd.Normal(0.0, 1.0).log_prob, "surrogate_posterior": shifted(tfd.Normal([0.0, 1.0], 1.0))},
+            r"must be one posterior, got batch shape \(2,\)",
+        ),
     ],
 )
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         vi.fit(**{"joint_distribution": gaussian(), "surrogate_posterior": surrogate(), **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: shifted(tfd.MixtureSameFamily(tfd.Categorical([0.5, 0.5]), tfd.Normal([0.0, 1.0], 1.0))), BASE),
+        (lambda: tfp.experimental.vi.build_affine_surrogate_posterior(event_shape=STRUCTURE, operators="diag"), BASE),
+        (lambda: tfp.experimental.vi.build_factored_surrogate_posterior(event_shape=STRUCTURE), "must be a tfd.Transformed"),
+    ],
+    ids=["a mixture", "affine", "factored"],
+)
+def test_surrogates_without_path_gradients(make, message):
+    with pytest.raises(ValueError, match=message):
+        vi.fit(gaussian(), make(), num_steps=2)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +225,11 @@ def test_bad_arguments(kwargs, message):
         (lambda z: -tf.reduce_sum(z**2), r"got shape \(\): add up"),
         (lambda z: None, "log-density must be .*, got None"),
         (lambda z: z.numpy(), "with operations of TensorFlow, and failed: .* no attribute 'numpy'"),
+        (lambda z: tf.reduce_sum(tf.round(z), axis=-1), "has no gradient with respect to the draws"),
+        (
+            lambda z: tf.ensure_shape(tf.numpy_function(lambda a: a[:, 0], [z], tf.float32), [4]),
+            "has no gradient with respect to",
+        ),
         (tfd.MultivariateNormalDiag(tf.zeros([3])).log_prob, r"draws of shape \(4, 2\) .*failed: Dimensions must be equal"),
     ],
 )

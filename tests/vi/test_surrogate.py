@@ -113,7 +113,7 @@ class NoBijector(tfd.Normal):
             lambda: vi.build_iaf_surrogate_posterior(
                 tfd.JointDistributionNamed({"k": tfd.Poisson(3.0), "x": lambda k: tfd.Normal(k, 1.0)}).experimental_pin(x=2.0)
             ),
-            r"but k \(Poisson\) has none, as no discrete distribution has: pin it",
+            r"but k \(Poisson\) has none, as discrete distributions and mixtures: pin it",
         ),
         (
             lambda: vi.build_iaf_surrogate_posterior(
@@ -121,7 +121,20 @@ class NoBijector(tfd.Normal):
             ),
             r"but a \(NoBijector\) has none",
         ),
-        (lambda: vi.build_iaf_surrogate_posterior(tfd.JointDistributionSequential([NoBijector(0.0, 1.0)])), "but one has none"),
+        (
+            lambda: vi.build_iaf_surrogate_posterior(
+                tfd.JointDistributionSequential([NoBijector(0.0, 1.0), lambda z: tfd.Normal(z, 1.0)]).experimental_pin(
+                    None, 1.0
+                )
+            ),
+            r"but z \(NoBijector\) has none",
+        ),
+        (
+            lambda: vi.build_iaf_surrogate_posterior(
+                tfd.JointDistributionNamed({"a": tfd.Normal(0.0, 1.0)}).experimental_pin(a=1.0)
+            ),
+            "All parts of the joint distribution are pinned",
+        ),
         (
             lambda: vi.build_iaf_surrogate_posterior(tfd.JointDistributionSequential([tfd.Normal(tf.zeros([3]), 1.0)])),
             "wrap vectors of independent parts in tfd.Sample",

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import given, integer
+from tfp_iaf._tensors import check_batches
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._vector_flow import captured_parameters
 from tfp_iaf.bijectors.base import FlowBijector
@@ -36,8 +37,8 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     Shapes: y and z `[..., 2 D]`; log_det `[...]`.
 
     Raises:
-        ValueError: if `target_log_prob_fn` is not callable or returns another shape, the number of leapfrogs is no positive
-            integer, or an event's size is odd or does not fit `step_size`.
+        ValueError: if `target_log_prob_fn` is not callable, returns another shape or has no gradient, the number of leapfrogs
+            is no positive integer, or events do not fit `step_size` or are of odd size.
 
     Source: Salimans et al. 2015, "Markov chain Monte Carlo and variational inference: bridging the gap"; Neal 2011,
     "MCMC using Hamiltonian dynamics", section 2.3.
@@ -109,13 +110,19 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     def _force(self, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            log_prob = self._target_log_prob_fn(x)
+            log_prob = tf.convert_to_tensor(self._target_log_prob_fn(x))
         if not log_prob.shape.is_compatible_with(x.shape[:-1]):
             raise ValueError(
                 f"target_log_prob_fn must return one number per row, {tuple(x.shape[:-1])} for {tuple(x.shape)}, got "
                 f"{tuple(log_prob.shape)}."
             )
-        return tape.gradient(log_prob, x, unconnected_gradients="zero")
+        force = tape.gradient(log_prob, x)
+        if force is None:
+            raise ValueError(
+                "target_log_prob_fn has no gradient with respect to the positions: compute it with differentiable operations "
+                "of TensorFlow, without NumPy."
+            )
+        return force
 
     def _check(self, shape, step_shape):
         if shape.rank is None:
@@ -124,3 +131,4 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         if size is not None and (size % 2 or (step_shape.rank and step_shape[-1] not in (None, 1, size // 2))):
             fits = f" and step_size {tuple(step_shape)}" if step_shape.rank else ""
             raise ValueError(f"HamiltonianFlow expects events [..., 2 D] of positions and momenta, got {tuple(shape)}{fits}.")
+        check_batches(self.name, {"events": shape[:-1], "step_size": step_shape[:-1]})

@@ -119,6 +119,6 @@ class AutoregressiveChain(Posterior):
             "num_flows": self.num_flows,
             self.context_argument: self.context_size,
             "bijector_fn": maps.serialize(self.map),
-            "inverse": self.inverse,
+            "inverse": inverses.serialize(self.inverse),
             "input_order": self.input_order,
         }

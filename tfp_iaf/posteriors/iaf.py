@@ -39,7 +39,7 @@ class IAF(AutoregressiveChain):
         context_size: C, read off the features by a dense layer; None for D, 0 for no context.
         bijector_fn: "affine" (equation 10), "gated", "location", "monotone" (8 sigmoids), "spline" (8 bins), a
             `bijectors.ElementwiseMap`, or a pair (function, P), see `bijectors.maps.get`.
-        inverse: how a given z is inverted, a name that `bijectors.InverseAutoregressiveFlow` takes.
+        inverse: how a given z is inverted: what `bijectors.InverseAutoregressiveFlow` takes.
         input_order: of the first flow: "left-to-right", "right-to-left", or a permutation of 1..D; the next flow has the
             reverse, and so on. "random" draws an order per flow; a list gives an order per flow.
         activation, residual, weight_norm, use_bias, kernel_initializer, bias_initializer, kernel_regularizer: of the networks,

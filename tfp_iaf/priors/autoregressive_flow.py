@@ -43,7 +43,7 @@ class AutoregressiveFlow(Prior):
         hidden_units: widths of each network's hidden layers.
         condition_size: the number of entries of a condition that the flows read, in conditional models; None to ignore it.
         bijector_fn: the map of z towards eps: what `bijectors.maps.get` takes.
-        inverse: how samples are found, a name that `bijectors.InverseAutoregressiveFlow` takes.
+        inverse: how samples are found: what `bijectors.InverseAutoregressiveFlow` takes.
         activation: of the networks.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -153,6 +153,6 @@ class AutoregressiveFlow(Prior):
             "hidden_units": list(self.hidden_units),
             "condition_size": self.condition_size,
             "bijector_fn": maps.serialize(self.map),
-            "inverse": self.inverse,
+            "inverse": inverses.serialize(self.inverse),
             "activation": keras.activations.serialize(self.activation),
         }

@@ -39,8 +39,8 @@ class VampPrior(Prior):
         seed: integer seed of the first pseudo-inputs; None draws one.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
-    Shapes and errors: see `Prior`. A ValueError too without a model, in conditional models, and where a flow of the posterior
-    has no inverse.
+    Shapes and errors: see `Prior`. A ValueError too without a model or with a second one, in conditional models, and where a
+    flow of the posterior has no inverse.
 
     Source: Tomczak and Welling 2018, "VAE with a VampPrior", equation 9.
 
@@ -63,6 +63,8 @@ class VampPrior(Prior):
             raise ValueError("A VampPrior has no pseudo-inputs for conditions: give a conditional model another prior.")
         if not model.posterior.has_inverse:
             raise ValueError(f"A VampPrior scores given z, and a flow of {model.posterior.name} has no inverse.")
+        if self._model is not None and self._model() is not model:
+            raise ValueError("This VampPrior is part of another model, whose posterior it reads: give each model its own.")
         # Hidden in a function, so that Keras does not find its layers here: the model trains and saves them.
         self._model = lambda: model
 

@@ -43,8 +43,15 @@ def log_density(joint_distribution, surrogate):
     """The function from samples to the (unnormalized) log-density that a target means; a function is one already.
 
     Raises:
-        ValueError: for anything else; for a target of another structure than that of the surrogate's samples.
+        ValueError: for anything else; for a target of another structure than that of the surrogate's samples, and for a
+            surrogate with a batch of posteriors.
     """
+    for batch_shape in map(tf.TensorShape, tf.nest.flatten(surrogate.batch_shape)):
+        if batch_shape.num_elements() != 1:
+            raise ValueError(
+                f"surrogate_posterior must be one posterior, got batch shape {tuple(batch_shape)}: take them one by one, such "
+                "as an amortized surrogate of one row of features."
+            )
     if isinstance(joint_distribution, tfp.distributions.Distribution):
         try:
             tf.nest.assert_same_structure(joint_distribution.dtype, surrogate.dtype)

@@ -55,7 +55,7 @@ def diagnose(
 
     Args:
         joint_distribution: pinned or not, or a function from the surrogate's samples to an unnormalized log-density.
-        surrogate_posterior: a `tfd.Distribution`.
+        surrogate_posterior: a `tfd.Distribution` of one posterior.
         num_samples: S, at least 10,000 for a k to rely on.
         seed: an integer or a pair.
 
@@ -63,7 +63,8 @@ def diagnose(
         A `Diagnosis`.
 
     Raises:
-        ValueError: for fewer than 100 draws, a target of another kind, or one that does not give one value per draw.
+        ValueError: for fewer than 100 draws, a batch of posteriors, a target of another kind, one that does not give one value
+            per draw, or one that is 0 at every draw, infinite, or NaN.
 
     Source: Yao et al. 2018, "Yes, but did it work?", section 2; Vehtari et al. 2024, "Pareto smoothed importance sampling".
 
@@ -80,13 +81,13 @@ def diagnose(
     target = log_density(joint_distribution, surrogate_posterior)
     z, log_q = surrogate_posterior.experimental_sample_and_log_prob(num_samples, seed=seed_pair(seed))
     log_w = tf.cast(at_draws(target, z, log_q) - log_q, tf.float64).numpy()
-    largest = log_w.max()
+    k, largest = pareto_k(log_w), log_w.max()
     w = np.exp(log_w - largest)
     return Diagnosis(
         elbo=float(log_w.mean()),
         log_evidence=float(largest + np.log(w.mean())),
         effective_sample_size=float(w.sum() ** 2 / (w**2).sum() / num_samples),
-        pareto_k=pareto_k(log_w),
+        pareto_k=k,
         threshold=min(1.0 - 1.0 / math.log10(num_samples), 0.7),
     )
 
@@ -112,6 +113,9 @@ def pareto_k(log_weights: TensorLike) -> float:
     size = len(log_weights)
     if np.isnan(log_weights).any():
         raise ValueError("log_weights must be numbers, got NaN among them: check the densities that they come from.")
+    if size and not np.isfinite(log_weights[-1]):
+        fault = "an infinite weight" if log_weights[-1] > 0.0 else "no weight above 0"
+        raise ValueError(f"log_weights must have a finite maximum, got {fault}: check the densities that they come from.")
     tail = math.ceil(min(size / 5.0, 3.0 * math.sqrt(size)))
     if size < 25:
         raise ValueError(f"pareto_k takes at least 25 weights, got {size}.")

@@ -76,11 +76,12 @@ def fit(
         joint_distribution: a `tfd.JointDistribution`, pinned or not, or a function from the surrogate's samples to an
             unnormalized log-density.
         surrogate_posterior: a `tfd.TransformedDistribution` with trainable variables, such as one of
-            `build_iaf_surrogate_posterior` or `without_features`, whose base has reparameterized samples.
+            `build_iaf_surrogate_posterior` or `without_features`, whose base has reparameterized samples of one tensor, and
+            without batch shape. Its variables are trained; those of the joint distribution stay as they are.
         num_steps: optimizer steps per learning rate.
         sample_size: draws per step.
         learning_rates: at the start of each run.
-        annealing_steps: optimizer steps over which the weight of the target rises; 0 for none.
+        annealing_steps: optimizer steps over which the weight of the target rises, at most `num_steps`; 0 for none.
         seed: an integer or a pair; equal seeds give equal fits on one machine.
         verbose: whether to show progress in a terminal or notebook. Nothing is written to files and pipes.
         jit_compile: whether to compile with XLA. Leave it off where the joint distribution is an auto-batched one: TensorFlow
@@ -91,8 +92,8 @@ def fit(
 
     Raises:
         ValueError: for arguments out of range, a surrogate of another kind or without trainable variables, a target that does
-            not give one value per draw, or if the bound is not finite for any learning rate; the surrogate is then left as it
-            was.
+            not give one value per draw or whose gradient does not reach the draws, or if the bound is not finite for any
+            learning rate; the surrogate is then left as it was.
 
     Source: Roeder et al. 2017, "Sticking the landing"; Vaitl et al. 2024 for flows. Annealing: Rezende and Mohamed 2015,
     equation 20.
@@ -111,15 +112,26 @@ def fit(
     if not isinstance(learning_rates, list | tuple | np.ndarray) or not len(learning_rates):
         raise ValueError(f"learning_rates must be a sequence of positive numbers, got {given(learning_rates)}.")
     annealing_steps = integer("annealing_steps", annealing_steps, at_least=0)
+    if annealing_steps > num_steps:
+        raise ValueError(
+            f"annealing_steps must be at most num_steps={num_steps}, or the target never gets its full weight, got "
+            f"{annealing_steps}."
+        )
     flag("verbose", verbose)
     jit_compile = None if jit_compile is None else flag("jit_compile", jit_compile)
     rates = [positive("A learning rate", rate) for rate in learning_rates]
     is_class = isinstance(surrogate_posterior, type)
     variables = [] if is_class else list(getattr(surrogate_posterior, "trainable_variables", ()))
-    if not variables or not hasattr(surrogate_posterior, "bijector"):
+    if not variables or not (hasattr(surrogate_posterior, "bijector") and hasattr(surrogate_posterior, "distribution")):
         raise ValueError(
             "surrogate_posterior must be a tfd.TransformedDistribution with trainable variables, such as "
             f"vi.build_iaf_surrogate_posterior returns, got {given(surrogate_posterior)} with {len(variables)} variables."
+        )
+    base = surrogate_posterior.distribution
+    if tf.nest.is_nested(base.dtype) or base.reparameterization_type != tfp.distributions.FULLY_REPARAMETERIZED:
+        raise ValueError(
+            f"The base of surrogate_posterior must have reparameterized samples of one tensor, got {given(base)}: no path "
+            "gradients pass through others. tfp.vi.fit_surrogate_posterior takes any surrogate of TFP's."
         )
     target, seed = log_density(joint_distribution, surrogate_posterior), tf.constant(seed_pair(seed))
     start = [variable.numpy() for variable in variables]
@@ -156,7 +168,7 @@ class _Trainer:
         dtype = variables[0].dtype
 
         def step(index, losses):
-            beta = tf.minimum(1.0, _FIRST_BETA + tf.cast(index, dtype) / annealing_steps) if annealing_steps else 1.0
+            beta = tf.minimum(tf.cast(index, dtype) / annealing_steps + _FIRST_BETA, 1.0) if annealing_steps else 1.0
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
                 loss, value = _path_loss(target, surrogate, sample_size, _folded(seed, index), beta)
@@ -211,14 +223,21 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
         log_q -= log_det
         event_ndims = bijector.forward_event_ndims(event_ndims)
     z = tf.nest.map_structure(tf.stop_gradient, y)
-    with tf.GradientTape() as tape:
-        tape.watch(tf.nest.flatten(z))
+    parts = tf.nest.flatten(z)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(parts)
         # The density of the value before the fixed part: the score of that part is then not needed.
         log_p, log_det = at_draws(target, fixed.forward(z), log_q), fixed.forward_log_det_jacobian(z, event_ndims)
-        weighted = beta * log_p + log_det
-    target_score = tape.gradient(weighted, tf.nest.flatten(z), unconnected_gradients="zero")
+    of_target = tape.gradient(log_p, parts)
+    if all(gradient is None for gradient in of_target):
+        raise ValueError(
+            "The target's log-density has no gradient with respect to the draws: compute it with differentiable operations of "
+            "TensorFlow, without NumPy, tf.round and casts to integers."
+        )
+    of_log_det = tape.gradient(log_det, parts, unconnected_gradients="zero")
     loss = 0.0
-    for part, ours, theirs in zip(tf.nest.flatten(y), tf.nest.flatten(score), target_score):
+    for part, ours, of_log_p, of_fixed in zip(tf.nest.flatten(y), tf.nest.flatten(score), of_target, of_log_det):
+        theirs = of_fixed if of_log_p is None else beta * of_log_p + of_fixed
         loss += tf.reduce_sum(tf.stop_gradient(ours - theirs) * part) / sample_size
     return loss, tf.reduce_mean(log_q - log_det - log_p)
 

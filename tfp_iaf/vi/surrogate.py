@@ -142,6 +142,8 @@ def _event_space(joint_distribution):
     if not hasattr(joint_distribution, "experimental_default_event_space_bijector"):
         raise ValueError(f"joint_distribution must be a tfd.JointDistribution, pinned or not, got {given(joint_distribution)}.")
     dtypes = set(tf.nest.flatten(joint_distribution.dtype))
+    if not dtypes:
+        raise ValueError("All parts of the joint distribution are pinned: leave out the pins of the unknowns.")
     if len(dtypes) != 1 or not next(iter(dtypes)).is_floating:
         names = ", ".join(sorted(dtype.name for dtype in dtypes))
         raise ValueError(
@@ -159,12 +161,12 @@ def _event_space(joint_distribution):
         parts = ", ".join(_without_bijector(joint_distribution)) or "one"
         raise ValueError(
             "Each part must have a bijector from unconstrained numbers (experimental_default_event_space_bijector), but "
-            f"{parts} has none, as no discrete distribution has: pin it, sum it out, or take one that has it."
+            f"{parts} has none, as discrete distributions and mixtures: pin it, sum it out, or take one that has it."
         ) from error
     except TypeError as error:
         raise ValueError(
-            "TFP failed to make the bijector from unconstrained numbers; that of a simplex, as of a Dirichlet, needs "
-            f"NumPy below 2.4, and this is {np.__version__}: {error}."
+            "TFP failed to make the bijector from unconstrained numbers; those of simplices, spheres and single points "
+            f"(Dirichlet, VonMisesFisher, Deterministic) need NumPy below 2.4, and this is {np.__version__}: {error}."
         ) from error
     event_shape = joint_distribution.event_shape
     shapes = bijector.inverse_event_shape(event_shape)
@@ -179,11 +181,15 @@ def _event_space(joint_distribution):
 
 
 def _without_bijector(joint_distribution):
-    """The names of the parts that have no bijector and are not pinned; none where the parts have no names."""
+    """The names of the parts that have no bijector and are not pinned."""
     pins = getattr(joint_distribution, "pins", {})
-    parts = getattr(joint_distribution, "distribution", joint_distribution).sample_distributions(seed=(0, 0))[0]
-    named = parts._asdict() if hasattr(parts, "_asdict") else parts if isinstance(parts, dict) else {}
-    for name, part in named.items():
+    whole = getattr(joint_distribution, "distribution", joint_distribution)
+    parts = whole.sample_distributions(seed=(0, 0))[0]
+    if hasattr(parts, "_asdict"):
+        parts = parts._asdict()
+    elif not isinstance(parts, dict):
+        parts = {name: part for (name, _), part in zip(whole.resolve_graph(), parts)}
+    for name, part in parts.items():
         try:
             bijector = part.experimental_default_event_space_bijector()
         except (AttributeError, NotImplementedError):

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from tests import cases, properties
 from tests.bijectors.constructors import normals
-from tfp_iaf.bijectors import InverseAutoregressiveFlow, maps
+from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses, maps
 from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, RecurrentAutoregressiveNetwork
+from tfp_iaf.posteriors import IAF
+from tfp_iaf.priors import AutoregressiveFlow
 
 dense = functools.partial(AutoregressiveNetwork, activation="elu", seed=1, dtype="float64")
 recurrent = functools.partial(RecurrentAutoregressiveNetwork, input_order="random", seed=1, dtype="float64")
@@ -92,6 +94,35 @@ def test_fixed_point_equals_the_sequential_inverse_with_its_gradients(network):
 def test_recurrent_equals_the_sequential_inverse_with_its_gradients(cell, units, context_size, bijector_fn):
     network = recurrent(maps.get(bijector_fn).params, 4, units, cell, context_size)
     check_against_the_sequential(network, "recurrent", bijector_fn)
+
+
+@pytest.mark.parametrize(("event_size", "hidden_units"), [(1, (8,)), (40, (6,))])
+def test_blocks_without_inputs_or_units(event_size, hidden_units):
+    """In float32 TensorFlow fuses a product with a sum, and one over no inputs ended the process."""
+    network = AutoregressiveNetwork(2, event_size, hidden_units)
+    flow = InverseAutoregressiveFlow(network)
+    z, score = tf.ones([16, event_size]), tf.zeros([16, event_size])
+
+    @tf.function
+    def results():
+        with tf.GradientTape() as tape:
+            y = flow.inverse_and_log_det(z)[0]
+        return y, tape.gradient(y, network.trainable_variables), flow.forward_and_score(y, score)[0]
+
+    _, gradients, again = results()
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    np.testing.assert_allclose(again, z, atol=1e-5)
+
+
+class OwnInverse(inverses.Sequential):
+    pass
+
+
+@pytest.mark.parametrize("make", [lambda inverse: IAF(2, inverse=inverse), lambda inverse: AutoregressiveFlow(inverse=inverse)])
+def test_an_inverse_is_kept_by_its_name(make):
+    assert make(inverses.Sequential()).get_config()["inverse"] == "sequential"
+    with pytest.raises(ValueError, match="OwnInverse has no name that a file could hold"):
+        make(OwnInverse()).get_config()
 
 
 @pytest.mark.parametrize("scale", [2.0, 5.0])

@@ -18,7 +18,7 @@ from tfp_iaf.bijectors.inverses.recurrent import Recurrent
 from tfp_iaf.bijectors.inverses.sequential import Sequential
 from tfp_iaf.networks import Network
 
-__all__ = ["Blocks", "Equation", "FixedPoint", "ImplicitInverse", "Inverse", "Recurrent", "Sequential", "get"]
+__all__ = ["Blocks", "Equation", "FixedPoint", "ImplicitInverse", "Inverse", "Recurrent", "Sequential", "get", "serialize"]
 
 _NAMED = {"blocks": Blocks(), "fixed_point": FixedPoint(), "recurrent": Recurrent(), "sequential": Sequential()}
 
@@ -50,3 +50,23 @@ def get(inverse: str | Inverse, network: Network) -> Inverse:
             f"choose auto or one of {', '.join(name for name in network.inverses if _NAMED[name].serves(network))}."
         )
     return _NAMED[inverse]
+
+
+def serialize(inverse: str | Inverse) -> str:
+    """The name that a config holds for an `inverse=` argument.
+
+    Raises:
+        ValueError: for an inverse of your own, which has none.
+
+    >>> serialize(Sequential())
+    'sequential'
+    """
+    if isinstance(inverse, str):
+        return inverse
+    for name, named in _NAMED.items():
+        if type(inverse) is type(named):
+            return name
+    raise ValueError(
+        f"{type(inverse).__name__} has no name that a file could hold, which are {', '.join(_NAMED)}: save the weights alone, "
+        "with save_weights."
+    )

@@ -75,7 +75,7 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
             read, own_part = matrices[k][block]
             base = offsets[k][block]
             if block:
-                base = base + tf.matmul(columns[k].join(known[k]), read, transpose_b=layer.is_transposed)
+                base = base + _product(columns[k].join(known[k]), read, layer.is_transposed)
             bases.append(base)
             own.append(own_part)
         positions = columns[0].groups(block) - edges[block]
@@ -134,8 +134,7 @@ class _BlockSolver:
             for function, matrix, is_transposed, base, side in zip(
                 self._functions, matrices, self._are_transposed, bases, layer_sides
             ):
-                product = tf.matmul(values[-1], matrix, transpose_b=is_transposed)
-                value, below = function(product + base, side, below)
+                value, below = function(_product(values[-1], matrix, is_transposed) + base, side, below)
                 values.append(value)
             new = self._close(values[-1], inputs, *sides)
             values[0] = tf.where(positions <= count, new, bounded(new))
@@ -150,6 +149,15 @@ class _BlockSolver:
         count = int(positions.max(initial=-1)) + 1
         _, *values, _ = tf.while_loop(lambda count, *others: others[-1], update, (0, *start, True), maximum_iterations=count)
         return values
+
+
+def _product(inputs, matrix, is_transposed):
+    """What the units of a `Layer`'s matrix, or of a part of it, read from its inputs."""
+    num_units, num_inputs = matrix.shape if is_transposed else matrix.shape[::-1]
+    if num_inputs == 0:
+        # TensorFlow fuses a product with a sum, and where it does so with oneDNN, one over no inputs ends the process.
+        return tf.zeros([tf.shape(inputs)[0], num_units], inputs.dtype)
+    return tf.matmul(inputs, matrix, transpose_b=is_transposed)
 
 
 def _edges(num_groups, num_rows):
