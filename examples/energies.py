@@ -48,6 +48,11 @@ flags.DEFINE_bool("smoke", False, "A run of seconds.")
 for _name, _known in (("energies", ENERGY_NAMES), ("flows", NUM_FLOWS)):
     flags.register_validator(_name, command_line.is_list_of(_known), message=command_line.expected_list_of(_known))
 
+flags.register_multi_flags_validator(
+    ["steps", "annealing_steps"],
+    lambda values: values["annealing_steps"] <= values["steps"],
+    message="--annealing_steps must be at most --steps",
+)
 flags.register_validator("num_flows", command_line.is_widths, message="expected positive integers, like 2,8")
 
 if __name__ == "__main__":
@@ -185,7 +190,7 @@ def main(_):
     chosen = None if FLAGS.num_flows is None else [int(number) for number in FLAGS.num_flows]
     chains = {flow: chosen or NUM_FLOWS[flow] for flow in FLAGS.flows}
     if FLAGS.smoke:
-        FLAGS.steps, FLAGS.annealing_steps, FLAGS.draws, FLAGS.jit_compile = 10, 5, 500, False
+        FLAGS.annealing_steps, FLAGS.steps, FLAGS.draws, FLAGS.jit_compile = 5, 10, 500, False
         FLAGS.energies = FLAGS.energies[:1]
         chains = {flow: chains[flow][:1] for flow in FLAGS.flows[:2]}
     out, workdir = pathlib.Path(FLAGS.out), pathlib.Path(FLAGS.workdir)
