@@ -1,4 +1,4 @@
-"""The target density of a joint distribution, pinned or not."""
+"""The target density of a joint distribution, pinned or not, and what it asks of a surrogate."""
 
 import re
 
@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from tfp_iaf._arguments import given
 from tfp_iaf._tensors import check_numbers
 
-__all__ = ["at_draws", "log_density"]
+__all__ = ["at_draws", "check_one_posterior", "log_density"]
 
 
 def at_draws(target, z, log_q):
@@ -39,19 +39,25 @@ def at_draws(target, z, log_q):
     return log_p
 
 
-def log_density(joint_distribution, surrogate):
-    """The function from samples to the (unnormalized) log-density that a target means; a function is one already.
+def check_one_posterior(surrogate):
+    """Raises a ValueError for a surrogate with a batch of posteriors, whose draws must not be taken for those of one.
 
-    Raises:
-        ValueError: for anything else; for a target of another structure than that of the surrogate's samples, and for a
-            surrogate with a batch of posteriors.
+    >>> check_one_posterior(tfp.distributions.Normal(0.0, 1.0))
     """
     for batch_shape in map(tf.TensorShape, tf.nest.flatten(surrogate.batch_shape)):
-        if batch_shape.num_elements() != 1:
+        if batch_shape.num_elements() not in (None, 1):
             raise ValueError(
                 f"surrogate_posterior must be one posterior, got batch shape {tuple(batch_shape)}: take them one by one, such "
                 "as an amortized surrogate of one row of features."
             )
+
+
+def log_density(joint_distribution, surrogate):
+    """The function from samples to the (unnormalized) log-density that a target means; a function is one already.
+
+    Raises:
+        ValueError: for anything else; for a target of another structure than that of the surrogate's samples.
+    """
     if isinstance(joint_distribution, tfp.distributions.Distribution):
         try:
             tf.nest.assert_same_structure(joint_distribution.dtype, surrogate.dtype)

@@ -14,7 +14,7 @@ from tfp_iaf._arguments import given, integer
 from tfp_iaf._tensors import array_of_numbers
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import seed_pair
-from tfp_iaf.vi._target import at_draws, log_density
+from tfp_iaf.vi._target import at_draws, check_one_posterior, log_density
 
 __all__ = ["Diagnosis", "diagnose", "pareto_k"]
 
@@ -78,6 +78,7 @@ def diagnose(
     # TFP's trainable distributions are `tfp.experimental.util.DeferredModule`s, and no instances of tfd.Distribution.
     if not hasattr(surrogate_posterior, "experimental_sample_and_log_prob"):
         raise ValueError(f"surrogate_posterior must be a tfd.Distribution, got {given(surrogate_posterior)}.")
+    check_one_posterior(surrogate_posterior)
     target = log_density(joint_distribution, surrogate_posterior)
     z, log_q = surrogate_posterior.experimental_sample_and_log_prob(num_samples, seed=seed_pair(seed))
     log_w = tf.cast(at_draws(target, z, log_q) - log_q, tf.float64).numpy()

@@ -15,7 +15,7 @@ from tfp_iaf._arguments import flag, given, integer, positive
 from tfp_iaf._progress import is_interactive
 from tfp_iaf._types import Seed
 from tfp_iaf.noise import seed_pair
-from tfp_iaf.vi._target import at_draws, log_density
+from tfp_iaf.vi._target import at_draws, check_one_posterior, log_density
 
 __all__ = ["Fit", "fit"]
 
@@ -127,6 +127,7 @@ def fit(
             "surrogate_posterior must be a tfd.TransformedDistribution with trainable variables, such as "
             f"vi.build_iaf_surrogate_posterior returns, got {given(surrogate_posterior)} with {len(variables)} variables."
         )
+    check_one_posterior(surrogate_posterior)
     base = surrogate_posterior.distribution
     if tf.nest.is_nested(base.dtype) or base.reparameterization_type != tfp.distributions.FULLY_REPARAMETERIZED:
         raise ValueError(
