@@ -96,11 +96,11 @@ def test_recurrent_equals_the_sequential_inverse_with_its_gradients(cell, units,
     check_against_the_sequential(network, "recurrent", bijector_fn)
 
 
-@pytest.mark.parametrize(("event_size", "hidden_units"), [(1, (8,)), (40, (6,))])
-def test_blocks_without_inputs_or_units(event_size, hidden_units):
-    """In float32 TensorFlow fuses a product with a sum, and one over no inputs ended the process."""
-    network = AutoregressiveNetwork(2, event_size, hidden_units)
-    flow = InverseAutoregressiveFlow(network)
+@pytest.mark.parametrize(("event_size", "hidden_units", "context_size"), [(1, (8,), None), (1, (8,), 3), (40, (6,), None)])
+def test_blocks_without_inputs_or_units(event_size, hidden_units, context_size):
+    """In float32 TensorFlow fuses a product with a sum, and an empty one ended the process."""
+    network = AutoregressiveNetwork(2, event_size, hidden_units, context_size)
+    flow = InverseAutoregressiveFlow(network, context=None if context_size is None else tf.ones([16, context_size]))
     z, score = tf.ones([16, event_size]), tf.zeros([16, event_size])
 
     @tf.function

@@ -154,8 +154,8 @@ class _BlockSolver:
 def _product(inputs, matrix, is_transposed):
     """What the units of a `Layer`'s matrix, or of a part of it, read from its inputs."""
     num_units, num_inputs = matrix.shape if is_transposed else matrix.shape[::-1]
-    if num_inputs == 0:
-        # TensorFlow fuses a product with a sum, and where it does so with oneDNN, one over no inputs ends the process.
+    if 0 in (num_units, num_inputs):
+        # TensorFlow fuses a product with a sum, and where it does so with oneDNN, an empty one ends the process.
         return tf.zeros([tf.shape(inputs)[0], num_units], inputs.dtype)
     return tf.matmul(inputs, matrix, transpose_b=is_transposed)
 
