@@ -161,7 +161,7 @@ def _event_space(joint_distribution):
         parts = ", ".join(_without_bijector(joint_distribution)) or "one"
         raise ValueError(
             "Each part must have a bijector from unconstrained numbers (experimental_default_event_space_bijector), but "
-            f"{parts} has none, as discrete distributions and mixtures: pin it, sum it out, or take one that has it."
+            f"{parts} has none (discrete distributions and mixtures do not): pin it, sum it out, or take one that has it."
         ) from error
     except TypeError as error:
         raise ValueError(
