@@ -96,7 +96,7 @@ def test_recurrent_equals_the_sequential_inverse_with_its_gradients(cell, units,
     check_against_the_sequential(network, "recurrent", bijector_fn)
 
 
-@pytest.mark.parametrize(("event_size", "hidden_units", "context_size"), [(1, (8,), None), (1, (8,), 3), (40, (6,), None)])
+@pytest.mark.parametrize(("event_size", "hidden_units", "context_size"), [(1, (8,), None), (1, (8,), 3), (64, (4,), None)])
 def test_blocks_without_inputs_or_units(event_size, hidden_units, context_size):
     """In float32 TensorFlow fuses a product with a sum, and an empty one ended the process."""
     network = AutoregressiveNetwork(2, event_size, hidden_units, context_size)
@@ -107,9 +107,9 @@ def test_blocks_without_inputs_or_units(event_size, hidden_units, context_size):
     def results():
         with tf.GradientTape() as tape:
             y = flow.inverse_and_log_det(z)[0]
-        return y, tape.gradient(y, network.trainable_variables), flow.forward_and_score(y, score)[0]
+        return tape.gradient(y, network.trainable_variables), flow.forward_and_score(y, score)[0]
 
-    _, gradients, again = results()
+    gradients, again = results()
     assert all(np.isfinite(gradient).all() for gradient in gradients)
     np.testing.assert_allclose(again, z, atol=1e-5)
 
