@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -44,9 +45,13 @@ class PlanarFlow(AmortizedChain):
         super().__init__(latent_size, num_flows, **kwargs)
 
     @property
-    def num_parameters(self) -> int:
-        return 2 * self.latent_size + 1
+    def sizes(self) -> Sequence[int]:
+        return self.latent_size, self.latent_size, 1
+
+    @property
+    def zero_at_identity(self) -> Sequence[bool]:
+        return True, False, False
 
     def chain(self, parameters: tf.Tensor) -> list[FlowBijector]:
-        u, w, b = tf.split(parameters, [self.latent_size, self.latent_size, 1], axis=-1)
+        u, w, b = tf.split(parameters, self.sizes, axis=-1)
         return Planar.unstack(u, w, tf.squeeze(b, axis=-1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -44,10 +45,14 @@ class RadialFlow(AmortizedChain):
         super().__init__(latent_size, num_flows, **kwargs)
 
     @property
-    def num_parameters(self) -> int:
-        return self.latent_size + 2
+    def sizes(self) -> Sequence[int]:
+        return self.latent_size, 1, 1
+
+    @property
+    def zero_at_identity(self) -> Sequence[bool]:
+        return False, True, True
 
     def chain(self, parameters: tf.Tensor) -> list[FlowBijector]:
-        center, width, slope = tf.split(parameters, [self.latent_size, 1, 1], axis=-1)
+        center, width, slope = tf.split(parameters, self.sizes, axis=-1)
         stacked = (center, -2), (tf.squeeze(width, axis=-1), -1), (tf.squeeze(slope, axis=-1), -1)
         return [Radial(*values) for values in zip(*(tf.unstack(value, axis=axis) for value, axis in stacked))]

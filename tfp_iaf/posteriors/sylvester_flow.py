@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -82,11 +83,11 @@ class SylvesterFlow(AmortizedChain):
         return None
 
     @property
-    def num_parameters(self) -> int:
-        return sum(self._sizes)
+    def zero_at_identity(self) -> Sequence[bool]:
+        return True, False, False, False
 
     @property
-    def _sizes(self):
+    def sizes(self) -> Sequence[int]:
         """How many numbers make R, S, b and Q of one flow."""
         size = self.latent_size
         columns, of_q = size, 0
@@ -102,7 +103,7 @@ class SylvesterFlow(AmortizedChain):
         return [first, *(flow for other in others for flow in (*reversal, other))]
 
     def _flow(self, parameters):
-        r, s, b, of_q = tf.split(parameters, self._sizes, axis=-1)
+        r, s, b, of_q = tf.split(parameters, self.sizes, axis=-1)
         return Sylvester(self._triangle(r), self._triangle(s), b, **self._q(of_q))
 
     def _triangle(self, entries):
