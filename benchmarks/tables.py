@@ -153,7 +153,7 @@ def before_after(folder):
 def objective_cost():
     """Steps with path gradients beside those without."""
     (run,) = load("objective_cost/small_mlp.json")
-    lines = ["| a step of | beside | XLA | graph |", "|---|---|---|---|"]
+    lines = ["| a step of | compared with | XLA | graph |", "|---|---|---|---|"]
     for name, baseline in {"sticking_the_landing": "elbo", "doubly_reparameterized": "importance_weighted"}.items():
         cells = [f"{run['results'][mode][name]['ratio']:.2f}" for mode in ("xla", "graph")]
         lines.append(f'| `"{name}"` | `"{baseline}"` | {" | ".join(cells)} |')

@@ -63,7 +63,8 @@ def test_replicas_take_the_steps_of_one_device():
     two, found = trained(mirrored_strategy())
     assert_equal(one, two)
     assert set(found) == set(expected)
-    for name in ("val_loss", "val_elbo", "val_kl", "val_reconstruction"):
+    # The training loss is a mean in which a small last batch counts for more rows than it has.
+    for name in set(found) - {"loss"}:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
@@ -84,6 +85,7 @@ def test_replicas_draw_noise_of_their_own():
     assert (seeds[0].numpy() != seeds[1].numpy()).any()
 
 
+@pytest.mark.filterwarnings("ignore:fit ended at step 1, before KLWarmUp")
 def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     """With its noise, optimizer and moving averages: bit for bit as if it had not stopped."""
 

@@ -1,6 +1,6 @@
 """Convolutions over the places of a series or an image that keep an empty batch empty.
 
-Where TensorFlow computes a convolution with oneDNN, an empty batch comes out with as many channels as it went in with.
+With oneDNN, TensorFlow returns an empty batch with the number of the input's channels.
 """
 
 import keras

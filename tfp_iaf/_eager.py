@@ -17,7 +17,6 @@ _MAX_FUNCTIONS = 64
 
 # The name of the attribute of an owner that holds what was traced for it.
 _ATTRIBUTE = "_functions_of_eager_calls"
-_lock = threading.RLock()
 _is_uncompiled = contextvars.ContextVar("is_uncompiled", default=False)
 
 
@@ -78,18 +77,20 @@ def run_compiled(owner, function, settings, tensors, event_ndims, at_once=True):
     call = _compat.call_under_way()
     kinds = tuple(None if tensor is None else (tensor.shape.rank, tensor.dtype) for tensor in tensors)
     key = (function, settings, kinds, None if call is None else call.training)
-    with _lock:
-        # Kept with the owner: a gradient in a graph may hold the owner, and garbage collection then finds the cycle. In its
-        # __dict__, where Keras does not look for layers.
-        own = owner.__dict__.setdefault(_ATTRIBUTE, _Functions())
-        traced = own.get(key)
-        if traced is None:
-            is_known = key in own
-            if not is_known and len(own) >= _MAX_FUNCTIONS:
-                own.clear()
-            if at_once or is_known:
-                traced = _traced(weakref.ref(owner), function, settings, tensors, event_ndims)
-            own[key] = traced
+    # The owner keeps its graphs, so that garbage collection can free both. In its __dict__, where Keras looks for no layers.
+    own = owner.__dict__.get(_ATTRIBUTE) or owner.__dict__.setdefault(_ATTRIBUTE, _Functions())
+    traced = own.get(key)
+    if traced is None:
+        # Calls of what is traced already do not wait for it.
+        with own.lock:
+            traced = own.get(key)
+            if traced is None:
+                is_known = key in own
+                if not is_known and len(own) >= _MAX_FUNCTIONS:
+                    own.clear()
+                if at_once or is_known:
+                    traced = _traced(weakref.ref(owner), function, settings, tensors, event_ndims)
+                own[key] = traced
     return (
         function(owner, *settings, *tensors)
         if traced is None
@@ -99,6 +100,10 @@ def run_compiled(owner, function, settings, tensors, event_ndims, at_once=True):
 
 class _Functions(dict):
     """What was traced for one owner, or None for what the next call traces: a copy of the owner starts with none."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.RLock()
 
     def __copy__(self):
         return _Functions()

@@ -102,6 +102,8 @@ def count(name: str, value: Any) -> int | tf.Tensor:
         return integer(name, value)
     if not value.dtype.is_integer or value.shape.rank not in (0, None):
         raise ValueError(f"{name} must be a positive integer, got a tensor of {value.dtype.name} and shape {value.shape}.")
+    if tf.executing_eagerly():
+        integer(name, value.numpy())
     return value
 
 

@@ -76,7 +76,7 @@ def input_degrees(event_size: int, input_order: InputOrder = "left-to-right", se
 
 
 def fixed_order(event_size: int, input_order: InputOrder, seed: int | None = None) -> tuple[np.ndarray, InputOrder]:
-    """(`input_degrees`, the order in a form that gives them again: a name, or for a random or given order a list).
+    """Returns (`input_degrees`, the order in a form that gives them again: a name, or for a random or given order a list).
 
     >>> degrees, order = fixed_order(3, "random", seed=0)
     >>> order == degrees.tolist()
@@ -122,7 +122,7 @@ def fixed_hidden_degrees(
     with_context: bool = False,
     seed: int | None = None,
 ) -> tuple[list[np.ndarray], str | list[list[int]]]:
-    """(the degrees of each hidden layer, a choice that gives the same degrees again: "equal", or lists of drawn or given ones).
+    """Returns (the degrees of each hidden layer, a choice that gives them again: "equal", or lists of drawn or given ones).
 
     Args:
         hidden_units: widths of the hidden layers.

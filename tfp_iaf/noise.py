@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 from typing import Any
 
 import keras
@@ -15,6 +17,7 @@ from tfp_iaf.layers import TrackedLayer
 
 __all__ = ["SeededLayer", "gaussian_log_prob", "seed_pair", "standard_normal"]
 
+_lock = threading.Lock()
 # Seeds are the two 32-bit words of a key.
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 
@@ -119,10 +122,15 @@ class SeededLayer(TrackedLayer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def next_seed(self, seed: Seed | None = None) -> tf.Tensor:
-        """An int32 tensor of shape [2]: the given seed as `seed_pair` reads it, or for None the generator's next."""
+        """An int32 tensor of shape [2]: the given seed as `seed_pair` reads it, or for None the generator's next.
+
+        Eager calls of several threads get different ones. Inside a `tf.function` nothing keeps two runs at a time from reading
+        the generator's state before either has moved it on: there, give each call a seed.
+        """
         if seed is not None:
             return seed_pair(seed)
-        seed = tf.cast(self.seed_generator.next(), tf.int32)
+        with _lock if tf.executing_eagerly() else contextlib.nullcontext():
+            seed = tf.cast(self.seed_generator.next(), tf.int32)
         # The generator's state is the same in all replicas of tf.distribute; their noise must not be.
         replica = tf.distribute.get_replica_context()
         if replica is None or replica.num_replicas_in_sync == 1:

@@ -66,7 +66,7 @@ def importance_weighted_bound(log_weights: tf.Tensor, axis: int = 0) -> tf.Tenso
 
 
 def annealed_free_energy(bound: tf.Tensor, log_q: tf.Tensor, inverse_temperature: float | tf.Tensor) -> tf.Tensor:
-    """E[log q(z|x) - beta log p(x, z)] with its sign changed: beta bound - (1 - beta) log q(z|x), which training raises.
+    """E[log q(z|x) - beta log p(x, z)] with its sign changed: beta bound - (1 - beta) log q(z|x), which training maximizes.
 
     Weighting the KL by beta is another objective: there the likelihood keeps its weight of 1.
 

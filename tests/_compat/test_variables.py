@@ -8,7 +8,7 @@ from tfp_iaf import _compat
 def test_the_variables_below_a_layer_are_those_that_keras_trains():
     layer = keras.layers.Dense(2)
     layer.build((None, 3))
-    variables = _compat.tf_variables(layer)
+    variables = _compat.tf_variables(layer.weights)
     assert all(isinstance(variable, tf.Variable) for variable in variables)
     layer.kernel.assign(np.ones([3, 2]))
     np.testing.assert_array_equal(variables[0], np.ones([3, 2]))
@@ -20,8 +20,8 @@ def test_the_variables_below_a_layer_are_those_that_keras_trains():
 def test_a_mixed_policy_leaves_them_as_they_are():
     layer = keras.layers.Dense(2, dtype="mixed_bfloat16")
     layer.build((None, 3))
-    assert [variable.dtype for variable in _compat.tf_variables(layer)] == [tf.float32, tf.float32]
-    assert _compat.tf_variable(layer.bias) is _compat.tf_variables(layer)[1]
+    assert [variable.dtype for variable in _compat.tf_variables(layer.weights)] == [tf.float32, tf.float32]
+    assert _compat.tf_variable(layer.bias) is _compat.tf_variables(layer.weights)[1]
 
 
 def test_a_stateless_scope_is_seen():

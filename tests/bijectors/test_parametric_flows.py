@@ -32,6 +32,12 @@ def test_log_det_and_round_trip_of_any_parameters(make, seed):
     np.testing.assert_allclose(log_det_at_back, log_det, atol=1e-6)
 
 
+def test_planar_flows_made_at_once_take_no_variables():
+    with pytest.raises(ValueError, match=r"takes tensors, got a variable for w, .* make each flow by itself") as error:
+        Planar.unstack(tf.zeros([3, 2]), tf.Variable(tf.ones([3, 2])), tf.zeros([3]))
+    assert "\n" not in str(error.value)
+
+
 def test_planar_flows_made_at_once_are_those_made_one_by_one():
     u, w, b, y = normals(5, 3, 4, seed=1), normals(5, 3, 4, seed=2), normals(5, 3, seed=3), normals(5, 4, seed=4)
     together = Planar.unstack(u, w, b)

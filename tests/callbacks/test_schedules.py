@@ -32,11 +32,20 @@ def test_moves_the_weight_and_the_training_loss_but_no_evaluation():
     np.testing.assert_allclose(history["val_loss"], np.negative(history["val_elbo"]), rtol=1e-5)
 
 
+def test_a_beta_vae():
+    model, seen = make(), []
+    history = fit(model, callbacks=[KLWarmUp(2, end=4.0), watch(seen, model)], validation_data=X)
+    np.testing.assert_allclose(seen, [0.0, 2.0, 4.0, 4.0, 4.0, 4.0])
+    np.testing.assert_allclose(history["loss"][1], 4.0 * history["kl"][1] - history["reconstruction"][1], rtol=1e-5)
+    np.testing.assert_allclose(history["val_loss"], np.negative(history["val_elbo"]), rtol=1e-5)
+
+
 def test_a_warm_up_leaves_nothing_behind(tmp_path):
     """Neither one that is under way when `fit` ends, nor one that is interrupted, nor restored weights."""
     model = make()
     early = keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True)
-    fit(model, callbacks=[KLWarmUp(1000), early], validation_data=X)
+    with pytest.warns(UserWarning, match=r"fit ended at step \d, before KLWarmUp with num_steps=1000 did"):
+        fit(model, callbacks=[KLWarmUp(1000), early], validation_data=X)
     assert float(model.kl_weight) == 1.0
 
     def interrupt(batch, logs):
@@ -55,16 +64,25 @@ def test_a_warm_up_leaves_nothing_behind(tmp_path):
 
 def test_a_resumed_run_goes_on(tmp_path):
     model, seen = make(), []
-    fit(model, epochs=1, callbacks=[KLWarmUp(12)])
+    with pytest.warns(UserWarning, match=r"at step 3, .* the last KL weight was 0.25"):
+        fit(model, epochs=1, callbacks=[KLWarmUp(12)])
     model.save(tmp_path / "model.keras")
     restored = keras.models.load_model(tmp_path / "model.keras")
-    fit(restored, epochs=1, callbacks=[KLWarmUp(12), watch(seen, restored)])
+    with pytest.warns(UserWarning, match=r"at step 6, .* the last KL weight was 0.5"):
+        fit(restored, epochs=1, callbacks=[KLWarmUp(12), watch(seen, restored)])
     np.testing.assert_allclose(seen, [3 / 12, 4 / 12, 5 / 12])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((0,), "num_steps"), ((1.5,), "num_steps"), ((10, 2.0), "start"), ((10, float("nan")), "start"), ((10, True), "start")],
+    [
+        ((0,), "num_steps"),
+        ((1.5,), "num_steps"),
+        ((10, 2.0), "start"),
+        ((10, float("nan")), "start"),
+        ((10, True), "start"),
+        ((10, 0.0, 0.0), "end"),
+    ],
 )
 def test_arguments_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):

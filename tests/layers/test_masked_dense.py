@@ -95,7 +95,7 @@ def test_blocks_equal_the_whole_kernel_with_their_gradients(degrees, num_blocks,
                     tape.watch(x)
                     y = layer(x)
                     loss = tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(x)
-                sources = [x, *tf_variables(layer)]
+                sources = [x, *tf_variables(layer.weights)]
                 by_x, *by_kernels, by_bias = tape.gradient(loss, sources, unconnected_gradients="zero")
                 slope = tf.reduce_sum(by_x**2)
             by_kernel = np.zeros(layer.kernel.shape)

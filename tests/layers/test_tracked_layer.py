@@ -43,6 +43,24 @@ def test_a_checkpoint_holds_every_weight(make, shape, tmp_path):
         np.testing.assert_array_equal(ours, restored)
 
 
+def test_a_checkpoint_holds_the_noise(tmp_path):
+    first, second = (posteriors.IAF(2, hidden_units=(4,), seed=1) for _ in range(2))
+    features = np.ones([3, 4], np.float32)
+    for _ in range(3):
+        first(features)
+    path = tf.train.Checkpoint(layer=first).save(str(tmp_path / "checkpoint"))
+    second(features)
+    tf.train.Checkpoint(layer=second).restore(path)
+    np.testing.assert_array_equal(first(features)[0], second(features)[0])
+
+
+def test_a_layer_made_frozen_freezes_the_layers_inside():
+    posterior = posteriors.IAF(2, hidden_units=(4,), trainable=False)
+    posterior.build((None, 3))
+    q = posterior.distribution(np.ones([5, 3], np.float32))
+    assert not posterior.trainable_weights and not posterior.networks[0].trainable_weights and not q.trainable_variables
+
+
 class Stack(TrackedLayer):
     """A layer as users write them: nothing but Keras's own methods."""
 

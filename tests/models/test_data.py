@@ -279,6 +279,13 @@ def test_a_tuple_of_three_is_refused_in_one_line():
         model((X, X, X))
 
 
+def test_gradients_reach_x_as_a_variable(model):
+    x = tf.Variable(np.ones([2, *model.data_shape], np.float32))
+    with tf.GradientTape() as tape:
+        terms = model.elbo_terms(x, seed=0)
+    assert np.abs(tape.gradient(terms["reconstruction"], x)).max() > 0.0
+
+
 def test_a_single_number_may_be_the_condition():
     """Such as a class for `keras.layers.Embedding`; in graphs, whose number of samples is not known, too."""
 

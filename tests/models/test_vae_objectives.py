@@ -149,8 +149,9 @@ def test_the_annealed_free_energy_is_not_a_kl_warm_up():
         np.testing.assert_allclose(np.mean(terms["kl"]), seen["kl"][0], rtol=1e-4)
         return seen, np.mean(terms["log_q"])
 
-    warmed, _ = at_half(KLWarmUp(1000, start=0.5))
-    annealed, log_q = at_half(FreeEnergyAnnealing(1000, start=0.5))
+    with pytest.warns(UserWarning, match="fit ended at step"):
+        warmed, _ = at_half(KLWarmUp(1000, start=0.5))
+        annealed, log_q = at_half(FreeEnergyAnnealing(1000, start=0.5))
     np.testing.assert_allclose(warmed["loss"], 0.5 * warmed["kl"] - warmed["reconstruction"], rtol=1e-5)
     log_joint = annealed["reconstruction"] - annealed["kl"] + log_q
     np.testing.assert_allclose(annealed["loss"], log_q - 0.5 * log_joint, rtol=1e-4)
@@ -162,9 +163,10 @@ def test_annealing_follows_the_optimizer_and_leaves_nothing_behind():
     assert [schedule.beta_at(step) for step in (0, 5000, 9900, 20000)] == [0.01, 0.51, 1.0, 1.0]
     model, seen = bits_model(posterior=DiagonalGaussian(2, seed=1)), []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(float(model.inverse_temperature)))
-    history = model.fit(
-        BITS, batch_size=32, verbose=0, validation_data=BITS, callbacks=[FreeEnergyAnnealing(10, start=0.2), watch]
-    ).history
+    with pytest.warns(UserWarning, match=r"before FreeEnergyAnnealing with num_steps=10 did: the last beta was 0.5"):
+        history = model.fit(
+            BITS, batch_size=32, verbose=0, validation_data=BITS, callbacks=[FreeEnergyAnnealing(10, start=0.2), watch]
+        ).history
     np.testing.assert_allclose(seen, [0.2, 0.3, 0.4], rtol=1e-6)
     assert float(model.inverse_temperature) == 1.0
     np.testing.assert_allclose(history["val_loss"], np.negative(history["val_elbo"]), rtol=1e-5)
@@ -226,7 +228,7 @@ REFUSED = {
     ),
     "warm-up, weighted": (fit_with([KLWarmUp(3)], objective="importance_weighted"), "has no KL term"),
     "annealing, weighted": (fit_with([FreeEnergyAnnealing()], objective="importance_weighted"), "FreeEnergyAnnealing takes"),
-    "annealing, free bits": (fit_with([FreeEnergyAnnealing()], free_bits=0.1), "FreeEnergyAnnealing takes"),
+    "annealing, free bits": (fit_with([FreeEnergyAnnealing()], free_bits=0.1), r"got VAE\(objective='elbo', free_bits=0.1\)"),
     "both schedules": (fit_with([KLWarmUp(3), FreeEnergyAnnealing()]), "use one of them"),
     "start": (lambda: FreeEnergyAnnealing(start=2.0), "start must lie in"),
 }

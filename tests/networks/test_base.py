@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests import properties
 from tests.bijectors.constructors import OwnNetwork
-from tfp_iaf.bijectors import InverseAutoregressiveFlow
+from tfp_iaf.bijectors import InverseAutoregressiveFlow, inverses
 from tfp_iaf.networks import AutoregressiveNetwork, ConvAutoregressiveNetwork, Network
 
 
@@ -135,16 +135,29 @@ def test_a_subclass_with_a_call_of_its_own_is_inverted_by_search():
         def call(self, y, context=None):
             return 3.0 * super().call(y, context=context)
 
+    class Shifted:
+        def evaluate(self, y, context=None):
+            parameters, pre_activations = super().evaluate(y, context)
+            return parameters + 1.0, pre_activations
+
+    class Mixed(Shifted, AutoregressiveNetwork):
+        pass
+
     class Named(AutoregressiveNetwork):
         pass
 
-    assert (Tripled.inverses, Named.inverses) == (("fixed_point", "sequential"), AutoregressiveNetwork.inverses)
-    network = Tripled(2, 4, (8,), dtype="float64")
-    network.build()
-    properties.randomize(network)
-    flow = InverseAutoregressiveFlow(network)
-    y = tf.constant(np.random.default_rng(0).normal(size=[3, 4]))
-    np.testing.assert_allclose(flow.inverse(properties.fresh(flow.forward(y))), y, atol=1e-9)
+    assert Named.inverses == AutoregressiveNetwork.inverses
+    for kind in (Tripled, Mixed):
+        assert kind.inverses == ("fixed_point", "sequential")
+        network = kind(2, 4, (8,), dtype="float64")
+        network.build()
+        properties.randomize(network)
+        flow = InverseAutoregressiveFlow(network)
+        y = tf.constant(np.random.default_rng(0).normal(size=[3, 4]))
+        np.testing.assert_allclose(flow.inverse(properties.fresh(flow.forward(y))), y, atol=1e-9)
+        for inverse in ("blocks", inverses.Blocks()):
+            with pytest.raises(ValueError, match=f"does not serve this {kind.__name__} .*choose auto or one of fixed_point"):
+                InverseAutoregressiveFlow(network, inverse=inverse)
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,18 @@ def test_an_amortized_surrogate_reads_features(tmp_path):
         loss = tf.reduce_sum(surrogate(features).experimental_sample_and_log_prob(seed=[0, 1])[1])
     gradients = tape.gradient(loss, surrogate.trainable_variables)
     assert gradients and all(gradient is not None for gradient in gradients)
+    assert len(surrogate.variables) == len(surrogate.trainable_variables) == len(surrogate.posterior.weights)
     checkpoint = tf.train.Checkpoint(surrogate=surrogate)
     path = checkpoint.save(tmp_path / "checkpoint")
     properties.randomize(surrogate.posterior)
     checkpoint.restore(path)
     np.testing.assert_allclose(surrogate(features).sample(3, seed=[0, 1]).mean, z.mean, atol=1e-6)
+
+
+@tfd.JointDistributionCoroutine
+def coroutine():
+    mean = yield tfd.JointDistributionCoroutine.Root(tfd.Normal(0.0, 1.0, name="mean"))
+    yield tfd.Normal(mean[..., tf.newaxis], [1.0, 2.0], name="observed")
 
 
 class NoBijector(tfd.Normal):
@@ -138,6 +145,18 @@ class NoBijector(tfd.Normal):
         (
             lambda: vi.build_iaf_surrogate_posterior(tfd.JointDistributionSequential([tfd.Normal(tf.zeros([3]), 1.0)])),
             "wrap vectors of independent parts in tfd.Sample",
+        ),
+        (
+            lambda: vi.build_iaf_surrogate_posterior(coroutine.experimental_pin(observed=[1.0, 2.0])),
+            r"The pinned part observed has batch shape \(2,\): wrap it in tfd.Independent",
+        ),
+        (
+            lambda: vi.build_iaf_surrogate_posterior(
+                tfd.JointDistributionNamed(
+                    {"mean": tfd.Normal(0.0, 1.0), "x": lambda mean: tfd.Normal(mean, 1.0)}
+                ).experimental_pin(x=tf.ones([100]))
+            ),
+            r"The part x is pinned to a value of shape \(100,\), and one draw of it has shape \(\): write independent data as",
         ),
     ],
 )

@@ -39,6 +39,28 @@ def test_samples_have_their_density_and_all_variables_are_trained(name):
     assert all(gradient is not None for gradient in tape.gradient(again, q.trainable_variables))
 
 
+def test_frozen_weights_are_not_trained():
+    posterior = CASES["IAF"].make()
+    posterior.build_flows()
+    posterior.networks[0].trainable = False
+    q = vi.without_features(posterior)
+    frozen, trained = posterior.networks
+    assert len(q.trainable_variables) == 3 + len(trained.weights)
+    before = [weight.numpy() for weight in frozen.weights]
+    target = tfd.MultivariateNormalDiag(tf.fill([4], 2.0))
+    vi.fit(target, q, num_steps=20, sample_size=16, learning_rates=[0.1])
+    for weight, value in zip(frozen.weights, before):
+        np.testing.assert_array_equal(weight, value)
+    assert np.abs(trained.weights[-1]).max() > 0.05
+
+
+def test_a_layer_that_reads_features_elsewhere_lists_its_networks_alone():
+    posterior = CASES["IAF"].make()
+    posterior(CASES["IAF"].features())
+    fresh = vi.without_features(CASES["IAF"].make())
+    assert len(vi.without_features(posterior).trainable_variables) == len(fresh.trainable_variables)
+
+
 def test_it_starts_near_the_standard_normal():
     q = vi.without_features(CASES["IAF"].make())
     z, log_q = q.experimental_sample_and_log_prob(50, seed=[0, 1])

@@ -3,6 +3,8 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf._compat.variables import in_stateless_scope
+
 __all__ = ["FreshBijector", "fingerprint", "forget"]
 
 tfb = tfp.bijectors
@@ -65,7 +67,7 @@ class FreshBijector(tfp.bijectors.Bijector):
     def _eager_memory(self):
         holder = self.__dict__.get("_eager_memory_holder")
         if holder is None:
-            self.__dict__["_seen_weights"] = self._look_at_weights()
+            self.__dict__["_seen_weights"] = self._look()
             holder = self.__dict__["_eager_memory_holder"] = _Holder()
         return holder.storage
 
@@ -73,11 +75,15 @@ class FreshBijector(tfp.bijectors.Bijector):
         # Without a memory, no value of this bijector was ever asked for, and no composition remembers one.
         if not tf.executing_eagerly() or "_eager_memory_holder" not in self.__dict__:
             return
-        seen = self._look_at_weights()
+        seen = self._look()
         if seen != self.__dict__["_seen_weights"]:
             self.__dict__["_seen_weights"] = seen
             self.__dict__["_eager_memory_holder"] = _Holder()
             _forget_compositions_of(self)
+
+    def _look(self):
+        # Nothing is remembered of values that variables have in a `keras.StatelessScope`.
+        return object() if in_stateless_scope() else self._look_at_weights()
 
     def _look_at_weights(self):
         """Bytes that tell the values of the variables from others."""

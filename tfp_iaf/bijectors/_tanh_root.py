@@ -42,10 +42,13 @@ def log_slope_gradient(a, slope):
 def tanh_root(t, slope):
     """The a with g(a) = a + (slope - 1) tanh(a) = t, for slope = g'(0) > 0.
 
-    Newton's method, from a bound of the root from which it cannot overshoot: g is odd, and on a >= 0 concave for slope >= 1
-    and convex for slope < 1. As |tanh a| is at most 1 and at most |a|, the root of |t| lies on the same side of t - (slope - 1)
-    and of t / slope, above both for slope >= 1 and below both otherwise; each iterate moves on towards it, until rounding stops
-    it. The search is not differentiated: two more Newton steps from its result give derivatives, right up to the third order.
+    ```none
+    a >= max(t - (slope - 1), t / slope)  for slope >= 1,  a <= min(of the same)  for slope < 1,      t >= 0
+    ```
+
+    Newton's method starts at this bound, which follows from tanh a <= min(1, a), and cannot overshoot, since g is concave on
+    a >= 0 for slope >= 1 and convex for slope < 1. Negative t are mirrored: g is odd. The search is not differentiated: two
+    more Newton steps from its result give derivatives, right up to the third order.
 
     Args:
         t, slope: tensors that broadcast, of one floating dtype.

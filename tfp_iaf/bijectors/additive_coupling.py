@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -15,13 +15,13 @@ from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors._flow_spec import FlowSpec
+from tfp_iaf.bijectors._network_flow import NetworkFlow
 from tfp_iaf.bijectors._vector_flow import vector_event
-from tfp_iaf.bijectors.base import FlowBijector
 
 __all__ = ["AdditiveCoupling"]
 
 
-class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
+class AdditiveCoupling(NetworkFlow):
     """z_kept = y_kept, z_rest = y_rest + network(y_kept, context): some entries shift the others.
 
     ```none
@@ -31,7 +31,7 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
     ```
 
     A chain alternates which entries are kept. Volumes stay, so the width of a distribution comes from its base. The bijector
-    owns no weights: it lists those of a Keras network as `trainable_variables`.
+    owns no weights: it lists those of a Keras network as `trainable_variables`, without those that are frozen when it is made.
 
     Args:
         network: a Keras layer or model, or any function, from `[N, number of kept entries + C]` to `[N, number of the rest]`. A
@@ -58,8 +58,8 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
 
     def __init__(
         self,
-        network: keras.layers.Layer,
-        kept: Sequence[int],
+        network: keras.layers.Layer | Callable,
+        kept: Sequence[bool],
         context: TensorLike | None = None,
         validate_args: bool = False,
         name: str = "additive_coupling",
@@ -68,12 +68,11 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
         with self._scope(name, validate_args) as name:
             if not callable(network):
                 raise ValueError(f"network must be a Keras layer or a function, got {given(network)}.")
-            self._network, self._kept = network, kept
+            self._kept = kept
             is_kept = _as_mask(kept)
             self._kept_entries, self._other_entries = np.flatnonzero(is_kept), np.flatnonzero(~is_kept)
             # Where each entry of the event stands in [kept, others].
             self._places = np.argsort(np.concatenate([self._kept_entries, self._other_entries]))
-            self._tf_variables, self._reads_passed_variables = (), False
             dtype = None
             if context is not None:
                 check_numbers("The context of AdditiveCoupling", context)
@@ -90,10 +89,10 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
                         f"The network of {name} takes {takes} numbers per row, of which {len(self._kept_entries)} are the kept "
                         f"entries and the others the context, got {got}."
                     )
-                self._tf_variables = _compat.tf_variables(network)
                 # The layer's own dtype says nothing of the layers inside it, so its weights are asked.
                 is_double = any(weight.dtype == "float64" for weight in network.weights)
                 dtype = tf.float64 if is_double else tf.float32
+            self.use(network)
             self._context = None if context is None else captured(context, dtype, "AdditiveCoupling")
             super().__init__(
                 forward_min_event_ndims=1,
@@ -112,26 +111,8 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
         return FlowSpec.of(self, {name: self.parameters[name] for name in ("kept", "validate_args", "name")})
 
     @property
-    def network(self) -> keras.layers.Layer:
-        return self._network
-
-    @property
-    def kept(self) -> Sequence[int]:
+    def kept(self) -> Sequence[bool]:
         return self._kept
-
-    @property
-    def context(self) -> TensorLike | None:
-        return self._context
-
-    @property
-    def tf_variables(self) -> tuple[tf.Variable, ...]:
-        """The `tf.Variable`s of a Keras network; of a flow that left a `tf.function`, their values."""
-        return self._tf_variables
-
-    def read_from(self, tf_variables: Sequence[tf.Variable]) -> None:
-        """Evaluates the network with these variables or values: inside a `tf.function`, those that came in with the flow."""
-        self._tf_variables = tuple(tf_variables)
-        self._reads_passed_variables = True
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         z, log_derivatives = self.forward_and_log_derivatives(y)
@@ -182,10 +163,7 @@ class AdditiveCoupling(FlowBijector, _compat.CompositeBijector):
         return tf.ensure_shape(shift, inputs.shape[:-1].concatenate([len(self._other_entries)]))
 
     def _evaluate(self, rows):
-        if not self._reads_passed_variables or not self._tf_variables:
-            return self._network(rows)
-        values = [tf.convert_to_tensor(value) for value in self._tf_variables]
-        with keras.StatelessScope(state_mapping=zip(self._network.weights, values)):
+        with _compat.with_values(self._network, self.values()):
             return self._network(rows)
 
 

@@ -29,7 +29,7 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
             here, so training through the flow takes its second derivatives. Variables that it reads are trained by whoever
             holds them: the bijector does not list them.
         step_size: e, `[]`, `[1]` or `[D]`, or with batch dimensions `[..., 1]` or `[..., D]`; captured, and a variable is read
-            with each call. An entry's e is what the root of an inverse mass would be in Hamiltonian Monte Carlo.
+            with each call. Step sizes per entry play the role of the square root of a diagonal inverse mass matrix.
         num_leapfrog_steps: the number of leapfrogs, each of one gradient (and one more in all).
         validate_args: as in `tfb.Bijector`.
         name: as in `tfb.Bijector`.

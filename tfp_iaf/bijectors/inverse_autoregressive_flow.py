@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -16,13 +13,13 @@ from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors._flow_spec import FlowSpec
-from tfp_iaf.bijectors.base import FlowBijector
+from tfp_iaf.bijectors._network_flow import NetworkFlow
 from tfp_iaf.networks import Network
 
 __all__ = ["ConvInverseAutoregressiveFlow", "InverseAutoregressiveFlow"]
 
 
-class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
+class InverseAutoregressiveFlow(NetworkFlow):
     """z_i = f(y_i; parameters_i(y_<i, context)): one autoregressive flow, parallel in the direction noise -> latent.
 
     ```none
@@ -41,7 +38,7 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
 
     The Jacobian is triangular in the network's input order. A sample and its log-density need one network evaluation: the
     log_det that `forward` found is what `forward_log_det_jacobian` returns. The bijector owns no weights: it lists the
-    network's as `trainable_variables`.
+    network's as `trainable_variables`, without those that are frozen when it is made.
 
     Args:
         network: a `networks.Network`, which says what an event is: a vector `[D]` (`AutoregressiveNetwork`,
@@ -97,14 +94,11 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
             if not network.built:
                 network.build((None, *network.event_shape))
             dtype = tf.as_dtype(network.density_dtype)
-            self._network = network
+            self.use(network)
             self._event_ndims = len(network.event_shape)
             is_ready = context is None or (isinstance(context, tf.Tensor) and context.dtype == dtype)
             self._context = context if is_ready else captured(context, dtype, network.name)
             network.check_inputs(np.zeros(network.event_shape, dtype.as_numpy_dtype), self._context)
-            # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
-            self._tf_variables = network.tf_variables
-            self._reads_passed_variables = False
             super().__init__(
                 forward_min_event_ndims=self._event_ndims,
                 dtype=dtype,
@@ -125,24 +119,6 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
     def _type_spec(self):
         names = ("bijector_fn", "inverse", "validate_args", "name")
         return FlowSpec.of(self, {name: self.parameters[name] for name in names})
-
-    @property
-    def network(self) -> Network:
-        return self._network
-
-    @property
-    def context(self) -> TensorLike | None:
-        return self._context
-
-    @property
-    def tf_variables(self) -> tuple[tf.Variable, ...]:
-        """The `tf.Variable`s of the network; of a flow that left a `tf.function`, their values."""
-        return self._tf_variables
-
-    def read_from(self, tf_variables: Sequence[tf.Variable]) -> None:
-        """Evaluates the network with these variables or values: inside a `tf.function`, those that came in with the flow."""
-        self._tf_variables = tuple(tf_variables)
-        self._reads_passed_variables = True
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         z, log_derivatives = self.forward_and_log_derivatives(y)
@@ -180,13 +156,7 @@ class InverseAutoregressiveFlow(FlowBijector, _compat.CompositeBijector):
         context = None if self._context is None else tf.convert_to_tensor(self._context)
         if context is not None:
             y = _with_batch_shape_of(context, y, -self._event_ndims)
-        return y, context, [*map(tf.convert_to_tensor, self._tf_variables)] if self._reads_passed_variables else []
-
-    def _look_at_weights(self):
-        # A context may be a variable, or depend on some.
-        if self._reads_passed_variables or not (self._context is None or isinstance(self._context, tf.Tensor)):
-            return super()._look_at_weights()
-        return run_compiled(self._network, _fingerprint, (), (), (), at_once=False).numpy().tobytes()
+        return y, context, self.values()
 
     def _sum_over_event(self, values):
         return tf.reduce_sum(values, axis=range(-self._event_ndims, 0))
@@ -198,20 +168,14 @@ ConvInverseAutoregressiveFlow = InverseAutoregressiveFlow
 
 def _forward(network, elementwise_map, y, context, *values):
     """(z, log-derivatives); with `values`, if there are any, in place of the network's weights."""
-    if not values:
+    with _compat.with_values(network, values):
         parameters = network(y, context=context)
-    else:
-        with keras.StatelessScope(state_mapping=zip(network.weights, values)):
-            parameters = network(y, context=context)
     return elementwise_map.forward(y, tf.cast(parameters, y.dtype))
 
 
 def _inverse(network, elementwise_map, method, z, context, *values):
     """(y, log_det); with `values`, if there are any, in place of the network's weights."""
-    if not values:
-        # While Keras traces a model that is being built, its variables have no values yet; those of Keras answer for them.
-        pairs = zip(network.tf_variables, network.weights)
-        values = [tf.convert_to_tensor(weight if variable is None else variable) for variable, weight in pairs]
+    values = values or _compat.current_values(network.weights)
     return method(inverses.Equation(network, elementwise_map, z, context, values))
 
 
@@ -219,10 +183,6 @@ def _forward_and_score(network, elementwise_map, method, y, score, context, *val
     """(z, log-derivatives, the score at z); with `values`, if there are any, in place of the network's weights."""
     equation = inverses.Equation(network, elementwise_map, None, context, values or None)
     return method.forward_and_score(equation, y, tf.broadcast_to(score, tf.shape(y)))
-
-
-def _fingerprint(network):
-    return _compat.fingerprint(network.tf_variables)
 
 
 def _with_batch_shape_of(context, y, axes):

@@ -23,7 +23,7 @@ class MaskedAutoregressiveFlow(InverseAutoregressiveFlow):
     ```
 
     For density estimation by maximum likelihood, in place of `tfb.MaskedAutoregressiveFlow`, whose `trainable_variables` lack
-    the weights of a Keras 3 network, and two of which TFP takes for equal inside `fit`.
+    the weights of a Keras 3 network; TFP may also confuse two such flows inside `fit`.
 
     Arguments, shapes, errors: see `InverseAutoregressiveFlow`. ("affine" is y = (x - shift) exp(-log_scale), which is TFP's
     x = y exp(log_scale) + shift.)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -73,10 +74,19 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
 
         As making each by itself, but v and w'v of all flows are computed at once: that is most of the operations of a flow.
 
+        Raises:
+            ValueError: for variables, whose updates the flows would not see.
+
         >>> flows = Planar.unstack(u=tf.zeros([5, 10, 2]), w=tf.ones([5, 10, 2]), b=tf.zeros([5, 10]))
         >>> len(flows), flows[0].u.shape
         (10, TensorShape([5, 2]))
         """
+        for name, value in {"u": u, "w": w, "b": b}.items():
+            if isinstance(value, tf.Variable | tfp.util.DeferredTensor | keras.Variable):
+                raise ValueError(
+                    f"Planar.unstack takes tensors, got a variable for {name}, whose updates its flows would not see: make "
+                    "each flow by itself."
+                )
         every = cls(u, w, b)
         constraints = zip(*(tf.unstack(value, axis=axis) for value, axis in zip(every._constrained(), (-2, -1, -2, -1))))
         flows = []

@@ -121,8 +121,8 @@ def fit(
             for index, batch in enumerate(data.batches((seed, epoch) if shuffle else None)):
                 callback_list.on_train_batch_begin(index)
                 inputs, mask, share = replicas.split(batch)
-                # So that the mean over the rows of all replicas is that over the rows of the batch.
-                logs = _floats(train((inputs, None, replicas.values(lambda r, mask=mask, share=share: mask(r) / share))))
+                model.share_of_rows.assign(share)
+                logs = _floats(train((inputs, None, replicas.values(mask))))
                 callback_list.on_train_batch_end(index, logs)
             if not logs:
                 raise ValueError("x must hold at least one example, got none.")
@@ -143,6 +143,7 @@ def fit(
         raise ConnectionError(f"Another worker has ended, or cannot be reached: {again}.") from error
     finally:
         model.end_annealing()
+        model.share_of_rows.assign(1.0)
     return model.history
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -55,7 +56,7 @@ class MaskedConv(MaskedLayer):
         in_degrees: npt.ArrayLike,
         out_degrees: npt.ArrayLike,
         strict: bool = False,
-        kernel_size: int = 3,
+        kernel_size: int | Sequence[int] = 3,
         reverse: bool = False,
         **kwargs: Any,
     ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_iaf._compat import tf_variables
+from tfp_iaf._compat import layers_of, tf_variables
 from tfp_iaf._keras_arguments import check_layer_arguments
 
 __all__ = ["TrackedLayer"]
@@ -28,7 +28,7 @@ class _TFVariables:
     def __get__(self, layer, owner=None):
         if layer is None:
             return self
-        variables = tf_variables(layer)
+        variables = tf_variables(layer.weights)
         # While Keras traces a layer that is being built, its variables have no values yet.
         if layer.built and not any(variable is None for variable in variables):
             # Tracked once, for all flows that keep them. Not by `setattr`, which Keras would look through for state.
@@ -37,7 +37,7 @@ class _TFVariables:
 
 
 class TrackedLayer(keras.layers.Layer):
-    """A Keras layer whose weights are all visible to `tf.train.Checkpoint`, also those of layers that it keeps in lists.
+    """A Keras layer whose weights `tf.train.Checkpoint` finds, also those of layers that it keeps in lists; and its noise.
 
     Keras 3 hides from TensorFlow what a layer keeps in lists or dictionaries, such as its hidden layers: a checkpoint of a
     plain Keras layer lacks their weights without a word. A subclass of this class need not do anything: what counts is which
@@ -74,7 +74,11 @@ class TrackedLayer(keras.layers.Layer):
         @functools.wraps(build)
         def build_and_track(*args, **kwargs):
             build(*args, **kwargs)
-            layer._tracked_weights = _Weights(layer.weights)
+            if not layer.trainable:
+                # Keras leaves the layers inside as they were made, and passes over `layer.trainable = False` where it is False.
+                for each in layers_of(layer):
+                    each.trainable = False
+            layer._tracked_weights = _Weights(layer.variables)  # With the state of the noise, which is no weight.
             layer.__dict__.pop("tf_variables", None)
 
         layer.build = build_and_track

@@ -132,12 +132,12 @@ class CheckedModel(keras.Model):
             raise ValueError(f"x and condition must have the same number of rows, got {data[0]} and {condition[0]}.")
         if self.data_shape is None:
             return
-        if not tf.TensorShape(data).is_compatible_with([None, *self.data_shape]):
-            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {data[1:]}.")
         if (condition is None) != (self.condition_shape is None):
             remedy = "give x alone" if self.condition_shape is None else "give the tuple (x, condition)"
             got = "no condition" if condition is None else "one"
             raise ValueError(f"The model takes {'no' if self.condition_shape is None else 'a'} condition, got {got}: {remedy}.")
+        if not tf.TensorShape(data).is_compatible_with([None, *self.data_shape]):
+            raise ValueError(f"The model takes examples of shape {self.data_shape}, got {data[1:]}.")
         if condition is not None and not tf.TensorShape(condition).is_compatible_with([None, *self.condition_shape]):
             raise ValueError(f"The model takes conditions of shape {self.condition_shape}, got {condition[1:]}.")
 
@@ -344,7 +344,7 @@ def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
 
 
 def _is_plain(x):
-    """Whether x is a tensor or array of real numbers without a mask."""
-    if isinstance(x, tf.Tensor):
+    """Whether x is a tensor, variable or array of real numbers without a mask."""
+    if isinstance(x, tf.Tensor | tf.Variable):
         return x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool
     return type(x) is np.ndarray and x.dtype.kind in "biuf"

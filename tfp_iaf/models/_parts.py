@@ -31,9 +31,14 @@ def check_posterior(model, posterior):
     """Raises a ValueError unless the part is a `Posterior` of the model's precision."""
     if not isinstance(posterior, Posterior):
         raise ValueError(f"posterior must be a layer of tfp_iaf.posteriors, got {given(posterior)}.")
-    if density_dtype(posterior) != density_dtype(model):
+    check_precision("posterior", posterior, model)
+
+
+def check_precision(name, part, model):
+    """Raises a ValueError unless a layer computes densities in the model's precision."""
+    if density_dtype(part) != density_dtype(model):
         raise ValueError(
-            f"The posterior works in {density_dtype(posterior)}, the model in {density_dtype(model)}: give them the same dtype."
+            f"The {name} works in {density_dtype(part)}, the model in {density_dtype(model)}: give them the same dtype."
         )
 
 

@@ -48,8 +48,8 @@ class ElboModel(CheckedModel):
     Attributes:
         data_shape, condition_shape: of one example, None until the model is built; `condition_shape` stays None in
             a model without a condition.
-        weights_kl: true where the training loss has a KL term, which `KLWarmUp` may weight; false where training raises `bound`
-            of `call`'s outputs.
+        weights_kl: true where the training loss has a KL term, which `KLWarmUp` may weight; false where training maximizes the
+            `bound` of `call`'s outputs.
         has_latents: false where the density is exact. `serving.export` then serves `log_prob(x)`, or `log_prob(x, condition)`,
             and `sample`.
         data_name: what served models call x.
@@ -88,7 +88,8 @@ class ElboModel(CheckedModel):
         weight = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="kl_weight")
         beta = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="inverse_temperature")
         self.anneals_free_energy = False
-        self._unsaved: Any = Untracked(kl_weight=weight, inverse_temperature=beta)
+        share = tf.Variable(1.0, trainable=False, dtype=self.density_dtype, name="share_of_rows")
+        self._unsaved: Any = Untracked(kl_weight=weight, inverse_temperature=beta, share_of_rows=share)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in self.metric_names}
 
     @property
@@ -100,6 +101,11 @@ class ElboModel(CheckedModel):
     def inverse_temperature(self) -> tf.Variable:
         """beta of the annealed free energy, a variable that no file holds: 1 outside a `FreeEnergyAnnealing`."""
         return self._unsaved.inverse_temperature
+
+    @property
+    def share_of_rows(self) -> tf.Variable:
+        """The share of a training batch's rows that are examples, a variable that no file holds; 1 but in `distributed.fit`."""
+        return self._unsaved.share_of_rows
 
     # What a subclass writes.
 
@@ -131,7 +137,9 @@ class ElboModel(CheckedModel):
 
     def log_prob(self, x: TensorLike, *args: Any) -> tf.Tensor:
         """log p(x), or log p(x | condition), `[B]`, of a model without latents."""
-        raise NotImplementedError(f"{type(self).__name__} has no exact density of x.")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no exact density of x: evaluation.log_likelihood(model, x) estimates it."
+        )
 
     def posterior_log_prob(self, x: Data, z: Any) -> tf.Tensor:
         """log q(z|x) of given latents, `[B]`, through the inverse of every flow."""
@@ -226,6 +234,8 @@ class ElboModel(CheckedModel):
             weight = tf.reshape(tf.cast(sample_weight, example.dtype), tf.shape(example))
         for name, tracker in self.trackers.items():
             tracker.update_state(y_pred[name], sample_weight=weight)
+        # A mean over the rows, of which those that fill up a batch have the weight 0.
+        weight = weight / tf.cast(self.share_of_rows, weight.dtype) if training else weight
         bound = self.weighted_bound(y_pred, weight, training)
         # Keras leaves replicas without rows where the last batch is small: their mean is no number.
         bound = tf.where(tf.size(example) > 0, bound, tf.zeros_like(bound))
@@ -234,7 +244,7 @@ class ElboModel(CheckedModel):
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
 
     def weighted_bound(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
-        """What training raises, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""
+        """What training maximizes, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""
         if not training:
             return tf.reduce_mean(y_pred["elbo"] * sample_weight)
         if not self.weights_kl:

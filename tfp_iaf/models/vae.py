@@ -43,15 +43,16 @@ class VAE(ElboModel):
     loss    = -mean over the batch of (reconstruction - kl_weight * kl) + regularization losses
     ```
 
-    | objective | training raises | its gradient |
+    | objective | training maximizes | with the gradient |
     |---|---|---|
     | "elbo" | the elbo | of each sample |
-    | "sticking_the_landing" | the elbo | without the part of mean 0 that does not vanish at the true posterior |
+    | "sticking_the_landing" | the elbo | without a part of mean 0: it vanishes where q is the true posterior |
     | "importance_weighted" | log (1/S) sum_s p(x, z_s) / q(z_s given x) with S = num_samples | of each sample |
-    | "doubly_reparameterized" | the same | of the same mean, for the posterior less noisy as S grows, not more |
+    | "doubly_reparameterized" | the same | of the same mean; its noise for the encoder falls as S grows, relative to its size |
 
-    Whatever the objective, evaluation, `val_loss` and the metrics are those of the elbo; the training `loss` is that of the
-    objective.
+    With S = 1 "importance_weighted" is "elbo", and "doubly_reparameterized" is "sticking_the_landing". Whatever the objective,
+    evaluation, `val_loss` and the metrics are those of the elbo; the training `loss` is that of the objective, so with S > 1 it
+    lies below `val_loss`.
 
     A model that is fitted on (x, condition) is conditional; the condition may be a label or covariates. Then each density is
     given the condition: the encoder takes the list [x, condition], the decoder [z, condition], and the prior sees it too.
@@ -68,10 +69,11 @@ class VAE(ElboModel):
             takes, a fixed distribution or a registered callable that returns one.
         num_samples: S, posterior samples per example in training and evaluation.
         objective: "elbo", "sticking_the_landing", "importance_weighted" or "doubly_reparameterized". The second and the
-            last need flows with an inverse, or with `forward_and_score`; no flow is inverted for them.
+            last need flows with an inverse, or with `forward_and_score`, which spares them the inversion.
         free_bits: lambda, nats per entry of a latent vector (per channel of latents with places) that the KL may hold without
             being penalized; per latent, where the flows or the prior do not split by entry. 0 for none.
-        soft_free_bits: whether lambda acts through weights that follow it (`objectives.soft_free_bits_weights`).
+        soft_free_bits: whether lambda acts through a weight per KL term that training adapts, in place of clipping
+            (`objectives.soft_free_bits_weights`).
         **kwargs: `name`, `dtype` of `keras.Model`.
 
     Raises:
@@ -136,6 +138,7 @@ class VAE(ElboModel):
         self.posterior = posterior
         self.decoder = decoder
         self.prior = priors.get(prior, dtype=self.dtype_policy.name)
+        _parts.check_precision("prior", self.prior, self)
         self._memory.decoder_is_opaque = False
 
     def build(self, input_shape: Shape | Sequence[Shape]) -> None:
@@ -188,6 +191,7 @@ class VAE(ElboModel):
             `[S, B, J]`, kl by entry of a vector or channel.
         """
         inputs = self.as_input(x)
+        self.check_built()
         if type(num_samples) is not int or num_samples < 1:
             num_samples = count("num_samples", num_samples)
         x, condition = self.split(inputs)

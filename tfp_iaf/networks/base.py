@@ -10,11 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._arguments import integer, sizes
+from tfp_iaf._inherited import has_methods_of_declaration
 from tfp_iaf._tensors import check_batches, check_numbers
 from tfp_iaf._types import Shape, TensorLike
 from tfp_iaf.layers import TrackedLayer, density_dtype
 
 __all__ = ["Network"]
+
+# What the inverses that read a network's layers take for granted.
+_READ_BY_INVERSES = "advance", "call", "evaluate", "initial_state", "linear_maps", "make_layer"
 
 
 class Network(TrackedLayer):
@@ -42,7 +46,8 @@ class Network(TrackedLayer):
         context_shape: the context's trailing axes, (*event_shape[:-1], context_size), or None.
         degrees: an int array of the event's shape.
         inverses: names of the inverses of `bijectors.InverseAutoregressiveFlow` that serve the network, the best first. Every
-            network has "fixed_point" and "sequential"; a subclass that defines `call` has these two, unless it sets more.
+            network has "fixed_point" and "sequential"; a subclass that defines anew how the network is evaluated (`call`,
+            `evaluate`, `make_layer`, ...) has these two, unless it sets more.
         tf_variables: the `tf.Variable`s below its weights, once it is built.
 
     Args:
@@ -80,7 +85,7 @@ class Network(TrackedLayer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # An inverse that reads the network's layers knows nothing of another `call`.
-        if "call" in vars(cls) and "inverses" not in vars(cls):
+        if not has_methods_of_declaration(cls, "inverses", _READ_BY_INVERSES):
             cls.inverses = Network.inverses
 
     def __init__(

@@ -72,7 +72,7 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
         params: int,
         event_shape: Sequence[int],
         filters: Sequence[int] = (),
-        kernel_size: int = 3,
+        kernel_size: int | Sequence[int] = 3,
         context_channels: int | None = None,
         input_order: InputOrder = "left-to-right",
         activation: Identifier = "elu",

@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 from tfp_iaf import _convolutions, scales
 from tfp_iaf._arguments import flag
 from tfp_iaf._eager import run_compiled
+from tfp_iaf._inherited import has_methods_of_declaration
 from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
@@ -49,7 +50,8 @@ class Posterior(SymbolicLayer):
 
     Attributes:
         compiles_eager_calls: whether calls outside of a `tf.function` run as a graph, made at the first call of each kind. Set
-            it where what runs in a call depends on weights and arguments alone: overriding such a method resets it to False.
+            it to True if calls depend on weights and arguments alone. It is False again where a subclass overrides a method
+            that runs in a call.
 
     Args:
         latent_size: D, for a vector z. This or `latent_shape`.
@@ -89,7 +91,7 @@ class Posterior(SymbolicLayer):
 
     compiles_eager_calls = False
     # The initializer of the kernel that reads the flows' inputs off the features.
-    flow_initializer = "glorot_uniform"
+    flow_initializer: Any = "glorot_uniform"
     if TYPE_CHECKING:
 
         @property
@@ -99,10 +101,8 @@ class Posterior(SymbolicLayer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "compiles_eager_calls" not in vars(cls):
-            origin: Any = next(base for base in cls.__mro__ if "compiles_eager_calls" in vars(base))
-            is_as_there = all(getattr(cls, name) is getattr(origin, name) for name in _RUN_IN_CALLS)
-            cls.compiles_eager_calls = origin.compiles_eager_calls and is_as_there
+        if not has_methods_of_declaration(cls, "compiles_eager_calls", _RUN_IN_CALLS):
+            cls.compiles_eager_calls = False
 
     def __init__(
         self,
@@ -159,6 +159,11 @@ class Posterior(SymbolicLayer):
         return self.flows(inputs)
 
     @property
+    def readers(self) -> list[keras.layers.Layer]:
+        """The layers that read the features."""
+        return [layer for layer in (self.base_layer, self.flow_layer) if layer is not None]
+
+    @property
     def splits_by_entry(self) -> bool:
         """Whether `draw` can give log q by entry."""
         return all(_defines(flow, "forward_and_log_derivatives") for flow in self._some_flows())
@@ -211,7 +216,8 @@ class Posterior(SymbolicLayer):
     def draw_with_score(self, parameters: Sequence[tf.Tensor], noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(z, log q(z|x), d log q(z|x) / dz with the parameters and weights held fixed) at this standard normal noise.
 
-        No flow is inverted: the score of the base at its sample is known, and `FlowBijector.forward_and_score` takes it along.
+        The score of the base at its sample is known, and `FlowBijector.forward_and_score` takes it along. Flows that define
+        that method are not inverted; others are.
         Arguments as in `draw`. No gradient flows through the score.
         """
         loc, scale, flows = self._base_and_flows(parameters)
@@ -283,11 +289,12 @@ class Posterior(SymbolicLayer):
     ) -> Any:
         if not (self.compiles_eager_calls and tf.executing_eagerly()):
             return _answer(self, None, sample, features, num_samples, seed, value)
+        if value is None and sample and seed is None:
+            seed = self.next_seed()  # Here, where no two threads get the same one.
         num_samples = None if num_samples is None else tf.convert_to_tensor(num_samples, tf.int32)
         value = None if value is None else tf.convert_to_tensor(value, dtype_hint=self.density_dtype)
         # What Keras may change of a built layer, by `enable_lora` and `quantize`.
-        readers = [layer for layer in (self.base_layer, self.flow_layer) if layer is not None]
-        kinds = tuple((layer.dtype_policy.name, getattr(layer, "lora_enabled", False)) for layer in readers)
+        kinds = tuple((layer.dtype_policy.name, getattr(layer, "lora_enabled", False)) for layer in self.readers)
         tensors, fixed = (features, num_samples, seed, value), (len(self.event_shape), 0, 1, len(self.event_shape))
         return run_compiled(self, _answer, (kinds, sample), tensors, fixed, at_once=value is None)
 

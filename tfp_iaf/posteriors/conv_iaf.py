@@ -60,7 +60,7 @@ class ConvIAF(AutoregressiveChain):
         latent_shape: Sequence[int],
         num_flows: int = 2,
         filters: Sequence[int] = (64, 64),
-        kernel_size: int = 3,
+        kernel_size: int | Sequence[int] = 3,
         context_channels: int | None = None,
         bijector_fn: maps.MapLike = "affine",
         inverse: str | inverses.Inverse = "auto",

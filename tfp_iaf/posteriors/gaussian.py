@@ -46,10 +46,9 @@ class FullCovariance(Posterior):
     covariance, entropy and KL divergences in closed form.
 
     Two bounds keep densities right in float32 whatever the features, to some thousandths of a nat at D = 64. The rows of N have
-    a norm below r: without it, L is singular to float32 for features near 10. And a scale is at least the share f of the
-    largest y of its row: below it, float32 could not tell y from loc. So z_i follows the y before it by slopes of a norm below
-    r, and what it adds of its own has a standard deviation above f times the largest. Give the latents similar scales, or
-    change the bounds.
+    a norm below r: without it, L is singular to float32 for features near 10. And scale_i is at least f max_j (|loc_j| +
+    scale_j): below that, float32 could not tell y from loc. So z_i depends on the y before it with slopes of a norm below r,
+    and the standard deviation of its own noise has that lower bound. Give the latents similar scales, or change the bounds.
 
     Args:
         latent_size: D, at least 2.

@@ -47,7 +47,7 @@ class RecurrentIAF(AutoregressiveChain):
         self,
         latent_size: int,
         num_flows: int = 2,
-        units: int = 128,
+        units: int | Sequence[int] = 128,
         cell: str = "lstm",
         context_size: int | None = None,
         bijector_fn: maps.MapLike = "affine",

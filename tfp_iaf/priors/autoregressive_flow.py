@@ -87,7 +87,7 @@ class AutoregressiveFlow(Prior):
         shape = model.condition_shape
         if shape is None or math.prod(shape) != self.condition_size:
             got = "none" if shape is None else f"one of shape {shape}"
-            remedy = "None, or fit it on (x, condition)" if shape is None else math.prod(shape)
+            remedy = "None, or fit the model on (x, condition)" if shape is None else math.prod(shape)
             raise ValueError(
                 f"{self.name} reads a condition of {self.condition_size} numbers for each z, and the model takes {got}: give "
                 f"the prior condition_size={remedy}."

@@ -126,5 +126,5 @@ def _check_reads_no_trainable_variables(distribution):
     if names:
         raise ValueError(
             f"The prior reads trainable variables ({', '.join(names[:3])}), which nobody would train or save: make them "
-            "fixed, or write a priors.Prior with weights of its own."
+            "fixed, take priors.AutoregressiveFlow or priors.GaussianMixture, or write a priors.Prior with weights of its own."
         )

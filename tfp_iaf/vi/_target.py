@@ -7,6 +7,8 @@ import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import given
 from tfp_iaf._tensors import check_numbers
+from tfp_iaf.posteriors import Posterior
+from tfp_iaf.vi.surrogate import AmortizedSurrogatePosterior
 
 __all__ = ["at_draws", "check_one_posterior", "log_density"]
 
@@ -25,9 +27,9 @@ def at_draws(target, z, log_q):
         log_p = target(z)
     except (AttributeError, NotImplementedError, TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
         # TensorFlow names operations inside the target, by names that it made itself.
-        line = re.sub(r" for '\{\{node .*?'", "", (str(error).strip() or type(error).__name__).splitlines()[0])
+        line = re.sub(r" for '\{\{node .*?'", "", (str(error).strip() or type(error).__name__).splitlines()[0]).rstrip(".")
         raise ValueError(
-            f"The target must take draws of shape {draws} with operations of TensorFlow, and failed: {line}"
+            f"The target failed on draws of shape {draws}: {line}. It must take a batch of draws, and compute with TensorFlow."
         ) from error
     check_numbers("The target's log-density", log_p)
     log_p = tf.convert_to_tensor(log_p)
@@ -40,10 +42,15 @@ def at_draws(target, z, log_q):
 
 
 def check_one_posterior(surrogate):
-    """Raises a ValueError for a surrogate with a batch of posteriors, whose draws must not be taken for those of one.
+    """Raises a ValueError for what is no distribution, and for one with a batch of posteriors.
 
     >>> check_one_posterior(tfp.distributions.Normal(0.0, 1.0))
     """
+    # TFP's trainable distributions are `tfp.experimental.util.DeferredModule`s, and no instances of tfd.Distribution.
+    if isinstance(surrogate, type) or not hasattr(surrogate, "experimental_sample_and_log_prob"):
+        remedies = {AmortizedSurrogatePosterior: "surrogate(features) of one row", Posterior: "vi.without_features(layer)"}
+        remedy = next((f": take {each}" for kind, each in remedies.items() if isinstance(surrogate, kind)), "")
+        raise ValueError(f"surrogate_posterior must be a tfd.Distribution, got {given(surrogate)}{remedy}.")
     for batch_shape in map(tf.TensorShape, tf.nest.flatten(surrogate.batch_shape)):
         if batch_shape.num_elements() not in (None, 1):
             raise ValueError(

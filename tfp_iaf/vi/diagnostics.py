@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._arguments import given, integer
+from tfp_iaf._arguments import integer
 from tfp_iaf._tensors import array_of_numbers
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.noise import seed_pair
@@ -75,9 +75,6 @@ def diagnose(
     1.0
     """
     integer("num_samples", num_samples, at_least=100)
-    # TFP's trainable distributions are `tfp.experimental.util.DeferredModule`s, and no instances of tfd.Distribution.
-    if not hasattr(surrogate_posterior, "experimental_sample_and_log_prob"):
-        raise ValueError(f"surrogate_posterior must be a tfd.Distribution, got {given(surrogate_posterior)}.")
     check_one_posterior(surrogate_posterior)
     target = log_density(joint_distribution, surrogate_posterior)
     z, log_q = surrogate_posterior.experimental_sample_and_log_prob(num_samples, seed=seed_pair(seed))

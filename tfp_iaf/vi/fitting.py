@@ -65,9 +65,9 @@ def fit(
     by        (d log p(z)/dz - d log q(z)/dz) dz/d parameters     averaged over `sample_size` draws
     ```
 
-    The gradient leaves out the score of q, whose mean is zero: it vanishes draw by draw where q equals p, so training comes to
-    rest there. Adam's learning rate falls to zero along a cosine. For every rate training begins with the surrogate's variables
-    as they were, and the best ones are assigned at the end.
+    The gradient leaves out d log q / d parameters at a fixed z, whose mean is zero. What remains vanishes for every draw once q
+    equals p, so training comes to rest there. Adam's learning rate falls to zero along a cosine. Training begins anew for every
+    rate, with the surrogate's variables as they were, and the best ones are assigned at the end.
 
     With `annealing_steps` the weight of log p(z) rises linearly from 0.01 to 1 over the first steps of each run. The surrogate
     then begins wide, and finds modes that it would miss otherwise.
@@ -120,14 +120,13 @@ def fit(
     flag("verbose", verbose)
     jit_compile = None if jit_compile is None else flag("jit_compile", jit_compile)
     rates = [positive("A learning rate", rate) for rate in learning_rates]
-    is_class = isinstance(surrogate_posterior, type)
-    variables = [] if is_class else list(getattr(surrogate_posterior, "trainable_variables", ()))
+    check_one_posterior(surrogate_posterior)
+    variables = list(getattr(surrogate_posterior, "trainable_variables", ()))
     if not variables or not (hasattr(surrogate_posterior, "bijector") and hasattr(surrogate_posterior, "distribution")):
         raise ValueError(
             "surrogate_posterior must be a tfd.TransformedDistribution with trainable variables, such as "
             f"vi.build_iaf_surrogate_posterior returns, got {given(surrogate_posterior)} with {len(variables)} variables."
         )
-    check_one_posterior(surrogate_posterior)
     base = surrogate_posterior.distribution
     if tf.nest.is_nested(base.dtype) or base.reparameterization_type != tfp.distributions.FULLY_REPARAMETERIZED:
         raise ValueError(
@@ -150,7 +149,8 @@ def fit(
         _assign(variables, start)
         raise ValueError(
             f"The bound is not finite after training with any of the learning rates {rates}: give smaller ones, and check that "
-            "the target's log-density is finite on its support."
+            "the target's log-density is finite wherever the surrogate draws. Over a plain vector it draws all real numbers: "
+            "write unknowns that are positive or bounded as functions of such numbers."
         )
     elbo, rate, losses, values = max(finite, key=lambda run: run[0])
     _assign(variables, values)
@@ -225,21 +225,26 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
         event_ndims = bijector.forward_event_ndims(event_ndims)
     z = tf.nest.map_structure(tf.stop_gradient, y)
     parts = tf.nest.flatten(z)
-    with tf.GradientTape(persistent=True) as tape:
+    with tf.GradientTape() as tape:
         tape.watch(parts)
-        # The density of the value before the fixed part: the score of that part is then not needed.
-        log_p, log_det = at_draws(target, fixed.forward(z), log_q), fixed.forward_log_det_jacobian(z, event_ndims)
-    of_target = tape.gradient(log_p, parts)
-    if all(gradient is None for gradient in of_target):
+        x, log_det = fixed.forward(z), fixed.forward_log_det_jacobian(z, event_ndims)
+    draws = tf.nest.map_structure(tf.stop_gradient, x)
+    with tf.GradientTape() as of_target:
+        of_target.watch(tf.nest.flatten(draws))
+        log_p = at_draws(target, draws, log_q)
+    gradients = of_target.gradient(log_p, tf.nest.flatten(draws))
+    if all(gradient is None for gradient in gradients):
         raise ValueError(
             "The target's log-density has no gradient with respect to the draws: compute it with differentiable operations of "
             "TensorFlow, without NumPy, tf.round and casts to integers."
         )
-    of_log_det = tape.gradient(log_det, parts, unconnected_gradients="zero")
+    moved = tf.nest.flatten(x)
+    ahead = [tf.zeros_like(part) if gradient is None else beta * gradient for part, gradient in zip(moved, gradients)]
+    # The density of the value before the fixed part: the score of that part is then not needed.
+    theirs = tape.gradient([*moved, log_det], parts, output_gradients=[*ahead, tf.ones_like(log_det)])
     loss = 0.0
-    for part, ours, of_log_p, of_fixed in zip(tf.nest.flatten(y), tf.nest.flatten(score), of_target, of_log_det):
-        theirs = of_fixed if of_log_p is None else beta * of_log_p + of_fixed
-        loss += tf.reduce_sum(tf.stop_gradient(ours - theirs) * part) / sample_size
+    for part, our_score, their_score in zip(tf.nest.flatten(y), tf.nest.flatten(score), theirs):
+        loss += tf.reduce_sum(tf.stop_gradient(our_score - their_score) * part) / sample_size
     return loss, tf.reduce_mean(log_q - log_det - log_p)
 
 

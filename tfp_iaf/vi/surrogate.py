@@ -64,7 +64,7 @@ def build_iaf_surrogate_posterior(
         A `tfd.TransformedDistribution` with batch shape []; with `feature_size` an `AmortizedSurrogatePosterior`.
 
     Raises:
-        ValueError: for a joint distribution as above that does not fit, or an unknown base.
+        ValueError: for a joint distribution that is not as described above, or an unknown base.
 
     Source: Kingma et al. 2016, for the flows; Rezende and Mohamed 2015, section 3, for the variational bound.
 
@@ -124,10 +124,8 @@ class AmortizedSurrogatePosterior(tf.Module):
         super().__init__(name)
         self.posterior = posterior
         self._structure = structure
-
-    @property
-    def trainable_variables(self) -> tuple[tf.Variable, ...]:
-        return tuple(self.posterior.trainable_variables)
+        # A tf.Module finds no Keras layers; it finds the TF variables below them.
+        self._tf_variables = posterior.tf_variables
 
     def __call__(self, features: TensorLike) -> tfp.distributions.Distribution:
         return tfd.TransformedDistribution(self.posterior.distribution(features), self._structure, name=self.name)
@@ -155,6 +153,7 @@ def _event_space(joint_distribution):
             f"The joint distribution has batch shapes {sorted(batch_shapes)}: wrap vectors of independent parts in tfd.Sample "
             "or tfd.Independent, or use an auto-batched joint distribution."
         )
+    _check_pins(joint_distribution)
     try:
         bijector = joint_distribution.experimental_default_event_space_bijector()
     except (AttributeError, NotImplementedError) as error:  # The first from a part whose bijector is None.
@@ -184,18 +183,45 @@ def _without_bijector(joint_distribution):
     """The names of the parts that have no bijector and are not pinned."""
     pins = getattr(joint_distribution, "pins", {})
     whole = getattr(joint_distribution, "distribution", joint_distribution)
-    parts = whole.sample_distributions(seed=(0, 0))[0]
-    if hasattr(parts, "_asdict"):
-        parts = parts._asdict()
-    elif not isinstance(parts, dict):
-        parts = {name: part for (name, _), part in zip(whole.resolve_graph(), parts)}
-    for name, part in parts.items():
+    for name, part in _by_name(whole, whole.sample_distributions(seed=(0, 0))[0]).items():
         try:
             bijector = part.experimental_default_event_space_bijector()
         except (AttributeError, NotImplementedError):
             bijector = None
         if bijector is None and name not in pins:
             yield f"{name} ({type(part).__name__})"
+
+
+def _check_pins(joint_distribution):
+    """The batch shapes of pinned parts, which a pinned joint distribution does not show, and the shapes of their values."""
+    pins = getattr(joint_distribution, "pins", {})
+    whole = getattr(joint_distribution, "distribution", joint_distribution)
+    if not isinstance(whole, tfd.JointDistribution):
+        return
+    batch_shapes, event_shapes = whole.batch_shape, whole.event_shape
+    # Of an auto-batched distribution the batch shape is one, and what would be a part's is in its event shape.
+    is_auto_batched = isinstance(batch_shapes, tf.TensorShape)
+    for name, event_shape in _by_name(whole, event_shapes).items():
+        batch_shape = () if is_auto_batched else _by_name(whole, batch_shapes)[name]
+        if tuple(batch_shape):
+            raise ValueError(
+                f"The pinned part {name} has batch shape {tuple(batch_shape)}: wrap it in tfd.Independent, or use an "
+                "auto-batched joint distribution."
+            )
+        if name in pins and event_shape.rank is not None and (pins[name].shape.rank or 0) > event_shape.rank:
+            raise ValueError(
+                f"The part {name} is pinned to a value of shape {tuple(pins[name].shape)}, and one draw of it has shape "
+                f"{tuple(event_shape)}: write independent data as tfd.Sample(..., {tuple(pins[name].shape)})."
+            )
+
+
+def _by_name(whole, structure):
+    """A dict of what a joint distribution gives for each of its parts."""
+    if hasattr(structure, "_asdict"):
+        return structure._asdict()
+    if isinstance(structure, dict):
+        return structure
+    return {name: part for (name, _), part in zip(whole.resolve_graph(), structure)}
 
 
 def _shapes(structure):

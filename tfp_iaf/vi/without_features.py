@@ -23,8 +23,8 @@ def without_features(posterior: Posterior) -> tfp.distributions.TransformedDistr
     y ~ N(loc, scale(u)^2);   z = flow_K(... flow_1(y; c); c)      loc, u and c are variables, in place of readers of features
     ```
 
-    With `loc`, `u` and `c`, the weights of the layer's networks are among its `trainable_variables`. It starts as the layer
-    does: with a standard normal base, and `c` as one feature with the value 1 would give it.
+    With `loc`, `u` and `c`, the weights of the layer's networks are among its `trainable_variables`, unless they are frozen. It
+    starts as the layer does: with a standard normal base, and `c` as one feature with the value 1 would give it.
 
     Args:
         posterior: a layer of `tfp_iaf.posteriors`, or a `Posterior` of your own; the distribution uses its networks, and
@@ -72,8 +72,10 @@ class _Flows(FlowBijector):
     def __init__(self, posterior, inputs, name="flows"):
         parameters = dict(locals())
         self._posterior, self._inputs = posterior, inputs
+        readers = {id(weight) for layer in posterior.readers for weight in layer.weights}
+        trained = [weight for weight in posterior.trainable_weights if id(weight) not in readers]
         # A tf.Module finds no Keras layers; it finds the TF variables below them.
-        self._tf_variables = _compat.tf_variables(posterior)
+        self._trained = _compat.tf_variables(trained)
         super().__init__(
             forward_min_event_ndims=len(posterior.event_shape),
             dtype=tf.as_dtype(posterior.density_dtype),
@@ -105,6 +107,9 @@ class _Flows(FlowBijector):
             y, log_det, score = flow.forward_and_score(y, score)
             total += log_det
         return y, total, score
+
+    def _look_at_weights(self):
+        return _compat.fingerprint([*self.variables, *_compat.tf_variables(self._posterior.weights)]).numpy().tobytes()
 
     def _flows(self):
         return self._posterior.flows(None if self._inputs is None else tf.convert_to_tensor(self._inputs))

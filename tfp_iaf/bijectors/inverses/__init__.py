@@ -37,19 +37,24 @@ def get(inverse: str | Inverse, network: Network) -> Inverse:
     >>> type(get("auto", AutoregressiveNetwork(params=2, event_shape=3))).__name__
     'Blocks'
     """
-    if isinstance(inverse, Inverse):
-        return inverse
-    choice("inverse", inverse, ("auto", *_NAMED), ", or an inverses.Inverse")
+    if not isinstance(inverse, Inverse):
+        choice("inverse", inverse, ("auto", *_NAMED), ", or an inverses.Inverse")
     if not isinstance(network, Network):
         raise ValueError(f"network must be a tfp_iaf.networks.Network, such as AutoregressiveNetwork, got {given(network)}.")
-    if inverse == "auto":
-        return next(_NAMED[name] for name in network.inverses if _NAMED[name].serves(network))
-    if inverse not in network.inverses or not _NAMED[inverse].serves(network):
+    names = [name for name in network.inverses if _NAMED[name].serves(network)]
+    if isinstance(inverse, str):
+        name = names[0] if inverse == "auto" else inverse
+        found = _NAMED[name]
+    else:
+        # An object of a named kind serves what the kind serves; one of your own says what it serves.
+        name = next((name for name, named in _NAMED.items() if isinstance(inverse, type(named))), None)
+        found = inverse
+    if not (found.serves(network) if name is None else name in names):
         raise ValueError(
-            f"inverse={inverse!r} does not serve this {type(network).__name__}, which computes in {network.compute_dtype}: "
-            f"choose auto or one of {', '.join(name for name in network.inverses if _NAMED[name].serves(network))}."
+            f"inverse={given(inverse)} does not serve this {type(network).__name__} that computes in {network.compute_dtype}: "
+            f"choose auto or one of {', '.join(names)}."
         )
-    return _NAMED[inverse]
+    return found
 
 
 def serialize(inverse: str | Inverse) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from tfp_iaf import _compat
@@ -42,14 +41,9 @@ class Equation:
         self.context = context
         self.values = values
 
-    @contextlib.contextmanager
-    def weights(self) -> Iterator[None]:
+    def weights(self) -> contextlib.AbstractContextManager[None]:
         """Inside, the network's weights have the equation's values."""
-        if self.values is None:
-            yield
-            return
-        with keras.StatelessScope(state_mapping=zip(self.network.weights, self.values)):
-            yield
+        return _compat.with_values(self.network, self.values)
 
     def parameters_at(self, y: tf.Tensor) -> tf.Tensor:
         """The network's parameters at y, in y's dtype."""

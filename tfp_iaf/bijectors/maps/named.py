@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_iaf import _registered, scales
 from tfp_iaf._arguments import given, integer, positive
@@ -131,11 +132,16 @@ def get(bijector_fn: MapLike, params: int | None = None) -> ElementwiseMap:
     elif callable(bijector_fn) and not isinstance(bijector_fn, type) and params is not None:
         found = FromBijector(bijector_fn, params)
     else:
-        is_function = callable(bijector_fn) and not isinstance(bijector_fn, type)
-        hint = ": say how many parameters it takes, bijector_fn=(function, P)" if is_function else ""
+        is_class = isinstance(bijector_fn, type)
+        kind: Any = bijector_fn if is_class else type(bijector_fn)
+        got = given(bijector_fn)
+        if issubclass(kind, tfp.bijectors.Bijector):
+            got = f"tfb.{kind.__name__}, whose parameters a network computes: (lambda parameters: tfb.{kind.__name__}(...), P)"
+        elif callable(bijector_fn) and not is_class:
+            got += ": say how many parameters it takes, bijector_fn=(function, P)"
         raise ValueError(
             f"bijector_fn must be one of {', '.join(sorted(_NAMED))}, an ElementwiseMap, or a pair (function, P) of a function "
-            f"from parameters [..., P] to an elementwise tfb.Bijector, got {given(bijector_fn)}{hint}."
+            f"from parameters [..., P] to an elementwise tfb.Bijector, got {got}."
         )
     if not isinstance(found, ElementwiseMap):
         raise ValueError(f"bijector_fn must be an ElementwiseMap, got {given(found)}.")
