@@ -168,7 +168,7 @@ def _neutra():
 
 
 def _tested(test):
-    return lambda: (f"`{test}`", "reproduced")
+    return lambda: (f"`{test}`", "shown by a test")
 
 
 def _needs_a_gpu():

@@ -18,6 +18,7 @@ ROOMS = [
     "_types",
     "_arguments",
     "_tensors",
+    "_inherited",
     "_registered",
     "_keras_arguments",
     "_folders",

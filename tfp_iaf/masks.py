@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KernelBlocks",
+    "alternating_orders",
     "conv_mask",
     "degree_array",
     "degree_mask",
@@ -34,6 +35,9 @@ __all__ = [
     "is_monotone",
     "kernel_blocks",
 ]
+
+
+_REVERSED = {"left-to-right": "right-to-left", "right-to-left": "left-to-right"}
 
 
 def input_degrees(event_size: int, input_order: InputOrder = "left-to-right", seed: int | None = None) -> np.ndarray:
@@ -113,6 +117,19 @@ def hidden_degrees(num_units: int, event_size: int, with_context: bool = False) 
     with_context = flag("with_context", with_context)
     lowest = 0 if with_context or event_size == 1 else 1
     return lowest + np.arange(num_units) * (event_size - lowest) // num_units
+
+
+def alternating_orders(event_size: int, input_order: InputOrder, num_flows: int) -> list[InputOrder]:
+    """Returns the input orders of a chain's networks: the given one and its reverse in turn.
+
+    >>> alternating_orders(3, "left-to-right", 3)
+    ['left-to-right', 'right-to-left', 'left-to-right']
+    >>> alternating_orders(3, [2, 1, 3], 2)
+    [[2, 1, 3], [2, 3, 1]]
+    """
+    degrees, order = fixed_order(event_size, input_order)
+    reverse = _REVERSED[order] if isinstance(order, str) else (event_size + 1 - degrees).tolist()
+    return [(order, reverse)[k % 2] for k in range(integer("num_flows", num_flows))]
 
 
 def fixed_hidden_degrees(

@@ -6,13 +6,15 @@ import math
 
 import tensorflow as tf
 
-__all__ = ["bounded_gate", "bounded_log_scale", "sigmoid_height", "softplus_scale"]
+__all__ = ["bounded_gate", "bounded_log_scale", "bounded_rows", "sigmoid_height", "softplus_scale"]
 
 LOG_SCALE_BOUND = 4.0
 # sigmoid(2) = 0.88: a gate that starts open keeps an untrained flow near the identity (Kingma et al. 2016, section 4.1).
 GATE_BIAS = 2.0
 GATE_BOUND = 6.0
 SMALLEST_SCALE = 1e-5
+# softplus(log(e - 1)) = 1.
+SOFTPLUS_OFFSET = math.log(math.e - 1.0)
 # softplus(-2.5) = 0.08: low enough that an untrained sum of sigmoids is near the identity, with a slope to learn from.
 HEIGHT_BIAS = -2.5
 
@@ -45,7 +47,18 @@ def softplus_scale(unconstrained: tf.Tensor) -> tf.Tensor:
     >>> bool(abs(softplus_scale(tf.constant(0.0)) - 1.0) < 1e-4)
     True
     """
-    return tf.math.softplus(unconstrained + math.log(math.e - 1.0)) + SMALLEST_SCALE
+    return tf.math.softplus(unconstrained + SOFTPLUS_OFFSET) + SMALLEST_SCALE
+
+
+def bounded_rows(rows: tf.Tensor, bound: float) -> tf.Tensor:
+    """row * b / sqrt(b^2 + |row|^2): rows of a norm below b, nearly unchanged where they are short.
+
+    >>> bounded_rows(tf.constant([[0.0, 0.01], [30.0, 40.0]]), bound=1.5).numpy().round(2)
+    array([[0.  , 0.01],
+           [0.9 , 1.2 ]], dtype=float32)
+    """
+    squared_norms = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
+    return rows * bound * tf.math.rsqrt(bound**2 + squared_norms)
 
 
 def sigmoid_height(unconstrained: tf.Tensor) -> tf.Tensor:

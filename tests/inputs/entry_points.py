@@ -36,6 +36,7 @@ def used_prior(prior):
 DEGREES = {"in_degrees": [1, 2, 3], "out_degrees": [1, 1, 2, 3]}
 add("masks", masks.input_degrees, {"event_size": 3}, seed=roles.MASK_SEED)
 add("masks", masks.fixed_order, {"event_size": 3, "input_order": "random"}, seed=roles.MASK_SEED)
+add("masks", masks.alternating_orders, {"event_size": 3, "input_order": "right-to-left", "num_flows": 2})
 add("masks", masks.hidden_degrees, {"num_units": 4, "event_size": 3})
 add("masks", masks.fixed_hidden_degrees, {"hidden_units": (4,), "event_size": 3}, seed=roles.MASK_SEED)
 add("masks", masks.degree_mask, DEGREES)

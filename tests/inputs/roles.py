@@ -180,7 +180,7 @@ ROLES = {
     "jit_compile": optional(FLAG),
     "seed": LAYER_SEED,
     **_named(NON_NEGATIVE, "temperature free_bits initial_scale"),
-    **_named(POSITIVE, "row_norm relative_scale log_scale_bound half_range"),
+    **_named(POSITIVE, "row_norm relative_scale log_scale_bound half_range end"),
     "initial_mean": FINITE,
     "start": PART,
     "learning_rates": Role(

@@ -17,6 +17,7 @@ WITHOUT_ENTRY = {
     *("Bernoulli", "DiscretizedLogistic", "Gated", "Location", "Blocks", "FixedPoint", "Recurrent", "Sequential"),
     *("Network", "FlowBijector", "ElementwiseMap", "Posterior", "Prior", "Likelihood", "ElboModel", "TrackedLayer"),
     *("Equation", "ImplicitInverse", "Inverse", "OwnFlow", "MapLike", "KernelBlocks", "AmortizedSurrogatePosterior"),
+    *("Diagnosis", "Fit"),
     # Called by the package on its own objects.
     *(
         "density_dtype",

@@ -224,13 +224,13 @@ def test_surrogates_without_path_gradients(make, message):
         (lambda z: -(z**2), r"a log-density for each draw, \(4,\) .* got shape \(4, 2\): add up the entries"),
         (lambda z: -tf.reduce_sum(z**2), r"got shape \(\): add up"),
         (lambda z: None, "log-density must be .*, got None"),
-        (lambda z: z.numpy(), "with operations of TensorFlow, and failed: .* no attribute 'numpy'"),
+        (lambda z: z.numpy(), "The target failed on draws .* no attribute 'numpy'"),
         (lambda z: tf.reduce_sum(tf.round(z), axis=-1), "has no gradient with respect to the draws"),
         (
             lambda z: tf.ensure_shape(tf.numpy_function(lambda a: a[:, 0], [z], tf.float32), [4]),
             "has no gradient with respect to",
         ),
-        (tfd.MultivariateNormalDiag(tf.zeros([3])).log_prob, r"draws of shape \(4, 2\) .*failed: Dimensions must be equal"),
+        (tfd.MultivariateNormalDiag(tf.zeros([3])).log_prob, r"draws of shape \(4, 2\): Dimensions must be equal"),
     ],
 )
 def test_targets_that_give_no_value_per_draw(target, message):

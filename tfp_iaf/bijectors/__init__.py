@@ -1,6 +1,6 @@
 """`tfb.Bijector` subclasses: views on a network or on tensors, they own no weights."""
 
-from tfp_iaf.bijectors import maps
+from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.bijectors.additive_coupling import AdditiveCoupling
 from tfp_iaf.bijectors.base import FlowBijector
 from tfp_iaf.bijectors.hamiltonian_flow import HamiltonianFlow
@@ -26,5 +26,6 @@ __all__ = [
     "Radial",
     "ReverseOrder",
     "Sylvester",
+    "inverses",
     "maps",
 ]

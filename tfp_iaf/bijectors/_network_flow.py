@@ -19,18 +19,17 @@ __all__ = ["NetworkFlow"]
 class NetworkFlow(FlowBijector, _compat.CompositeBijector):
     """A flow on a Keras layer, whose weights the flow does not own.
 
-    A subclass calls `use` in its constructor, keeps its context in `_context`, and evaluates the network with `values()`.
-    Weights that are frozen when the flow is made, by Keras's `trainable = False`, are not among its `trainable_variables`.
+    A subclass keeps in its constructor the built layer, or a function without weights, in `_network`; the context in
+    `_context`; and in `_trained` the `tf.Variable`s of the weights that are trained, since a `tf.Module` finds neither Keras
+    layers nor Keras variables. It evaluates the network with `values()`, if there are any. Weights that are frozen when the
+    flow is made, by Keras's `trainable = False`, are not among its `trainable_variables`.
     """
 
+    _network: Any
     _context: Any = None
-
-    def use(self, network: keras.layers.Layer | Callable) -> None:
-        """Takes a built layer, or a function without weights."""
-        self._network = network
-        self._passed: tuple[Any, ...] | None = None
-        # A tf.Module finds neither Keras layers nor Keras variables; it finds the TF variables below them.
-        self._trained = _compat.tf_variables(network.trainable_weights) if isinstance(network, keras.layers.Layer) else ()
+    _trained: tuple[tf.Variable, ...] = ()
+    # Variables or values in place of the network's weights.
+    _passed: tuple[Any, ...] | None = None
 
     @property
     def network(self) -> keras.layers.Layer | Callable:

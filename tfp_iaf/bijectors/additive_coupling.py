@@ -92,7 +92,9 @@ class AdditiveCoupling(NetworkFlow):
                 # The layer's own dtype says nothing of the layers inside it, so its weights are asked.
                 is_double = any(weight.dtype == "float64" for weight in network.weights)
                 dtype = tf.float64 if is_double else tf.float32
-            self.use(network)
+            self._network = network
+            if isinstance(network, keras.layers.Layer):
+                self._trained = _compat.tf_variables(network.trainable_weights)
             self._context = None if context is None else captured(context, dtype, "AdditiveCoupling")
             super().__init__(
                 forward_min_event_ndims=1,

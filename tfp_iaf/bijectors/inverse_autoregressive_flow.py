@@ -88,13 +88,15 @@ class InverseAutoregressiveFlow(NetworkFlow):
             self._scope(name, validate_args)
         with tf.name_scope(name) as name:
             _check_network(network)
+            if not network.built:
+                network.build((None, *network.event_shape))
+            self._network = network
+            pairs = zip(network.weights, network.tf_variables)
+            self._trained = tuple(variable for weight, variable in pairs if weight.trainable)
             self._map = maps.get(bijector_fn, network.params)
             # The best inverse is looked for when it is needed.
             self._inverse_method = None if isinstance(inverse, str) and inverse == "auto" else inverses.get(inverse, network)
-            if not network.built:
-                network.build((None, *network.event_shape))
             dtype = tf.as_dtype(network.density_dtype)
-            self.use(network)
             self._event_ndims = len(network.event_shape)
             is_ready = context is None or (isinstance(context, tf.Tensor) and context.dtype == dtype)
             self._context = context if is_ready else captured(context, dtype, network.name)
@@ -156,7 +158,7 @@ class InverseAutoregressiveFlow(NetworkFlow):
         context = None if self._context is None else tf.convert_to_tensor(self._context)
         if context is not None:
             y = _with_batch_shape_of(context, y, -self._event_ndims)
-        return y, context, self.values()
+        return y, context, [] if self._passed is None else self.values()
 
     def _sum_over_event(self, values):
         return tf.reduce_sum(values, axis=range(-self._event_ndims, 0))
@@ -168,8 +170,11 @@ ConvInverseAutoregressiveFlow = InverseAutoregressiveFlow
 
 def _forward(network, elementwise_map, y, context, *values):
     """(z, log-derivatives); with `values`, if there are any, in place of the network's weights."""
-    with _compat.with_values(network, values):
+    if not values:
         parameters = network(y, context=context)
+    else:
+        with _compat.with_values(network, values):
+            parameters = network(y, context=context)
     return elementwise_map.forward(y, tf.cast(parameters, y.dtype))
 
 

@@ -9,15 +9,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf import scales
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors._tanh_root import log_slope, log_slope_gradient, sech_squared, tanh_root
 from tfp_iaf.bijectors._vector_flow import captured_parameters, vector_event
 from tfp_iaf.bijectors.base import FlowBijector
 
 __all__ = ["Planar"]
-
-# softplus(x + log(e - 1)) is 1 at x = 0.
-_OFFSET = math.log(math.e - 1.0)
 
 
 class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
@@ -151,7 +149,7 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         # m(x) - x = log(1 + (exp(-x) - 1) / e), which is exact near 0; in the other form it does not overflow.
         is_near = x > -1.0
         near = tf.math.log1p(tf.math.expm1(-tf.maximum(x, -1.0)) / math.e)
-        slope = tf.math.softplus(x + _OFFSET)
+        slope = tf.math.softplus(x + scales.SOFTPLUS_OFFSET)
         change = tf.where(is_near, near, slope - 1.0 - x)
         v = u + tf.where(has_norm, change / divisor, tf.zeros_like(x))[..., tf.newaxis] * w
         return w, b, v, tf.where(has_norm, slope, tf.ones_like(x))

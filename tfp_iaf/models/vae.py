@@ -191,7 +191,8 @@ class VAE(ElboModel):
             `[S, B, J]`, kl by entry of a vector or channel.
         """
         inputs = self.as_input(x)
-        self.check_built()
+        if not self.built:
+            self.check_built()
         if type(num_samples) is not int or num_samples < 1:
             num_samples = count("num_samples", num_samples)
         x, condition = self.split(inputs)

@@ -17,8 +17,6 @@ from tfp_iaf.posteriors.base import Posterior
 
 __all__ = ["AutoregressiveChain"]
 
-_REVERSED = {"left-to-right": "right-to-left", "right-to-left": "left-to-right"}
-
 
 class AutoregressiveChain(Posterior):
     """q(z|x) of a chain of K inverse autoregressive flows on a diagonal Gaussian sample: formulas in `IAF`.
@@ -92,9 +90,8 @@ class AutoregressiveChain(Posterior):
         if isinstance(input_order, str) and input_order == "random":
             orders = [drawn("random", k) for k in range(count)]
             return orders, orders
-        degrees, order = masks.fixed_order(size, input_order)
-        reverse = _REVERSED[order] if isinstance(order, str) else (size + 1 - degrees).tolist()
-        return order, [(order, reverse)[k % 2] for k in range(count)]
+        orders = masks.alternating_orders(size, input_order, count)
+        return orders[0], orders
 
     @property
     def flow_size(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -50,8 +50,7 @@ class Posterior(SymbolicLayer):
 
     Attributes:
         compiles_eager_calls: whether calls outside of a `tf.function` run as a graph, made at the first call of each kind. Set
-            it to True if calls depend on weights and arguments alone. It is False again where a subclass overrides a method
-            that runs in a call.
+            it to True if calls depend on weights and arguments alone; overriding a method that runs in a call resets it.
 
     Args:
         latent_size: D, for a vector z. This or `latent_shape`.
@@ -92,12 +91,7 @@ class Posterior(SymbolicLayer):
     compiles_eager_calls = False
     # The initializer of the kernel that reads the flows' inputs off the features.
     flow_initializer: Any = "glorot_uniform"
-    if TYPE_CHECKING:
-
-        @property
-        def flow_size(self) -> int: ...
-    else:
-        flow_size = 0
+    flow_size: Any = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -217,8 +211,7 @@ class Posterior(SymbolicLayer):
         """(z, log q(z|x), d log q(z|x) / dz with the parameters and weights held fixed) at this standard normal noise.
 
         The score of the base at its sample is known, and `FlowBijector.forward_and_score` takes it along. Flows that define
-        that method are not inverted; others are.
-        Arguments as in `draw`. No gradient flows through the score.
+        that method are not inverted; others are. Arguments as in `draw`. No gradient flows through the score.
         """
         loc, scale, flows = self._base_and_flows(parameters)
         z = loc + scale * noise
@@ -290,7 +283,7 @@ class Posterior(SymbolicLayer):
         if not (self.compiles_eager_calls and tf.executing_eagerly()):
             return _answer(self, None, sample, features, num_samples, seed, value)
         if value is None and sample and seed is None:
-            seed = self.next_seed()  # Here, where no two threads get the same one.
+            seed = self.next_seed()  # No two threads get the same one.
         num_samples = None if num_samples is None else tf.convert_to_tensor(num_samples, tf.int32)
         value = None if value is None else tf.convert_to_tensor(value, dtype_hint=self.density_dtype)
         # What Keras may change of a built layer, by `enable_lora` and `quantize`.

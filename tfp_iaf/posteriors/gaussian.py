@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf import scales
 from tfp_iaf._arguments import positive
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors import FlowBijector, LinearCholeskyIAF
@@ -84,9 +85,7 @@ class FullCovariance(Posterior):
         return scale + self.relative_scale * tf.reduce_max(tf.abs(loc) + scale, axis=-1, keepdims=True)
 
     def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
-        rows = tfp.math.fill_triangular(flow_inputs)
-        squared_norms = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
-        rows *= self.row_norm * tf.math.rsqrt(self.row_norm**2 + squared_norms)
+        rows = scales.bounded_rows(tfp.math.fill_triangular(flow_inputs), self.row_norm)
         return [LinearCholeskyIAF(tfp.math.fill_triangular_inverse(rows))]
 
     def distribution(self, features: TensorLike) -> tfp.distributions.Distribution:

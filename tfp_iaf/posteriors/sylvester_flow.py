@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf import scales
 from tfp_iaf._arguments import choice, integer, positive
 from tfp_iaf.bijectors import FlowBijector, ReverseOrder, Sylvester
 from tfp_iaf.posteriors._amortized_chain import AmortizedChain
@@ -107,9 +108,7 @@ class SylvesterFlow(AmortizedChain):
         return Sylvester(self._triangle(r), self._triangle(s), b, **self._q(of_q))
 
     def _triangle(self, entries):
-        rows = tfp.math.fill_triangular(entries, upper=True)
-        squared_norms = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
-        return rows * self.row_norm * tf.math.rsqrt(self.row_norm**2 + squared_norms)
+        return scales.bounded_rows(tfp.math.fill_triangular(entries, upper=True), self.row_norm)
 
     def _q(self, of_q):
         if self.variant == "triangular":

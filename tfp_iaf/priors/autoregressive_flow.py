@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_iaf import masks
 from tfp_iaf._arguments import integer, widths
 from tfp_iaf._keras_arguments import identified
 from tfp_iaf._types import Identifier, Seed, TensorLike
@@ -18,8 +19,6 @@ from tfp_iaf.noise import standard_normal
 from tfp_iaf.priors.base import Prior
 
 __all__ = ["AutoregressiveFlow"]
-
-ORDERS = ("left-to-right", "right-to-left")
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -95,18 +94,19 @@ class AutoregressiveFlow(Prior):
 
     def build(self, latent_shape: Sequence[int]) -> None:
         super().build(latent_shape)
+        size = math.prod(self.latent_shape)
         self.networks = [
             AutoregressiveNetwork(
                 params=self.map.params,
-                event_shape=math.prod(self.latent_shape),
+                event_shape=size,
                 hidden_units=self.hidden_units,
                 context_size=self.condition_size,
-                input_order=ORDERS[k % 2],
+                input_order=order,
                 activation=self.activation,
                 dtype=self.dtype_policy,
                 name=f"flow_{k + 1}",
             )
-            for k in range(self.num_flows)
+            for k, order in enumerate(masks.alternating_orders(size, "left-to-right", self.num_flows))
         ]
         self._flows(None if self.condition_size is None else tf.zeros([1, self.condition_size]))
 

@@ -136,7 +136,8 @@ def get(bijector_fn: MapLike, params: int | None = None) -> ElementwiseMap:
         kind: Any = bijector_fn if is_class else type(bijector_fn)
         got = given(bijector_fn)
         if issubclass(kind, tfp.bijectors.Bijector):
-            got = f"tfb.{kind.__name__}, whose parameters a network computes: (lambda parameters: tfb.{kind.__name__}(...), P)"
+            name = f"tfb.{kind.__name__}"
+            got = f"{name}: the network computes its parameters, so give (lambda parameters: {name}(...), P)"
         elif callable(bijector_fn) and not is_class:
             got += ": say how many parameters it takes, bijector_fn=(function, P)"
         raise ValueError(
