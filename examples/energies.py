@@ -27,6 +27,8 @@ NUM_FLOWS = {
     "iaf_affine": (1, 4),
     "iaf_monotone": (1, 2, 4),
 }
+# Fits of chains of few parameters often end in a local optimum: the best of so many counts.
+RESTARTS = {"planar": 3, "radial": 3, "sylvester": 3}
 ENERGY_NAMES = ("U1", "U2", "U3", "U4")
 
 FLAGS = flags.FLAGS
@@ -38,7 +40,12 @@ flags.DEFINE_integer(
     "annealing_steps", 1000, "Steps over which the weight of the target rises to 1; 0 for none.", lower_bound=0
 )
 flags.DEFINE_float("learning_rate", 1e-2, "Learning rate of Adam at the start; it falls to zero.", lower_bound=0.0)
-flags.DEFINE_integer("restarts", 1, "Fits of each chain from other weights, of which the best counts.", lower_bound=1)
+flags.DEFINE_integer(
+    "restarts",
+    None,
+    "Fits of each chain from other weights, of which the best counts; by default 3 of planar, radial and Sylvester flows, else 1.",
+    lower_bound=1,
+)
 flags.DEFINE_integer("draws", 100_000, "Draws that the KL is estimated from.", lower_bound=2)
 flags.DEFINE_bool("jit_compile", False, "Compile with XLA: longer to start, faster steps.")
 flags.DEFINE_integer("seed", 0, "Seed of weights and noise.", lower_bound=0)
@@ -95,10 +102,15 @@ def make_posterior(flow, num_flows):
     return {"planar": tfp_iaf.PlanarFlow, "radial": tfp_iaf.RadialFlow, "sylvester": tfp_iaf.SylvesterFlow}[flow](2, num_flows)
 
 
+def restarts(flow):
+    """How many fits a chain of these flows gets."""
+    return FLAGS.restarts or RESTARTS.get(flow, 1)
+
+
 def fit(energy, flow, num_flows):
     """The best of a few fits of one chain: (its figures, its density on the picture's grid)."""
     target, found = log_target(energy), []
-    for restart in range(FLAGS.restarts):
+    for restart in range(restarts(flow)):
         keras.utils.set_random_seed(FLAGS.seed + restart)
         q = vi.without_features(make_posterior(flow, num_flows))
         result = vi.fit(
@@ -131,8 +143,8 @@ def grid():
 def fitted(energy, flow, num_flows, workdir):
     """As `fit`, from the working folder where a run before has left it."""
     stem = workdir / f"{energy}-{flow}-{num_flows}"
-    names = ("steps", "annealing_steps", "learning_rate", "restarts", "draws", "seed")
-    settings = {name: FLAGS[name].value for name in names}
+    names = ("steps", "annealing_steps", "learning_rate", "draws", "seed")
+    settings = {**{name: FLAGS[name].value for name in names}, "restarts": restarts(flow)}
     path = stem.with_suffix(".json")
     if path.exists():
         figures = json.loads(path.read_text())
