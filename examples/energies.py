@@ -43,7 +43,7 @@ flags.DEFINE_float("learning_rate", 1e-2, "Learning rate of Adam at the start; i
 flags.DEFINE_integer(
     "restarts",
     None,
-    "Fits of each chain from other weights, of which the best counts; by default 3 of planar, radial and Sylvester flows, else 1.",
+    "Fits of each chain, of which the best counts; by default 3 of planar, radial and Sylvester flows, 1 of others.",
     lower_bound=1,
 )
 flags.DEFINE_integer("draws", 100_000, "Draws that the KL is estimated from.", lower_bound=2)
