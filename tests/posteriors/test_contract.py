@@ -113,7 +113,7 @@ def test_parameters_drawn_and_scored_by_those_who_compute_them(case):
         assert part is None if size == 0 else part.shape == (6, *case.places, size)
     noise = np.random.default_rng(2).normal(size=[6, *case.latent_shape])
     z, log_q = posterior.draw(parameters, noise)
-    np.testing.assert_allclose(posterior.score(parameters, properties.fresh(z)), log_q, atol=1e-8)
+    np.testing.assert_allclose(posterior.log_prob_at(parameters, properties.fresh(z)), log_q, atol=1e-8)
     np.testing.assert_allclose(posterior(features, value=z), log_q, atol=1e-8)
     bare = case.make(dtype="float64")
     bare.build_flows()

@@ -24,7 +24,7 @@ def path_gradient_and_score(posterior, copy, features, seed):
         z, log_q, score = posterior.draw_with_score(parameters, posterior.noise(parameters, 2, seed=seed))
         with tf.GradientTape() as tape_of_p:
             tape_of_p.watch(z)
-            log_p = copy.score(frozen, z)
+            log_p = copy.log_prob_at(frozen, z)
         bound = log_p - objectives.along_path(log_q, score, z)
     by_z = tape_of_p.gradient(log_p, z)
     # Not through `log_p`, whose inverse has first derivatives only: its gradient is that of z.

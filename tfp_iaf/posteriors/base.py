@@ -26,7 +26,7 @@ __all__ = ["Posterior"]
 
 tfd = tfp.distributions
 # The methods of `Posterior` that a subclass may define and that run in a call.
-_RUN_IN_CALLS = "base_scale", "call", "draw", "flows", "next_seed", "noise", "read", "reader", "score"
+_RUN_IN_CALLS = "base_scale", "call", "draw", "flows", "next_seed", "noise", "read", "reader", "log_prob_at"
 
 
 class Posterior(SymbolicLayer):
@@ -164,7 +164,7 @@ class Posterior(SymbolicLayer):
 
     @property
     def has_inverse(self) -> bool:
-        """Whether `score` works: where every flow has an inverse."""
+        """Whether `log_prob_at` works: where every flow has an inverse."""
         return all(_defines(flow, "inverse_and_log_det") for flow in self._some_flows())
 
     @property
@@ -175,11 +175,11 @@ class Posterior(SymbolicLayer):
 
     @property
     def parameter_sizes(self) -> tuple[int, int, int]:
-        """Sizes of the last axis of what `draw` and `score` take: of loc, the unconstrained scale, and the flows' inputs."""
+        """Sizes of the last axis of `draw`'s parameters: of loc, the unconstrained scale, and the flows' inputs."""
         return self.latent_size, self.latent_size, self.flow_size
 
     def read(self, features: TensorLike) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """(loc, unconstrained scale, flows' inputs or None) of the features: the parameters of `draw` and `score`."""
+        """(loc, unconstrained scale, flows' inputs or None) of the features: the parameters of `draw` and `log_prob_at`."""
         features = keras.ops.cast(features, self.compute_dtype)
         loc, unconstrained = tf.split(self.base_layer(features), 2, axis=-1)
         return loc, unconstrained, None if self.flow_layer is None else self.flow_layer(features)
@@ -223,7 +223,7 @@ class Posterior(SymbolicLayer):
             score = tf.stop_gradient(score)
         return z, log_q, score
 
-    def score(self, parameters: Sequence[tf.Tensor], z: tf.Tensor) -> tf.Tensor:
+    def log_prob_at(self, parameters: Sequence[tf.Tensor], z: tf.Tensor) -> tf.Tensor:
         """log q(z|x) of a given z `[..., *latent_shape]`, through the inverse of every flow; `parameters` as in `draw`."""
         loc, scale, flows = self._base_and_flows(parameters)
         y, log_prob = tf.cast(z, self.density_dtype), 0.0
@@ -340,7 +340,7 @@ def _answer(posterior, _kinds, sample, features, num_samples, seed, value):
     """What a call returns: (z, log_q) of a draw, or at the base's mean; log_q of a value."""
     parameters = posterior.read(features)
     if value is not None:
-        return posterior.score(parameters, value)
+        return posterior.log_prob_at(parameters, value)
     if sample:
         return posterior.draw(parameters, posterior.noise(parameters, num_samples, seed))
     return posterior.draw(parameters, tf.zeros_like(parameters[0], posterior.density_dtype))

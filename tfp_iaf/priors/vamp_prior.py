@@ -96,7 +96,7 @@ class VampPrior(Prior):
     def log_prob(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         z = tf.expand_dims(self.as_latents(z), -len(self.latent_shape) - 1)
-        log_q = self._model().posterior.score(self._parameters(), z)
+        log_q = self._model().posterior.log_prob_at(self._parameters(), z)
         return tf.reduce_logsumexp(log_q, axis=-1) - math.log(self.num_components)
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:

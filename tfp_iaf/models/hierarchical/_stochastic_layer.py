@@ -136,9 +136,9 @@ class StochasticLayer(keras.layers.Layer):
         z, log_q = self.posterior.draw(self._parameters(statistics), noise, by_entry=self._splits_by_entry)
         return z, tf.reduce_sum(log_q, axis=[1, 2]) if self._splits_by_entry else log_q[:, tf.newaxis]
 
-    def score(self, statistics, z):
+    def log_prob_at(self, statistics, z):
         """log q of a given z, `[rows, 1]`."""
-        return self.posterior.score(self._parameters(statistics), z)[:, tf.newaxis]
+        return self.posterior.log_prob_at(self._parameters(statistics), z)[:, tf.newaxis]
 
     def prior_log_prob(self, prior, z):
         """log p of z, summed over the same groups as log q, `[rows, num_groups]`."""

@@ -252,7 +252,7 @@ class HierarchicalVAE(ElboModel):
 
         def given(index, statistics):
             latent = tf.cast(z[index], self.density_dtype)
-            return latent, self.ladder.stochastic_layers[index].score(statistics, latent)
+            return latent, self.ladder.stochastic_layers[index].log_prob_at(statistics, latent)
 
         x = self.as_input(x)
         self._check_latents(z, x.shape[0])
