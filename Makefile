@@ -165,7 +165,7 @@ VARIANT ?= iaf
 study: setup
 	$(RUN) -m benchmarks.study $(STUDY) --variant=$(VARIANT) --seed=$(SEED) --data=$(MNIST)
 
-# Flows on four energies. Two hours on one core.
+# Flows on four energies. Three hours on one core.
 energies: setup
 	$(RUN) examples/energies.py --steps=10000 --learning_rate=5e-3 --jit_compile --out=benchmarks/results/energies.png
 
