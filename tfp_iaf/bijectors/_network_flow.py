@@ -20,14 +20,15 @@ class NetworkFlow(FlowBijector, _compat.CompositeBijector):
     """A flow on a Keras layer, whose weights the flow does not own.
 
     A subclass keeps in its constructor the built layer, or a function without weights, in `_network`; the context in
-    `_context`; and in `_trained` the `tf.Variable`s of the weights that are trained, since a `tf.Module` finds neither Keras
-    layers nor Keras variables. It evaluates the network with `values()`, if there are any. Weights that are frozen when the
+    `_context`; in `_trained` the `tf.Variable`s of the weights that are trained, since a `tf.Module` finds neither Keras
+    layers nor Keras variables; and in `_has_frozen` whether there are others. It evaluates the network with `values()`, if there are any. Weights that are frozen when the
     flow is made, by Keras's `trainable = False`, are not among its `trainable_variables`.
     """
 
     _network: Any
     _context: Any = None
     _trained: tuple[tf.Variable, ...] = ()
+    _has_frozen = False
     # Variables or values in place of the network's weights.
     _passed: tuple[Any, ...] | None = None
 
@@ -46,8 +47,9 @@ class NetworkFlow(FlowBijector, _compat.CompositeBijector):
         The `tf.Variable`s of those that are trained and the values of those that are frozen; of a flow that left a
         `tf.function`, the values of all.
         """
-        if self._passed is not None or not isinstance(self._network, keras.layers.Layer):
-            return self._passed or ()
+        # TFP asks many times in an eager call.
+        if not self._has_frozen or self._passed is not None:
+            return self._trained
         trained = {id(variable) for variable in self._trained}
         variables = _compat.tf_variables(self._network.weights)
         return tuple(each if id(each) in trained else tf.convert_to_tensor(each) for each in variables)

@@ -95,6 +95,7 @@ class AdditiveCoupling(NetworkFlow):
             self._network = network
             if isinstance(network, keras.layers.Layer):
                 self._trained = _compat.tf_variables(network.trainable_weights)
+                self._has_frozen = len(self._trained) < len(network.weights)
             self._context = None if context is None else captured(context, dtype, "AdditiveCoupling")
             super().__init__(
                 forward_min_event_ndims=1,

@@ -91,8 +91,11 @@ class InverseAutoregressiveFlow(NetworkFlow):
             if not network.built:
                 network.build((None, *network.event_shape))
             self._network = network
-            pairs = zip(network.weights, network.tf_variables)
-            self._trained = tuple(variable for weight, variable in pairs if weight.trainable)
+            variables = network.tf_variables
+            self._has_frozen = not all(weight.trainable for weight in network.weights)
+            if self._has_frozen:
+                variables = [variable for weight, variable in zip(network.weights, variables) if weight.trainable]
+            self._trained = tuple(variables)
             self._map = maps.get(bijector_fn, network.params)
             # The best inverse is looked for when it is needed.
             self._inverse_method = None if isinstance(inverse, str) and inverse == "auto" else inverses.get(inverse, network)
