@@ -21,8 +21,9 @@ class NetworkFlow(FlowBijector, _compat.CompositeBijector):
 
     A subclass keeps in its constructor the built layer, or a function without weights, in `_network`; the context in
     `_context`; in `_trained` the `tf.Variable`s of the weights that are trained, since a `tf.Module` finds neither Keras
-    layers nor Keras variables; and in `_has_frozen` whether there are others. It evaluates the network with `values()`, if there are any. Weights that are frozen when the
-    flow is made, by Keras's `trainable = False`, are not among its `trainable_variables`.
+    layers nor Keras variables; and in `_has_frozen` whether there are others. It evaluates the network with `values()`, if
+    there are any. Weights that are frozen when the flow is made, by Keras's `trainable = False`, are not among its
+    `trainable_variables`.
     """
 
     _network: Any
