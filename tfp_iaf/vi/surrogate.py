@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_iaf import _compat
 from tfp_iaf._arguments import choice, given, integer
 from tfp_iaf._types import Identifier, InputOrder, TensorLike
 from tfp_iaf.bijectors import maps
@@ -125,7 +126,7 @@ class AmortizedSurrogatePosterior(tf.Module):
         self.posterior = posterior
         self._structure = structure
         # A tf.Module finds no Keras layers; it finds the TF variables below them.
-        self._tf_variables = posterior.tf_variables
+        self._trained = _compat.tf_variables(posterior.trainable_weights)
 
     def __call__(self, features: TensorLike) -> tfp.distributions.Distribution:
         return tfd.TransformedDistribution(self.posterior.distribution(features), self._structure, name=self.name)
