@@ -36,6 +36,18 @@ def test_weights_of_a_keras_network_are_seen_trained_and_fresh():
     assert np.abs(flow.forward(y) - before).max() > 1e-3
 
 
+def test_frozen_weights_are_not_listed_and_still_read():
+    network = keras.Sequential([keras.layers.Dense(4, "elu"), keras.layers.Dense(1)])
+    network.build((None, 2))
+    network.layers[0].trainable = False
+    flow, y = AdditiveCoupling(network, KEPT), tf.cast(normals(5, 3), tf.float32)
+    assert len(flow.trainable_variables) == 2 and len(flow.tf_variables) == 4
+    forward = tf.function(lambda flow, y: flow.forward(y), autograph=False)
+    for seed in (1, 2):
+        properties.randomize(network, seed=seed)
+        np.testing.assert_allclose(forward(flow, y), flow.forward(properties.fresh(y)), rtol=1e-5)
+
+
 def test_a_flow_as_an_argument_sees_weight_updates():
     flow, y = PARAMETRIC["additive coupling"]((3,)), normals(3, 5)
     forward = tf.function(lambda flow, y: flow.forward(y), autograph=False)
