@@ -132,10 +132,10 @@ class CheckedModel(keras.Model):
             raise ValueError(f"x and condition must have the same number of rows, got {data[0]} and {condition[0]}.")
         if self.data_shape is None:
             return
-        if (condition is None) != (self.condition_shape is None):
-            remedy = "give x alone" if self.condition_shape is None else "give the tuple (x, condition)"
-            got = "no condition" if condition is None else "one"
-            raise ValueError(f"The model takes {'no' if self.condition_shape is None else 'a'} condition, got {got}: {remedy}.")
+        if condition is None and self.condition_shape is not None:
+            raise ValueError("The model takes a condition, got none: give the tuple (x, condition).")
+        if condition is not None and self.condition_shape is None:
+            raise ValueError("The model takes no condition, got one: give x alone, or make the model for a condition.")
         if not tf.TensorShape(data).is_compatible_with([None, *self.data_shape]):
             raise ValueError(f"The model takes examples of shape {self.data_shape}, got {data[1:]}.")
         if condition is not None and not tf.TensorShape(condition).is_compatible_with([None, *self.condition_shape]):

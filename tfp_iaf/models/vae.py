@@ -264,14 +264,9 @@ class VAE(ElboModel):
         return self.posterior(self.encode(x), sample=False)[0]
 
     def decode(self, z: TensorLike, condition: TensorLike | None = None, training: bool = False) -> tf.Tensor:
-        """The likelihood's parameters at z `[B, D]`, in `density_dtype`; a conditional model takes a condition for each row."""
+        """The likelihood's parameters at z `[B, D]`, in `density_dtype`; `condition` as of `sample`."""
         z = self._rows_of_latents("z", z)
-        condition = self.as_condition(condition)
-        if condition is not None and not condition.shape.is_compatible_with([z.shape[0], *self.condition_shape]):
-            raise ValueError(
-                f"condition must have shape {[z.shape[0], *self.condition_shape]}, a row for each z, got "
-                f"{condition.shape.as_list()}."
-            )
+        condition = self.condition_rows(condition, z.shape[0] or tf.shape(z)[0])
         return tf.cast(self.decoder(_joined(z, condition), training=training), self.density_dtype)
 
     def latent_specs(self) -> tf.TensorSpec:

@@ -25,7 +25,7 @@ def test_log_q_is_the_density_of_the_latents(inference, posterior):
         parts = [tf.reshape(part, [1, *shape]) for part, shape in zip(tf.split(noise, sizes), model.latent_shapes)]
         layers = model.ladder.stochastic_layers
         z, log_q, _, _ = model.ladder.up_and_down(
-            model.encode(x), 1, lambda index, statistics: layers[index].draw(statistics, parts[index])
+            model.encode(x), None, 1, lambda index, statistics: layers[index].draw(statistics, parts[index])
         )
         return z, sum(tf.reduce_sum(part) for part in log_q)
 
@@ -66,10 +66,10 @@ def test_posteriors_depend_on_what_they_are_conditioned_on(inference):
         seen[index] = statistics.numpy()
         return z[index], tf.zeros([1, 1], tf.float64)
 
-    model.ladder.up_and_down(features, 1, record)
+    model.ladder.up_and_down(features, None, 1, record)
     before = dict(seen)
     z[changed] += 1.0
-    model.ladder.up_and_down(features, 1, record)
+    model.ladder.up_and_down(features, None, 1, record)
     assert np.abs(seen[other] - before[other]).max() > 1e-6
     np.testing.assert_array_equal(seen[changed], before[changed])
 
@@ -88,7 +88,7 @@ def test_density_of_the_prior():
             z[index] = prior[0] + prior[1] * parts[index]
             return z[index]
 
-        model.ladder.down(1, draw)
+        model.ladder.down(1, None, draw)
         return z
 
     z = latents(noise)

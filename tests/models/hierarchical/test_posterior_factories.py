@@ -75,7 +75,7 @@ def test_a_posterior_without_log_derivatives_by_entry_has_one_group_per_layer():
         shift[index] = log_q - np.prod(z.shape[1:]) * c
         return z, shift[index][:, None]
 
-    model.ladder.up_and_down(model.encode(images(3)), 1, given)
+    model.ladder.up_and_down(model.encode(images(3)), None, 1, given)
     log_q = shift[0] + shift[1]
     log_p = model.prior.log_prob([z[0] for z in terms["z"]])
     np.testing.assert_allclose(terms["kl"][0], log_q - log_p, rtol=1e-4, atol=1e-3)

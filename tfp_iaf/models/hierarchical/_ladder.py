@@ -20,7 +20,8 @@ class Ladder(TrackedLayer):
         bidirectional: whether posteriors read the way down too; otherwise latents are drawn on the way up.
         centre, scale: an image x enters as (x - centre) / scale.
         has_log_scale: whether the likelihood takes a log-scale of each pixel value after the locations.
-        image_shape, num_layers, filters, latent_channels, patch_size, weight_norm, recompute: as in `HierarchicalVAE`.
+        image_shape, num_layers, filters, latent_channels, patch_size, condition_size, weight_norm, recompute: as in
+            `HierarchicalVAE`.
         **kwargs: `name`, `dtype` of `keras.layers.Layer`.
     """
 
@@ -37,6 +38,7 @@ class Ladder(TrackedLayer):
         filters,
         latent_channels,
         patch_size,
+        condition_size,
         weight_norm,
         recompute,
         **kwargs,
@@ -45,6 +47,7 @@ class Ladder(TrackedLayer):
         self.image_shape = image_shape
         self.filters = filters
         self.patch_size = patch_size
+        self.condition_size = condition_size
         self.bidirectional = bidirectional
         self.centre = centre
         self.scale = scale
@@ -52,6 +55,10 @@ class Ladder(TrackedLayer):
         common = {"weight_norm": weight_norm, "dtype": self.dtype_policy}
         self.read_image = linear_layer(
             keras.layers.Conv2D, filters, 2 * patch_size + 1, patch_size, "same", name="read_image", **common
+        )
+        # The first half of its maps goes up with the image, the second comes down from the top.
+        self.read_condition = (
+            None if condition_size is None else linear_layer(keras.layers.Dense, 2 * filters, name="read_condition", **common)
         )
         self.stochastic_layers = []
         for resolution, count in enumerate(num_layers):
@@ -79,6 +86,8 @@ class Ladder(TrackedLayer):
     def build(self, input_shape=None):
         del input_shape  # All sizes are known.
         self.read_image.build((None, *self.image_shape))
+        if self.read_condition is not None:
+            self.read_condition.build((None, self.condition_size))
         for layer in self.stochastic_layers:
             layer.build()
         height, width, _ = self.stochastic_layers[0].event_shape
@@ -88,15 +97,22 @@ class Ladder(TrackedLayer):
         # What comes down into the highest layer, the same at every pixel.
         self.top = self.add_weight(name="top", shape=(self.filters,), initializer="zeros")
 
-    def features(self, x):
-        """The first feature maps of images x `[B, H, W, C]`: all that the posterior reads of them."""
-        return self.read_image(tf.cast((x - self.centre) / self.scale, self.compute_dtype))
+    def features(self, x, condition=None):
+        """The first feature maps of images x `[B, H, W, C]`: all that the way up reads of them and of their condition."""
+        h = self.read_image(tf.cast((x - self.centre) / self.scale, self.compute_dtype))
+        return h if self.read_condition is None else h + self._maps_of(condition)[0]
 
-    def up_and_down(self, h, num_samples, latent, training=False):
+    def _maps_of(self, condition):
+        """What a condition `[B, condition_size]` adds to each pixel on the ways up and down, `[B, 1, 1, filters]` each."""
+        maps = self.read_condition(tf.cast(condition, self.compute_dtype))
+        return tf.split(maps[:, tf.newaxis, tf.newaxis], 2, axis=-1)
+
+    def up_and_down(self, h, condition, num_samples, latent, training=False):
         """Up from the image's features and down to the image.
 
         Args:
             h: `features` of B images.
+            condition: `[B, condition_size]`, or None.
             num_samples: S; rows are S * B.
             latent: a function (index of the layer, the posterior's statistics `[rows, H, W, maps]`) ->
                 (z `[rows, H, W, C]`, log q `[rows, groups]`), whose groups are the layer's own or one.
@@ -111,7 +127,7 @@ class Ladder(TrackedLayer):
         num_rows = num_samples * tf.shape(h)[0]
 
         def repeated(value):
-            return tf.tile(value, [num_samples, 1, 1, 1])
+            return tf.tile(value, [num_samples, *[1] * (len(value.shape) - 1)])
 
         def up(index, layer):
             def pass_layer(h):
@@ -147,21 +163,31 @@ class Ladder(TrackedLayer):
             else:
                 h, z[index], log_q[index] = up(index, layer)(h)
                 inputs[index] = z[index]
-        parameters = self._descend(num_rows, down)
+        condition = None if condition is None else repeated(condition)
+        parameters = self._descend(num_rows, condition, down)
         return z, log_q, log_p, parameters
 
-    def down(self, num_rows, latent):
-        """The likelihood's parameters; `latent` is a function (index of the layer, the prior's loc and scale) -> z."""
+    def down(self, num_rows, condition, latent):
+        """The likelihood's parameters.
+
+        Args:
+            num_rows: the number of rows.
+            condition: `[num_rows, condition_size]`, or None.
+            latent: a function (index of the layer, the prior's loc and scale) -> z.
+        """
 
         def pass_layer(index, layer, g):
             prior, _, d = layer.read_down(g)
             return layer.go_down(g, d, latent(index, prior))
 
-        return self._descend(num_rows, pass_layer)
+        return self._descend(num_rows, condition, pass_layer)
 
-    def _descend(self, num_rows, pass_layer):
+    def _descend(self, num_rows, condition, pass_layer):
         height, width, _ = self.stochastic_layers[-1].event_shape
-        g = tf.broadcast_to(tf.cast(self.top, self.compute_dtype), [num_rows, height, width, self.filters])
+        g = tf.cast(self.top, self.compute_dtype)
+        if self.read_condition is not None:
+            g += self._maps_of(condition)[1]
+        g = tf.broadcast_to(g, [num_rows, height, width, self.filters])
         for index, layer in reversed(list(enumerate(self.stochastic_layers))):
             g = pass_layer(index, layer, g)
         image = tf.cast(depth_to_space(self.write_image(tf.nn.elu(g)), self.patch_size), density_dtype(self))

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._tensors import count
@@ -19,13 +20,16 @@ class LadderPrior:
 
     Args:
         ladder: a built `Ladder`.
+        condition_rows: a function (condition, number of rows) -> what the ladder takes.
     """
 
-    def __init__(self, ladder):
+    def __init__(self, ladder, condition_rows):
         self._ladder = ladder
+        self._condition_rows = condition_rows
 
-    def log_prob(self, z):
-        """log p(z), `[B]`, of a list of z_1 ... z_L, `[B, H, W, C]` each."""
+    def log_prob(self, z, condition=None):
+        """log p(z), or log p(z | condition), `[B]`, of a list of z_1 ... z_L, `[B, H, W, C]` each."""
+        num_rows = np.shape(z[0])[0] or tf.shape(z[0])[0]
         log_p = []
 
         def given(index, prior):
@@ -34,20 +38,21 @@ class LadderPrior:
             log_p.append(tf.reduce_sum(by_group, axis=-1))
             return latent
 
-        self._ladder.down(tf.shape(z[0])[0], given)
+        self._ladder.down(num_rows, self._condition_rows(condition, num_rows), given)
         return tf.add_n(log_p)
 
-    def sample(self, num_samples, seed, temperature=1.0):
+    def sample(self, num_samples, seed, temperature=1.0, condition=None):
         """A list of z_1 ... z_L, `[num_samples, H, W, C]` each.
 
         Args:
             num_samples: a positive integer.
             seed: an integer or a pair; equal seeds give equal draws.
             temperature: factor of the scales, at least 0; below 1, samples closer to the mode.
+            condition: of a conditional model, `[num_samples, condition_size]`, or one that all samples share.
         """
-        return self.sample_and_decode(num_samples, seed, temperature)[0]
+        return self.sample_and_decode(num_samples, seed, temperature, condition)[0]
 
-    def sample_and_decode(self, num_samples, seed, temperature=1.0):
+    def sample_and_decode(self, num_samples, seed, temperature=1.0, condition=None):
         """(z_1 ... z_L, the likelihood's parameters there), in one way down."""
         num_samples, temperature = count("num_samples", num_samples), checked_temperature(temperature)
         noise = noise_of_latents(self._ladder, num_samples, seed_pair(seed))
@@ -58,7 +63,7 @@ class LadderPrior:
             z[index] = loc + temperature * scale * noise[index]
             return z[index]
 
-        parameters = self._ladder.down(num_samples, draw)
+        parameters = self._ladder.down(num_samples, self._condition_rows(condition, num_samples), draw)
         return z, parameters
 
 

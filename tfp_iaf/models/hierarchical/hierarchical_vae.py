@@ -68,6 +68,9 @@ class HierarchicalVAE(ElboModel):
             in graph mode it saved a quarter of the memory that grows with the batch. TensorFlow keeps what it has traced
             for that until the process ends.
         num_samples: posterior samples per image in training.
+        condition_size: the number of entries of an image's condition, such as a class in one-hot form; None for a model that
+            takes no condition. With one, `fit((images, condition))` trains p(x | condition). Prior, posteriors and decoder
+            read it: a linear layer adds its outputs to every pixel, at the start of the way up and of the way down.
         seed: integer seed of the noise.
         **kwargs: `name`, `dtype` of `keras.Model`.
 
@@ -103,6 +106,7 @@ class HierarchicalVAE(ElboModel):
         weight_norm: bool = True,
         recompute: bool = False,
         num_samples: int = 1,
+        condition_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -118,6 +122,7 @@ class HierarchicalVAE(ElboModel):
         self.filters = integer("filters", filters)
         self.latent_channels = integer("latent_channels", latent_channels)
         self.patch_size = integer("patch_size", patch_size)
+        self.condition_size = None if condition_size is None else integer("condition_size", condition_size)
         divisor = self.patch_size * 2 ** (len(self.num_layers) - 1)
         if any(size % divisor for size in self.image_shape[:2]):
             raise ValueError(
@@ -153,6 +158,7 @@ class HierarchicalVAE(ElboModel):
             filters=self.filters,
             latent_channels=self.latent_channels,
             patch_size=self.patch_size,
+            condition_size=self.condition_size,
             weight_norm=weight_norm,
             recompute=recompute,
             dtype=self.dtype_policy,
@@ -160,7 +166,9 @@ class HierarchicalVAE(ElboModel):
         )
         # All sizes are known.
         self.data_shape = self.image_shape
-        self.build((None, *self.image_shape))
+        self.condition_shape = None if condition_size is None else (self.condition_size,)
+        images = None, *self.image_shape
+        self.build(images if condition_size is None else (images, (None, self.condition_size)))
 
     @property
     def latent_shapes(self) -> list[tuple[int, ...]]:
@@ -169,8 +177,8 @@ class HierarchicalVAE(ElboModel):
 
     @property
     def prior(self) -> LadderPrior:
-        """p(z_1 ... z_L), with `log_prob(z)` and `sample(n, seed, temperature)`."""
-        return LadderPrior(self.ladder)
+        """p(z_1 ... z_L), with `log_prob(z, condition)` and `sample(n, seed, temperature, condition)`."""
+        return LadderPrior(self.ladder, self.condition_rows)
 
     def latent_specs(self) -> list[tf.TensorSpec]:
         return [
@@ -199,7 +207,7 @@ class HierarchicalVAE(ElboModel):
         """The terms of the bound at S samples of q(z|x).
 
         Args:
-            x: `[B, H, W, C]`.
+            x: `[B, H, W, C]`, or (x, condition).
             num_samples: S.
             seed: an int or a pair of ints; None takes the next seed of the model's own.
             training: whether to keep less for the gradient, where the model is to `recompute`.
@@ -209,9 +217,9 @@ class HierarchicalVAE(ElboModel):
             A dict of `z`, a list of z_1 ... z_L, `[S, B, ...]` each; `reconstruction` and `kl` `[S, B]`; and
             `kl_per_map` `[S, B, J]`, kl by layer and feature map.
         """
-        x, num_samples = self.as_input(x), count("num_samples", num_samples)
+        (x, condition), num_samples = self.split(self.as_input(x)), count("num_samples", num_samples)
         noise = self._noise(num_samples, tf.shape(x)[0], seed, noise)
-        z, log_q, log_p, parameters = self._up_and_down(x, num_samples, self._drawn(noise), bool(training))
+        z, log_q, log_p, parameters = self._up_and_down(x, condition, num_samples, self._drawn(noise), bool(training))
         kl_per_map = tf.concat([q - p for q, p in zip(log_q, log_p)], axis=-1)
 
         def by_sample(value):
@@ -225,28 +233,28 @@ class HierarchicalVAE(ElboModel):
         }
 
     def encode(self, x: Data) -> tf.Tensor:
-        """The first feature maps of x, `[B, height, width, filters]`: all that the posterior reads of x."""
-        return self.ladder.features(self.as_input(x))
+        """The first feature maps of x, or of (x, condition), `[B, height, width, filters]`: all that the way up reads."""
+        return self.ladder.features(*self.split(self.as_input(x)))
 
     def encode_mean(self, x: Data) -> list[tf.Tensor]:
         """z_1 ... z_L, each at the mean of its posterior's base, `[B, ...]`: the same at every call."""
-        x = self.as_input(x)
+        x, condition = self.split(self.as_input(x))
         zeros = [tf.zeros([tf.shape(x)[0], *shape], self.density_dtype) for shape in self.latent_shapes]
-        return self._up_and_down(x, 1, self._drawn(zeros))[0]
+        return self._up_and_down(x, condition, 1, self._drawn(zeros))[0]
 
     def posterior_sample(
         self, x: Data, seed: Seed | None = None, noise: list[TensorLike] | None = None
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """(z_1 ... z_L, log q(z|x)) of one sample for each image: a list, and `[B]`."""
-        x = self.as_input(x)
-        z, log_q, _, _ = self._up_and_down(x, 1, self._drawn(self._noise(1, tf.shape(x)[0], seed, noise)))
+        x, condition = self.split(self.as_input(x))
+        z, log_q, _, _ = self._up_and_down(x, condition, 1, self._drawn(self._noise(1, tf.shape(x)[0], seed, noise)))
         return z, sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
     def posterior_log_prob(self, x: Data, z: Any) -> tf.Tensor:
         """log q(z|x) of given latents, `[B]`, through the inverse of every flow.
 
         Args:
-            x: `[B, H, W, C]`.
+            x: `[B, H, W, C]`, or (x, condition).
             z: a list of z_1 ... z_L, each `[B, ...]`.
         """
 
@@ -254,17 +262,17 @@ class HierarchicalVAE(ElboModel):
             latent = tf.cast(z[index], self.density_dtype)
             return latent, self.ladder.stochastic_layers[index].log_prob_at(statistics, latent)
 
-        x = self.as_input(x)
+        x, condition = self.split(self.as_input(x))
         self._check_latents(z, x.shape[0])
-        _, log_q, _, _ = self._up_and_down(x, 1, given)
+        _, log_q, _, _ = self._up_and_down(x, condition, 1, given)
         return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
     def decode(self, z: Any, condition: TensorLike | None = None, training: bool = False) -> tf.Tensor:
-        """The likelihood's parameters at z_1 ... z_L, in `density_dtype`."""
+        """The likelihood's parameters at z_1 ... z_L, in `density_dtype`; `condition` as of `sample`."""
         del training
         self._check_latents(z)
-        self.condition_rows(condition, np.shape(z[0])[0])
-        return self.ladder.down(tf.shape(z[0])[0], lambda index, prior: tf.cast(z[index], self.density_dtype))
+        condition = self.condition_rows(condition, np.shape(z[0])[0] or tf.shape(z[0])[0])
+        return self.ladder.down(tf.shape(z[0])[0], condition, lambda index, prior: tf.cast(z[index], self.density_dtype))
 
     def prior_sample(
         self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None
@@ -284,11 +292,10 @@ class HierarchicalVAE(ElboModel):
         return self._free_bits.kl(y_pred["kl_per_map"] * sample_weight[:, tf.newaxis], self.free_bits_weights, training)
 
     def _prior_sample_and_decode(self, num_samples, seed, temperature, condition):
-        self.condition_rows(condition, num_samples)
-        return self.prior.sample_and_decode(*self.checked_draw(num_samples, seed, temperature))
+        return self.prior.sample_and_decode(*self.checked_draw(num_samples, seed, temperature), condition)
 
-    def _up_and_down(self, x, num_samples, latent, training=False):
-        return self.ladder.up_and_down(self.ladder.features(x), num_samples, latent, training)
+    def _up_and_down(self, x, condition, num_samples, latent, training=False):
+        return self.ladder.up_and_down(self.ladder.features(x, condition), condition, num_samples, latent, training)
 
     def _noise(self, num_samples, num_images, seed, noise=None):
         if noise is not None:
@@ -328,6 +335,7 @@ class HierarchicalVAE(ElboModel):
             "bijector_fn": None if self.bijector_fn is None else maps.serialize(maps.get(self.bijector_fn)),
             "free_bits": self.free_bits,
             "soft_free_bits": self.soft_free_bits,
+            "condition_size": self.condition_size,
             "weight_norm": self.weight_norm,
             "recompute": self.recompute,
             "seed": self.noise.seed,
