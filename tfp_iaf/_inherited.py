@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["has_methods_of_declaration"]
+__all__ = ["drop_outdated", "has_methods_of_declaration", "is_outdated"]
 
 
 def has_methods_of_declaration(cls: type, attribute: str, methods: tuple[str, ...]) -> bool:
@@ -20,3 +20,38 @@ def has_methods_of_declaration(cls: type, attribute: str, methods: tuple[str, ..
     """
     origin: Any = next(base for base in cls.__mro__ if attribute in vars(base))
     return all(getattr(cls, name, None) is getattr(origin, name, None) for name in methods)
+
+
+def is_outdated(cls: type, method: str, basic: str) -> bool:
+    """Whether a method was written for another `basic` one than the class has: for that of a class above.
+
+    >>> class Base:
+    ...     def log_prob(self): ...
+    ...     def log_prob_by_entry(self): ...
+    >>> class Other(Base):
+    ...     def log_prob(self): ...
+    >>> [is_outdated(each, "log_prob_by_entry", "log_prob") for each in (Base, Other)]
+    [False, True]
+    """
+    writers = [next(k for k, base in enumerate(cls.__mro__) if name in vars(base)) for name in (method, basic)]
+    return writers[0] > writers[1]
+
+
+def drop_outdated(cls: type, root: type, basic: str, *methods: str) -> None:
+    """Gives a class that writes a `basic` method anew the root's defaults of the methods that a class above wrote for its own.
+
+    >>> class Root:
+    ...     def forward(self): ...
+    ...     def inverse(self): ...
+    >>> class Double(Root):
+    ...     def forward(self): ...
+    ...     def inverse(self): ...
+    >>> class Triple(Double):
+    ...     def forward(self): ...
+    >>> drop_outdated(Triple, Root, "forward", "inverse")
+    >>> Triple.inverse is Root.inverse
+    True
+    """
+    for method in methods:
+        if is_outdated(cls, method, basic):
+            setattr(cls, method, getattr(root, method))

@@ -65,8 +65,15 @@ def array_of_numbers(name: str, value: Any, kinds: str = "an array, a tensor or 
         raise ValueError(f"{name} must have rows of one shape, got a {type(value).__name__} of several shapes.") from None
     if array.dtype.kind not in "biuf":
         dtype = value.dtype.name if isinstance(value, tf.Tensor) else array.dtype
-        raise ValueError(f"{name} must be real numbers, got dtype {dtype}.")
+        raise ValueError(f"{name} must be real numbers, got dtype {dtype}{_other_columns(value)}.")
     return array
+
+
+def _other_columns(table):
+    """For errors: which columns of a table do not hold numbers, and what to do."""
+    columns = zip(getattr(table, "columns", ()), getattr(table, "dtypes", ()))
+    names = [str(name) for name, dtype in columns if getattr(dtype, "kind", "O") not in "biuf"]
+    return f" in {', '.join(names[:3])}: encode categories as numbers, in one-hot form or for an Embedding" if names else ""
 
 
 def check_batches(owner: str, batch_shapes: dict[str, Any]) -> None:
@@ -93,28 +100,36 @@ def check_batches(owner: str, batch_shapes: dict[str, Any]) -> None:
 
 
 def count(name: str, value: Any) -> int | tf.Tensor:
-    """The value as a positive int; the tensor of a single integer as it is.
+    """The value as a positive int; inside a graph, the tensor of a single integer as it is.
 
     >>> count("num_samples", 3)
     3
     """
+    value = _number(value)
     if not isinstance(value, tf.Tensor):
         return integer(name, value)
     if not value.dtype.is_integer or value.shape.rank not in (0, None):
         raise ValueError(f"{name} must be a positive integer, got a tensor of {value.dtype.name} and shape {value.shape}.")
-    if tf.executing_eagerly():
-        integer(name, value.numpy())
     return value
 
 
 def temperature(value: Any) -> float | tf.Tensor:
-    """The value as a float of at least 0; the tensor of a single number as it is.
+    """The value as a float of at least 0; inside a graph, the tensor of a single number as it is.
 
     >>> temperature(0.5)
     0.5
     """
+    value = _number(value)
     if not isinstance(value, tf.Tensor):
         return non_negative("temperature", value)
     if not (value.dtype.is_floating or value.dtype.is_integer) or value.shape.rank not in (0, None):
         raise ValueError(f"temperature must be a number of at least 0, got a tensor of {value.dtype.name} and {value.shape}.")
     return value
+
+
+def _number(value):
+    """The number in a tensor or variable of rank 0, where it is known; anything else as it is."""
+    if isinstance(value, tf.Variable | keras.Variable):
+        value = tf.convert_to_tensor(value)
+    is_known = isinstance(value, tf.Tensor) and tf.executing_eagerly() and value.shape.rank == 0
+    return np.asarray(value).item() if is_known else value

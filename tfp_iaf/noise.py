@@ -15,7 +15,7 @@ from tfp_iaf._arguments import given, layer_seed
 from tfp_iaf._types import Seed, TensorLike
 from tfp_iaf.layers import TrackedLayer
 
-__all__ = ["SeededLayer", "gaussian_log_prob", "seed_pair", "standard_normal"]
+__all__ = ["SeededLayer", "gaussian_log_prob", "seed_pair", "standard_normal", "uniform"]
 
 _lock = threading.Lock()
 # Seeds are the two 32-bit words of a key.
@@ -26,8 +26,7 @@ def standard_normal(shape: TensorLike, seed: tf.Tensor, dtype: Any = tf.float32)
     """Standard normal numbers, the same (to rounding) with and without XLA, on any device.
 
     ```none
-    u = midpoints of 2^23 (float64: 2^52) equal cells of (-1, 1), from the bits of the Philox generator
-    eps = sqrt(2) erfinv(u)
+    eps = sqrt(2) erfinv(2 u - 1)                                  with u from `uniform`
     ```
 
     TensorFlow's own `stateless_normal` makes other numbers of the same random bits under XLA, whatever its `alg`.
@@ -40,10 +39,29 @@ def standard_normal(shape: TensorLike, seed: tf.Tensor, dtype: Any = tf.float32)
     >>> standard_normal([2, 3], seed=seed_pair(1)).shape
     TensorShape([2, 3])
     """
+    return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(shape, seed, dtype) - 1.0)
+
+
+def uniform(shape: TensorLike, seed: tf.Tensor, dtype: Any = tf.float32) -> tf.Tensor:
+    """Uniform numbers in (0, 1), neither 0 nor 1, the same with and without XLA, on any device.
+
+    ```none
+    u = midpoints of 2^23 (float64: 2^52) equal cells of (0, 1), from the bits of the Philox generator
+    ```
+
+    Args:
+        shape: of the result.
+        seed: what `seed_pair` returned.
+        dtype: float32 or float64.
+
+    >>> u = uniform([1000], seed=seed_pair(1))
+    >>> bool(tf.reduce_min(u) > 0.0), bool(tf.reduce_max(u) < 1.0)
+    (True, True)
+    """
     bits_dtype, num_bits, kept = (tf.uint64, 64, 52) if dtype == tf.float64 else (tf.uint32, 32, 23)
     bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=bits_dtype, alg="philox")
     cell = tf.cast(tf.bitwise.right_shift(bits, tf.constant(num_bits - kept, bits_dtype)), dtype)
-    return math.sqrt(2.0) * tf.math.erfinv((cell + 0.5) * 2.0 ** (1 - kept) - 1.0)
+    return (cell + 0.5) * 2.0**-kept
 
 
 def gaussian_log_prob(noise: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:

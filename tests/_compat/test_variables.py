@@ -42,3 +42,22 @@ def test_the_argument_training_of_the_call_is_seen():
         Layer()(tf.ones([1]), training=training)
     assert seen == [True, False]
     assert _compat.call_under_way() is None
+
+
+def test_what_a_graph_has_read():
+    inner, outer = tf.Variable(1.0, trainable=False), tf.Variable(2.0)
+    seen = []
+
+    @tf.function
+    def nested():
+        return 2.0 * inner
+
+    @tf.function
+    def read():
+        result = outer + nested()
+        seen.extend(_compat.variables_read())
+        return result
+
+    read()
+    assert {id(variable) for variable in seen} == {id(inner), id(outer)}
+    assert _compat.variables_read() == ()

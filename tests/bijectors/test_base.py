@@ -11,7 +11,8 @@ from tests import cases, properties
 from tests.bijectors.constructors import BIJECTORS, DISTINCT, FLOWS, NoInverse, OwnNetwork, flow_on
 from tfp_iaf import _compat
 from tfp_iaf.bijectors import FlowBijector, InverseAutoregressiveFlow
-from tfp_iaf.networks import RecurrentAutoregressiveNetwork
+from tfp_iaf.bijectors import maps
+from tfp_iaf.networks import AutoregressiveNetwork, RecurrentAutoregressiveNetwork
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -309,3 +310,38 @@ def test_a_recurrent_network_without_entries_to_read():
     flow = flow_on(network)
     y = tf.constant([[0.3], [-1.0]], tf.float64)
     check_equal(flow.inverse(properties.fresh(flow.forward(y))), y)
+
+
+def test_a_subclass_with_another_forward_direction_inherits_no_inverse_and_no_score():
+    network = AutoregressiveNetwork(2, event_shape=3, hidden_units=(4,))
+
+    class Twice(InverseAutoregressiveFlow):
+        def forward_and_log_det(self, y):
+            z, log_det = super().forward_and_log_det(y)
+            return 2.0 * z, log_det + 3.0 * np.log(2.0)
+
+    class WithInverse(Twice):
+        def inverse_and_log_det(self, z):
+            y, log_det = InverseAutoregressiveFlow.inverse_and_log_det(self, 0.5 * z)
+            return y, log_det + 3.0 * np.log(2.0)
+
+    y = tf.constant([[0.1, -0.4, 1.2]])
+    flow = WithInverse(network)
+    z, log_det, score = flow.forward_and_score(y, -y)
+    np.testing.assert_allclose(z, flow.forward(y))
+    np.testing.assert_allclose(flow.inverse(tf.identity(z)), y, atol=1e-5)
+    plain = InverseAutoregressiveFlow(network).forward_and_score(y, -y)
+    np.testing.assert_allclose(score, plain[2] / 2.0, atol=1e-5)
+    for method in ("inverse_and_log_det", "forward_and_log_derivatives"):
+        with pytest.raises(NotImplementedError):
+            getattr(Twice(network), method)(y)
+
+
+def test_a_map_with_another_forward_direction_needs_an_inverse():
+    class Twice(maps.Affine):
+        def forward(self, y, parameters):
+            z, log_derivative = super().forward(y, parameters)
+            return 2.0 * z, log_derivative + np.log(2.0)
+
+    with pytest.raises(TypeError, match="abstract.* inverse"):
+        Twice()

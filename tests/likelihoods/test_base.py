@@ -65,3 +65,12 @@ def test_a_layer_is_no_likelihood():
 def test_a_subclass_without_a_distribution_says_so():
     with pytest.raises(NotImplementedError, match="must write distribution"):
         Likelihood().distribution(tf.zeros([2, 3]))
+
+
+def test_means_that_exist_at_some_parameters_only():
+    student_t = FromFunction(lambda p: tfd.Independent(tfd.StudentT(tf.exp(p), 0.0, 1.0), 1))
+    np.testing.assert_allclose(student_t.mean(tf.fill([1, 2], 2.0)), np.zeros([1, 2]))
+    np.testing.assert_allclose(tf.function(student_t.mean)(tf.fill([1, 2], 2.0)), np.zeros([1, 2]))
+    cauchy = FromFunction(lambda p: tfd.Independent(tfd.Cauchy(p, 1.0), 1))
+    with pytest.raises(NotImplementedError, match="no finite mean"):
+        cauchy.mean(tf.fill([1, 2], 2.0))

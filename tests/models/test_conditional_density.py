@@ -137,3 +137,21 @@ def test_a_posterior_without_an_inverse_is_refused_when_the_model_is_built():
     with pytest.raises(NotImplementedError, match=r"scores given y, and a flow of .* has no inverse") as error:
         ConditionalDensity(keras.layers.Dense(4), Shifted(2)).build(((None, 2), (None, 1)))
     assert "\n" not in str(error.value)
+
+
+def test_densities_at_one_condition_and_of_several_y_for_each():
+    model = make(num_flows=1)
+    y, condition, _ = curved(6, seed=0)
+    expected = model.log_prob(y, np.tile(condition[:1], [6, 1]))
+    for shared in (condition[:1], condition[0]):
+        np.testing.assert_allclose(model.log_prob(y, shared), expected, rtol=1e-5)
+    samples = model.sample(5, seed=0, condition=condition[:4])
+    found = model.log_prob(samples, condition[:4])
+    np.testing.assert_allclose(found, model.distribution(condition[:4]).log_prob(samples), atol=1e-4)
+    np.testing.assert_allclose(
+        model.log_prob(samples, condition[0])[2, 3], model.log_prob(samples[2, 3:4], condition[:1])[0], rtol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"condition must have shape \[4, 1\]"):
+        model.log_prob(samples, condition[:3])
+    with pytest.raises(ValueError, match="y and condition need the same number of rows, got 6 and 4"):
+        model.log_prob(y, condition[:4])

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf import VAE, likelihoods
+from tfp_iaf import VAE, ConditionalDensity, likelihoods
 from tfp_iaf.models._data import as_array
-from tfp_iaf.posteriors import DiagonalGaussian
+from tfp_iaf.posteriors import IAF, DiagonalGaussian
 
 X = (np.random.default_rng(0).random([48, 6]) < 0.5).astype(np.float32)
 CONDITION = np.eye(48, dtype=np.float32)[:, :3]
@@ -306,3 +306,21 @@ def test_samples_without_a_seed_differ(model):
     assert np.abs(model.sample(3) - model.sample(3)).max() > 0.0
     sampled = tf.function(model.sample)
     assert np.abs(sampled(3) - sampled(3)).max() > 0.0
+
+
+def test_integers_that_the_models_floats_cannot_tell_apart():
+    with pytest.raises(ValueError, match="condition have integers beyond 16,777,216, which float32 cannot tell apart"):
+        as_array("condition", np.array([[2**24 + 1]]))
+    assert as_array("condition", np.array([[2**24]])).dtype == int
+    assert as_array("condition", np.array([[2**24 + 1]]), "float64").dtype == int
+
+
+def test_integers_that_half_precision_rounds():
+    ids = np.arange(300) % 299
+    encoder = keras.Sequential([keras.layers.Embedding(400, 2, dtype="float32"), keras.layers.Dense(2, dtype="bfloat16")])
+    posterior = IAF(1, num_flows=1, hidden_units=(4,), bijector_fn="spline", dtype="mixed_bfloat16")
+    model = ConditionalDensity(encoder, posterior, dtype="mixed_bfloat16")
+    model.compile("adam", run_eagerly=True)
+    with pytest.warns(UserWarning, match="integers beyond 256, and layers that compute in bfloat16 round them"):
+        model.fit((np.zeros([300, 1]), ids), batch_size=300, verbose=0)
+    model.fit((np.zeros([200, 1]), ids[:200]), batch_size=200, verbose=0)

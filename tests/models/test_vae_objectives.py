@@ -239,3 +239,47 @@ def test_biased_and_meaningless_combinations_are_refused_in_one_line(call, messa
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+# Noise that is given, and examples' weights
+
+
+@pytest.mark.parametrize("kwargs", [{"free_bits": 0.1}, {"objective": "sticking_the_landing"}, {"objective": "elbo"}], ids=str)
+def test_given_noise_takes_the_place_of_a_seed_in_training(kwargs):
+    """Gradients too are those of the objective."""
+    model = linear_gaussian(lambda size, **options: IAF(size, hidden_units=(8,), **options), **kwargs)
+    noise = model.posterior.noise(model.posterior.read(model.encode(X)), seed=5)
+
+    def terms_and_gradients(**source):
+        with tf.GradientTape() as tape:
+            terms = model.elbo_terms(X, training=True, **source)
+            kl = tf.reduce_mean(terms["kl"])
+        return terms, tape.gradient(kl, model.posterior.trainable_weights)
+
+    terms, found = terms_and_gradients(noise=noise)
+    expected, expected_gradients = terms_and_gradients(seed=5)
+    assert terms.keys() == expected.keys()
+    for name in terms:
+        np.testing.assert_allclose(terms[name], expected[name], rtol=1e-9)
+    for one, other in zip(found, expected_gradients):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    for rows in (1, 3):
+        with pytest.raises(ValueError, match=rf"noise of shape \[4, 2\], got \({rows}, 2\)"):
+            model.elbo_terms(X, noise=noise[:rows])
+
+
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_the_loss_with_free_bits_is_proportional_to_the_weights(is_soft):
+    model = linear_gaussian(free_bits=0.5, soft_free_bits=is_soft)
+    outputs = model(X, training=True)
+    weight = np.array([1.0, 0.5, 2.0, 0.5])
+    losses, soft_weights = [], []
+    for scale in (1.0, 0.1):
+        if is_soft:
+            model.free_bits_weights.assign([1.0, 1.0])
+        losses.append(model.kl_objective(outputs, scale * weight, training=True).numpy())
+        soft_weights.append(None if not is_soft else model.free_bits_weights.numpy())
+    np.testing.assert_allclose(losses[1], 0.1 * losses[0], rtol=1e-9)
+    if is_soft:
+        np.testing.assert_array_equal(*soft_weights)
+        assert (soft_weights[0] != 1.0).all()

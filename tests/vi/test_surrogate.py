@@ -99,9 +99,57 @@ def coroutine():
     yield tfd.Normal(mean[..., tf.newaxis], [1.0, 2.0], name="observed")
 
 
+@pytest.mark.parametrize("feature_size", [None, 2])
+def test_a_checkpoint_of_another_surrogate_is_refused(feature_size, tmp_path):
+    """Also where all sizes are equal."""
+
+    def joint_of(scale):
+        return tfd.JointDistributionNamed({"scale": scale, "x": tfd.Normal(0.0, 1.0)})
+
+    def make(joint, **kwargs):
+        settings = {"num_flows": 1, "hidden_units": (8,), "feature_size": feature_size, **kwargs}
+        return tf.train.Checkpoint(surrogate=vi.build_iaf_surrogate_posterior(joint, **settings))
+
+    joint = joint_of(tfd.HalfNormal(1.0))
+    path = make(joint).write(tmp_path / "checkpoint")
+    make(joint).read(path).assert_consumed()
+    for kwargs, name in (
+        ({"activation": "relu"}, "activation elu where this one has relu"),
+        ({"bijector_fn": "gated"}, "bijector_fn Affine where this one has Gated"),
+        ({"input_order": "right-to-left"}, "degrees"),
+        ({"hidden_units": (4,)}, "hidden_units"),
+    ):
+        with pytest.raises(ValueError, match=f"checkpoint is of another surrogate, with {name}"):
+            make(joint, **kwargs).read(path)
+    with pytest.raises(ValueError, match="with unknowns"):
+        make(joint_of(tfd.Normal(0.0, 1.0))).read(path)
+
+
+def test_a_simplex_by_a_bijector_of_its_own():
+    """What the error of TFP's own advises where it fails with this NumPy."""
+
+    class Dirichlet(tfd.Dirichlet):
+        def _default_event_space_bijector(self):
+            return tfp.bijectors.IteratedSigmoidCentered()
+
+    joint = tfd.JointDistributionNamed({"w": Dirichlet(tf.ones([3])), "x": lambda w: tfd.Multinomial(10.0, probs=w)})
+    surrogate = vi.build_iaf_surrogate_posterior(joint.experimental_pin(x=[2.0, 3.0, 5.0]), num_flows=1, hidden_units=(8,))
+    np.testing.assert_allclose(tf.reduce_sum(surrogate.sample(4, seed=[0, 1])["w"], axis=-1), np.ones(4), rtol=1e-5)
+
+
 class NoBijector(tfd.Normal):
     def experimental_default_event_space_bijector(self, *args, **kwargs):
         raise NotImplementedError
+
+
+class FailingBijector(tfp.bijectors.Softplus):
+    def forward(self, *args, **kwargs):
+        raise ValueError("no forward here")
+
+
+class Failing(tfd.Normal):
+    def experimental_default_event_space_bijector(self, *args, **kwargs):
+        return FailingBijector()
 
 
 @pytest.mark.parametrize(
@@ -135,6 +183,12 @@ class NoBijector(tfd.Normal):
                 )
             ),
             r"but z \(NoBijector\) has none",
+        ),
+        (
+            lambda: vi.build_iaf_surrogate_posterior(
+                tfd.JointDistributionNamed({"a": Failing(0.0, 1.0), "b": tfd.Normal(0.0, 1.0)})
+            ),
+            r"bijector from unconstrained numbers to a \(Failing, float32\) fails: no forward here",
         ),
         (
             lambda: vi.build_iaf_surrogate_posterior(

@@ -2,7 +2,7 @@
 
 | file | what is used | why there is no public way | what breaks if it moves |
 |---|---|---|---|
-| `variables.py` | `keras.Variable._value`; `Layer._flatten_layers`; the stateless scope and the call context of `keras.src` | `tf.Module`, and so TFP, sees neither Keras layers nor Keras variables; nothing public tells of an active scope or call, or of layers inside layers | flows list no `trainable_variables`, and inverses ignore a stateless scope; exports multiply masks; dropout in a network acts in inference; `tests/_compat/test_variables.py` |
+| `variables.py` | `keras.Variable._value`; `Layer._flatten_layers`; the stateless scope and the call context of `keras.src`; `FuncGraph._watched_variables` | `tf.Module`, and so TFP, sees neither Keras layers nor Keras variables; nothing public tells of an active scope or call, of layers inside layers, or of what a graph has read before it is finished | flows list no `trainable_variables`, and inverses ignore a stateless scope; exports multiply masks; dropout in a network acts in inference; `fit` does not see that a part reads variables of nobody; `tests/_compat/test_variables.py` |
 | `bijector_memory.py` | `tfb.Bijector._cache`, `BijectorCache`, the names that TFP calls | TFP answers an eager call from memory after a weight update, and keeps every traced graph alive | stale values, leaks; `tests/_compat/test_bijector_memory.py` |
 | `composite_tensor.py` | `tf.__internal__.CompositeTensor`, `BatchableTypeSpec`, `_convert_variables_to_tensors` | TFP's automatic composite tensors read constructor arguments, in which a Keras network is no tensor | flows do not pass through `tf.function`, `Dataset.map`, loops; `tests/_compat/test_composite_tensor.py` |
 | `chain.py` | the base class of `tfb.Chain` | `tfb.Chain(...)` is no `tfb.Chain` when a part is no composite tensor | `vi.fit` inverts flows to find the score, and is slow; `tests/_compat/test_chain.py` |
@@ -20,6 +20,7 @@ from tfp_iaf._compat.variables import (
     layers_of,
     tf_variable,
     tf_variables,
+    variables_read,
     with_values,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "layers_of",
     "tf_variable",
     "tf_variables",
+    "variables_read",
     "with_values",
 ]

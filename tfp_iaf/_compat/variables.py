@@ -14,6 +14,7 @@ __all__ = [
     "layers_of",
     "tf_variable",
     "tf_variables",
+    "variables_read",
     "with_values",
 ]
 
@@ -29,6 +30,24 @@ def tf_variable(variable):
     Its public `value` is a tensor, and under a mixed policy a cast one; TFP tracks `tf.Variable`s.
     """
     return variable._value
+
+
+def variables_read():
+    """The `tf.Variable`s that the graph which is being traced has read so far; none outside of a graph.
+
+    TensorFlow tells of them once the graph is finished, by `ConcreteFunction.variables`.
+
+    >>> variable = tf.Variable(1.0, name="loc")
+    >>> @tf.function
+    ... def double():
+    ...     result = 2.0 * variable
+    ...     print([each.name for each in variables_read()])
+    ...     return result
+    >>> double().numpy()
+    ['loc:0']
+    2.0
+    """
+    return tuple(getattr(tf.compat.v1.get_default_graph(), "_watched_variables", ()))
 
 
 def layers_of(layer):

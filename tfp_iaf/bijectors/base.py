@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_iaf import _compat
 from tfp_iaf._arguments import flag, given
+from tfp_iaf._inherited import drop_outdated
 from tfp_iaf._tensors import check_numbers
 
 __all__ = ["FlowBijector"]
@@ -30,7 +31,8 @@ class FlowBijector(_compat.FreshBijector):
     the class method `_parameter_properties`. Without `inverse_and_log_det` the methods `inverse` and `log_prob` of a given z
     raise NotImplementedError. A flow whose log_det is a sum over the event's entries may define `forward_and_log_derivatives`
     as well: then a KL divergence splits by entry. One that can find the score faster than through its inverse may define
-    `forward_and_score`. Instances are distinct, whatever their parameters.
+    `forward_and_score`. A subclass that writes `forward_and_log_det` anew inherits none of these three, which are those of
+    another map. Instances are distinct, whatever their parameters.
 
     >>> import tensorflow_probability as tfp
     >>> class Double(FlowBijector):
@@ -46,6 +48,11 @@ class FlowBijector(_compat.FreshBijector):
     >>> z.shape, log_q.shape
     (TensorShape([5, 3]), TensorShape([5]))
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        methods = "inverse_and_log_det", "forward_and_log_derivatives", "forward_and_score"
+        drop_outdated(cls, FlowBijector, "forward_and_log_det", *methods)
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(z, log|det dz/dy|) at y."""

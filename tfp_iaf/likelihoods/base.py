@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_iaf._arguments import given
+from tfp_iaf._inherited import drop_outdated
 from tfp_iaf._tensors import array_of_numbers
 
 __all__ = ["FromFunction", "Likelihood"]
@@ -55,6 +56,10 @@ class Likelihood:
     >>> Exponential().mean(tf.zeros([2, 3])).shape
     TensorShape([2, 3])
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        drop_outdated(cls, Likelihood, "distribution", "mean")
 
     needs_unbounded_parameters = False
     data_range: tuple[float, float] | None = None
@@ -109,10 +114,10 @@ class Likelihood:
             mean = distribution.mean()
         except NotImplementedError:
             raise NotImplementedError(f"The distribution of {self.name} has no mean.") from None
-        # The parameters of a graph are not known while it is traced; those of a decoder that says nothing are typical.
+        # The parameters of a graph are not known while it is traced: a mean that these do not have is called missing.
         with tf.init_scope():
-            typical = self.distribution(tf.zeros([1, *parameters.shape[1:]], parameters.dtype)).mean()
-            if not bool(tf.reduce_all(tf.math.is_finite(typical))):
+            rows = [tf.fill([1, *parameters.shape[1:]], tf.cast(value, parameters.dtype)) for value in (-3.0, 0.0, 3.0)]
+            if not bool(tf.reduce_any(tf.math.is_finite(self.distribution(tf.concat(rows, axis=0)).mean()))):
                 raise NotImplementedError(f"The distribution of {self.name} has no finite mean.")
         return mean
 

@@ -14,18 +14,21 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import likelihoods
+from tfp_iaf._compat import layers_of
+from tfp_iaf._inherited import is_outdated
 from tfp_iaf._keras_arguments import check_callbacks, check_layer_arguments, check_optimizer
 from tfp_iaf._progress import announce_compiling
 from tfp_iaf._registered import check_functions
 from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
-from tfp_iaf.models._data import TARGETS, CheckedData, as_array, checked_batches, validation_parts
+from tfp_iaf.models import _data
 from tfp_iaf.models._errors import REPORTED, first_line, raise_in_one_line
+from tfp_iaf.models._frames import check_frames, column_names
 from tfp_iaf.models._saving import bytes_of, check_model_name, check_weights_name, write_whole
 from tfp_iaf.models._twins import check_loading
 
-__all__ = ["CheckedModel", "Untracked", "shapes_of"]
+__all__ = ["CheckedModel", "Untracked"]
 
 NOT_FINITE = "The condition holds NaN or infinite values: clean it first."
 
@@ -47,6 +50,8 @@ class CheckedModel(keras.Model):
         **kwargs: `name`, `dtype` of `keras.Model`.
     """
 
+    data_name = "x"
+
     def __init__(self, likelihood: likelihoods.Likelihood | None = None, **kwargs: Any) -> None:
         # Keras would round the data to a mixed policy's float16.
         check_layer_arguments(**kwargs)
@@ -58,6 +63,8 @@ class CheckedModel(keras.Model):
         self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
         self.data_shape: tuple[int, ...] = None  # Until it is built.
         self.condition_shape: tuple[int, ...] | None = None
+        # Of the tables that the model was fitted on: of x, and of the condition.
+        self.column_names: list = [None, None]
         self._memory: Any = Untracked(passed=(), can_be_loaded=False)
 
     @staticmethod
@@ -69,7 +76,7 @@ class CheckedModel(keras.Model):
         """x, or (x, condition), as tensors of `density_dtype`; outside `tf.function`s their values are checked, as by `fit`."""
         parts = x if isinstance(x, tuple) else (x,)
         is_concrete = tf.executing_eagerly() and not any(isinstance(part, keras.KerasTensor) for part in parts)
-        if is_concrete and not all(map(_is_plain, parts)):
+        if is_concrete and not all(map(_data.is_plain, parts)):
             x = self.check_data(x)
             parts = x if isinstance(x, tuple) else (x,)
         tensors = tuple(keras.ops.cast(part, self.density_dtype) for part in parts)
@@ -96,7 +103,8 @@ class CheckedModel(keras.Model):
         parts = x if isinstance(x, tuple) else (x,)
         if len(parts) > 2:
             raise ValueError(f"A tuple is (x, condition), got one of {len(parts)}: give several rows as a list or an array.")
-        arrays = tuple(as_array(name, part, limit) for name, part in zip(names, parts))
+        check_frames(parts, self.column_names)
+        arrays = tuple(_data.as_array(name, part, limit) for name, part in zip(names, parts))
         self.check_shapes(tuple(array.shape for array in arrays) if isinstance(x, tuple) else arrays[0].shape)
         self.checks.check(arrays[0])
         if len(arrays) > 1 and not np.isfinite(arrays[1]).all():
@@ -106,9 +114,7 @@ class CheckedModel(keras.Model):
     @property
     def checks_in_graphs(self) -> bool:
         """Whether `is_valid` checks all that `check_data` does: not if the likelihood's author wrote `check` alone."""
-        kind = type(self.checks)
-        writers = {name: next(each for each in kind.__mro__ if name in vars(each)) for name in ("check", "is_valid")}
-        return issubclass(writers["is_valid"], writers["check"])
+        return not is_outdated(type(self.checks), "is_valid", "check")
 
     def is_valid(self, x: Data) -> tf.Tensor:
         """Whether each example of x, or (x, condition), can be scored, `[B]` booleans; in graphs too."""
@@ -120,7 +126,7 @@ class CheckedModel(keras.Model):
 
     def check_shapes(self, shapes: Any) -> None:
         """Raises a ValueError unless the shapes of x, or of (x, condition), batch included, are those of the model."""
-        data, condition = shapes_of(shapes)
+        data, condition = _data.shapes_of(shapes)
         if len(data) < 2:
             raise ValueError(
                 f"The model takes batches of examples, [batch, ...], got shape {data}: is the dataset batched? Single numbers "
@@ -129,7 +135,7 @@ class CheckedModel(keras.Model):
         if condition is not None and not condition:
             raise ValueError("The condition must have a row for each example, [batch, ...], got a single number.")
         if condition is not None and None not in (data[0], condition[0]) and data[0] != condition[0]:
-            raise ValueError(f"x and condition must have the same number of rows, got {data[0]} and {condition[0]}.")
+            raise ValueError(f"{self.data_name} and condition need the same number of rows, got {data[0]} and {condition[0]}.")
         if self.data_shape is None:
             return
         if condition is None and self.condition_shape is not None:
@@ -160,7 +166,7 @@ class CheckedModel(keras.Model):
         if condition is None:
             return None
         if tf.executing_eagerly():
-            array = as_array("condition", condition)
+            array = _data.as_array("condition", condition)
             if not np.isfinite(array).all():
                 raise ValueError(NOT_FINITE)
             # A tensor stays what it is, for gradients with respect to it.
@@ -201,7 +207,7 @@ class CheckedModel(keras.Model):
     def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
         dtype = self.density_dtype
-        symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in shapes_of(input_shape) if shape is not None)
+        symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in _data.shapes_of(input_shape) if shape is not None)
         try:
             self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
         except REPORTED as error:
@@ -211,7 +217,7 @@ class CheckedModel(keras.Model):
     def set_shapes(self, input_shape: Shape | Sequence[Shape]) -> None:
         """Sets `data_shape` and `condition_shape` from the shape of x, or the shapes of (x, condition), batch included."""
         self.check_shapes(input_shape)
-        data, condition = shapes_of(input_shape)
+        data, condition = _data.shapes_of(input_shape)
         if None in data[1:] or None in (condition or ())[1:]:
             raise ValueError(f"All sizes but the batch's must be known, got {input_shape}.")
         self.data_shape, self.condition_shape = data[1:], None if condition is None else condition[1:]
@@ -265,23 +271,26 @@ class CheckedModel(keras.Model):
         arguments, names = signature.bind(*args, **kwargs).arguments, signature.parameters
         for name, value in (("y", arguments.pop("y", None)), ("class_weight", arguments.get("class_weight"))):
             if value is not None:
-                raise ValueError(TARGETS if name == "y" else "class_weight goes with targets: use sample_weight.")
+                raise ValueError(_data.TARGETS if name == "y" else "class_weight goes with targets: use sample_weight.")
         if arguments.get("callbacks") is not None:
             check_callbacks(arguments["callbacks"])
-        data = [CheckedData(arguments.pop("x", None), arguments.pop("sample_weight", None), self)]
+        x = arguments.pop("x", None)
+        data = [_data.CheckedData(x, arguments.pop("sample_weight", None), self)]
         self.build_for(data[0])
         if "epochs" in names:
+            self.column_names = column_names(x if isinstance(x, tuple) else (x,), self.column_names)
             if self.compiled and not self.optimizer.built:
                 # An optimizer that makes its variables in the first step has TensorFlow trace that step twice.
                 with self.distribute_strategy.scope():
                     self.optimizer.build(self.trainable_variables)
             if data[0].first is not None:
                 self.give_hints(data[0].first)
+                _data.warn_of_rounding(self.split(data[0].first)[1], layers_of(self))
             self.check_decoder()
             if self.train_function is None and arguments.get("verbose", 1):
                 announce_compiling(self)
             if arguments.get("validation_data") is not None:
-                data.append(CheckedData(*validation_parts(arguments["validation_data"]), self))
+                data.append(_data.CheckedData(*_data.validation_parts(arguments["validation_data"]), self))
                 arguments["validation_data"] = tuple(data[1].arguments.values())
             if not data[0].can_be_shuffled:
                 arguments.setdefault("shuffle", False)  # Keras warns of its own default.
@@ -296,10 +305,17 @@ class CheckedModel(keras.Model):
                 raise errors[0] from None
             raise
 
+    def get_build_config(self) -> dict[str, Any]:
+        return {**(super().get_build_config() or {}), "column_names": self.column_names}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.column_names = config.get("column_names", self.column_names)
+        super().build_from_config({name: value for name, value in config.items() if name != "column_names"})
+
     def build_for(self, x: Data) -> None:
         """Builds the model for data like x, if it is not built: an array, (x, condition), or data that `fit` takes."""
         if not self.built:
-            shapes = x.shapes if isinstance(x, CheckedData) else CheckedData(x, None, self).shapes
+            shapes = x.shapes if isinstance(x, _data.CheckedData) else _data.CheckedData(x, None, self).shapes
             with self.distribute_strategy.scope():
                 self.build(shapes)
 
@@ -309,7 +325,7 @@ class CheckedModel(keras.Model):
         Returns:
             An iterator of checked batches, tuples of arrays (x,) or (x, condition); and their number, None if it is not known.
         """
-        return checked_batches(self, x, batch_size)
+        return _data.checked_batches(self, x, batch_size)
 
     def check_decoder(self) -> None:
         """Warns, before training, if the decoder cannot give what the likelihood needs."""
@@ -332,19 +348,3 @@ class CheckedModel(keras.Model):
             super().load_weights(filepath, skip_mismatch, **kwargs)
         except ValueError as error:
             raise ValueError(f"The weights in {str(filepath)!r} do not fit {self.name}: {first_line(error)}") from error
-
-
-def shapes_of(input_shape: Any) -> tuple[tuple, tuple | None]:
-    """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
-    is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
-    if is_pair and len(input_shape) != 2:
-        raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
-    data, condition = input_shape if is_pair else (input_shape, None)
-    return tuple(data), None if condition is None else tuple(condition)
-
-
-def _is_plain(x):
-    """Whether x is a tensor, variable or array of real numbers without a mask."""
-    if isinstance(x, tf.Tensor | tf.Variable):
-        return x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool
-    return type(x) is np.ndarray and x.dtype.kind in "biuf"

@@ -41,11 +41,20 @@ class FreeBits:
             dtype=model.density_dtype,
         )
 
-    def kl(self, kl_by_group, weights, training):
-        """The KL term of the loss, a scalar, of the KL by example and group, `[B, J]`; training moves the weights."""
+    def kl(self, kl_by_group, sample_weight, weights, training):
+        """The KL term of the loss, a scalar.
+
+        Args:
+            kl_by_group: the KL by example and group, `[B, J]`.
+            sample_weight: the examples' weights, `[B]`. The minimum holds for the weighted mean of an example.
+            weights: of soft free bits, which training moves.
+            training: whether it does.
+        """
+        mean_weight = tf.reduce_mean(sample_weight)
+        kl_by_group *= tf.math.divide_no_nan(sample_weight, mean_weight)[:, tf.newaxis]
         if not self.is_soft:
-            return objectives.free_bits(kl_by_group, self.minimum)
+            return mean_weight * objectives.free_bits(kl_by_group, self.minimum)
         values = tf.convert_to_tensor(weights)
         if training:
             weights.assign(objectives.soft_free_bits_weights(values, kl_by_group, self.minimum))
-        return tf.reduce_sum(values * tf.reduce_mean(kl_by_group, axis=0))
+        return mean_weight * tf.reduce_sum(values * tf.reduce_mean(kl_by_group, axis=0))

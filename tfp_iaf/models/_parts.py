@@ -97,13 +97,12 @@ def check_likelihood(likelihood, parameters_shape, data_shape, dtype):
     with tf.GradientTape() as tape:
         try:
             distribution = likelihood.distribution(tf.zeros([2, *parameters_shape], dtype))
-        except TypeError as error:
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            if expected not in (None, parameters_shape):
+                raise ValueError(_wrong_size(likelihood, parameters_shape, data_shape, expected)) from None
             got = f"the decoder's output, of shape {(2, *parameters_shape)} for 2 rows"
-            raise ValueError(f"The likelihood {likelihood.name} was given {got}, and failed: {first_line(error)}.") from error
-        except ValueError:
-            if expected in (None, parameters_shape):
-                raise
-            raise ValueError(_wrong_size(likelihood, parameters_shape, data_shape, expected)) from None
+            reason = first_line(error).rstrip(".")
+            raise ValueError(f"The likelihood {likelihood.name} was given {got}, and failed: {reason}.") from error
         if not hasattr(distribution, "log_prob"):
             raise ValueError(
                 f"The likelihood {likelihood.name} must return a tfd.Distribution, got {type(distribution).__name__}."

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_iaf._arguments import given, non_negative
+from tfp_iaf._arguments import given
 from tfp_iaf._keras_arguments import check_layer
 from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Seed, Shape, TensorLike
@@ -116,7 +116,18 @@ class ConditionalDensity(ElboModel):
         return {"reconstruction": reconstruction, "kl": tf.zeros_like(reconstruction)}
 
     def log_prob(self, y: TensorLike, condition: TensorLike) -> tf.Tensor:
-        """log p(y | condition), `[B]`, of y `[B, ...]` and one condition for each."""
+        """log p(y | condition), `[B]`, of y `[B, ...]` and one condition for each, or one that all share.
+
+        Several y for each condition, `[N, B, ...]` as from `sample`, give `[N, B]`.
+        """
+        shape = np.shape(y)
+        if self.built and len(shape) == len(self.data_shape) + 2:
+            num_y, num_conditions = tf.unstack(tf.shape(y)[:2])
+            rows = self.repeated(self.condition_rows(condition, shape[1] or num_conditions), num_y)
+            log_prob = self.log_prob(tf.reshape(y, [num_y * num_conditions, *self.data_shape]), rows)
+            return tf.reshape(log_prob, [num_y, num_conditions])
+        if self.built and np.shape(condition) in [self.condition_shape, (1, *self.condition_shape)]:
+            condition = self.condition_rows(condition, shape[0] or tf.shape(y)[0])
         return self.call((y, condition), training=False)["log_likelihood"]
 
     def sample(
@@ -130,9 +141,9 @@ class ConditionalDensity(ElboModel):
             temperature: only 1.
             condition: `[B, ...]`; a single one counts as B = 1.
         """
-        if isinstance(temperature, tf.Tensor) or non_negative("temperature", temperature) != 1.0:
+        num_samples, seed, temperature = self.checked_draw(num_samples, seed, temperature)
+        if isinstance(temperature, tf.Tensor) or temperature != 1.0:
             raise ValueError(f"A conditional density is sampled at temperature 1, got {given(temperature)}.")
-        num_samples, seed, _ = self.checked_draw(num_samples, seed, temperature)
         return self.posterior(self.encode(condition), num_samples=num_samples, seed=seed)[0]
 
     def encode(self, condition: TensorLike) -> tf.Tensor:

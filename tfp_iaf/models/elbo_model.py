@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfp_iaf import likelihoods, objectives
+from tfp_iaf import _compat, likelihoods, objectives
 from tfp_iaf._arguments import given, integer
 from tfp_iaf._tensors import count
 from tfp_iaf._tensors import temperature as checked_temperature
@@ -78,7 +79,6 @@ class ElboModel(CheckedModel):
     metric_names: tuple[str, ...] = ("elbo", "kl", "reconstruction")
     weights_kl = True
     has_latents = True
-    data_name = "x"
 
     def __init__(
         self, likelihood: str | likelihoods.Likelihood | Callable | None = None, num_samples: int = 1, **kwargs: Any
@@ -228,6 +228,8 @@ class ElboModel(CheckedModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: TensorLike | None = None, training: bool = True
     ) -> tf.Tensor:
         del x, y
+        if training:
+            self.check_variables()
         example = y_pred[self.metric_names[0]]
         weight = tf.ones_like(example)
         if sample_weight is not None:
@@ -242,6 +244,31 @@ class ElboModel(CheckedModel):
         loss = -bound + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
         # tf.distribute adds up the replicas' gradients.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def check_variables(self) -> None:
+        """Looks at what the training step that is being traced has read.
+
+        Raises:
+            ValueError: for trainable variables that are no weights of the model; of others it warns.
+        """
+        own = _compat.tf_variables([*self.variables, *self.optimizer.variables]) + tuple(vars(self._unsaved).values())
+        strategy = self.distribute_strategy
+        known = {id(replica) for variable in own for replica in strategy.experimental_local_results(variable)}
+        others = [variable for variable in _compat.variables_read() if id(variable) not in known]
+        for is_trainable in (True, False):
+            names = ", ".join(sorted(each.name for each in others if each.trainable == is_trainable)[:3])
+            if names and is_trainable:
+                raise ValueError(
+                    f"The model reads trainable variables ({names}) that are none of its weights, so that fit would neither "
+                    "train nor save them: make them with add_weight of the layer that reads them, or hold their layer as an "
+                    "attribute of a layer of the model."
+                )
+            if names:
+                warnings.warn(
+                    f"The model reads variables ({names}) that are none of its weights, so that no file holds them: make them "
+                    "with add_weight(trainable=False) of the layer that reads them, or make constants of them.",
+                    stacklevel=2,
+                )
 
     def weighted_bound(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         """What training maximizes, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""

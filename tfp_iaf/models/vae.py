@@ -187,8 +187,8 @@ class VAE(ElboModel):
 
         Returns:
             A dict of `z` `[S, B, D]`, and `[S, B]` each: `reconstruction` log p(x|z), `kl` log q(z|x) - log p(z). In training
-            also `log_q` log q(z|x); with an importance-weighted objective `bound` `[1, B]`; and with free bits `kl_per_map`
-            `[S, B, J]`, kl by entry of a vector or channel.
+            also `log_q` log q(z|x), or with free bits `kl_per_map` `[S, B, J]`, kl by entry of a vector or channel; and with
+            an importance-weighted objective `bound` `[1, B]`.
         """
         inputs = self.as_input(x)
         if not self.built:
@@ -197,17 +197,7 @@ class VAE(ElboModel):
             num_samples = count("num_samples", num_samples)
         x, condition = self.split(inputs)
         features = self.encoder(_joined(x, condition), training=training)
-        seed = None if seed is None else seed_pair(seed)
-        if noise is not None:
-            self.check_noise(num_samples, seed)
-            z, log_q = (value[tf.newaxis] for value in self._at_noise(features, noise))
-        elif training and self._follows_path:
-            z, log_q = self._along_path(features, num_samples, seed, lambda: weights)  # type: ignore[has-type]
-        elif training and self._splits_by_entry:
-            parameters = self.posterior.read(features)
-            z, log_q = self.posterior.draw(parameters, self.posterior.noise(parameters, num_samples, seed), by_entry=True)
-        else:
-            z, log_q = self.posterior(features, num_samples=num_samples, seed=seed)
+        z, log_q = self._draw(features, num_samples, seed, noise, training, lambda: weights)  # type: ignore[has-type]
         rows = tf.reshape(z, [-1, *self.posterior.event_shape])
         parameters = self.decode(rows, self.repeated(condition, num_samples), training=training)
         terms = {"z": z, "reconstruction": self.log_likelihood_of(x, parameters, num_samples)}
@@ -220,40 +210,49 @@ class VAE(ElboModel):
             _parts.check_log_prob(self.prior, log_prior.shape, log_q.shape)
         terms["kl"] = log_q - log_prior
         if training:
-            terms["log_q"] = log_q
-        if training and self.free_bits:
-            terms["kl_per_map"] = terms["kl"][..., tf.newaxis]
+            terms |= {"kl_per_map": terms["kl"][..., tf.newaxis]} if self.free_bits else {"log_q": log_q}
         if training and self._is_importance_weighted:
             log_weights = objectives.elbo(terms["reconstruction"], terms["kl"])
             weights = tf.stop_gradient(tf.nn.softmax(log_weights, axis=0))
             terms["bound"] = objectives.importance_weighted_bound(log_weights)[tf.newaxis]
         return terms
 
-    def _at_noise(self, features, noise):
-        return self.posterior.draw(self.posterior.read(features), self._rows_of_latents("noise", noise))
+    def _draw(self, features, num_samples, seed, noise, training, weights):
+        """z `[S, B, D]` and log q `[S, B]`: by entry, `[S, B, D]`, and along the path, where training asks for that.
 
-    def _rows_of_latents(self, name, value):
-        """z or noise `[B, D]` as a tensor."""
-        if not (isinstance(value, tf.Tensor) and value.dtype.is_floating):
-            check_numbers(name, value)
-        value = tf.cast(value, self.density_dtype)
-        if not value.shape.is_compatible_with([None, *self.posterior.event_shape]):
-            expected = ", ".join(map(str, ["batch", *self.posterior.event_shape]))
-            raise ValueError(f"The model takes {name} of shape [{expected}], got {tuple(value.shape)}.")
-        return value
-
-    def _along_path(self, features, num_samples, seed, weights):
-        """(z, log q), with log q's gradient through z alone; `weights` returns the normalized importance weights `[S, B]`."""
+        `weights` returns the normalized importance weights `[S, B]`, once they are known.
+        """
+        seed = None if seed is None else seed_pair(seed)
+        by_entry, along_path = training and self._splits_by_entry, training and self._follows_path
+        if noise is None and not (by_entry or along_path):
+            return self.posterior(features, num_samples=num_samples, seed=seed)
         parameters = self.posterior.read(features)
-        z, log_q, score = self.posterior.draw_with_score(parameters, self.posterior.noise(parameters, num_samples, seed))
+        if noise is None:
+            noise = self.posterior.noise(parameters, num_samples, seed)
+        else:
+            self.check_noise(num_samples, seed)
+            noise = self._rows_of_latents("noise", noise, features.shape[0])[tf.newaxis]
+        if not along_path:
+            return self.posterior.draw(parameters, noise, by_entry=by_entry)
+        z, log_q, score = self.posterior.draw_with_score(parameters, noise)
         if self._is_importance_weighted:
             z = objectives.scale_gradient(z, weights)
         return z, objectives.along_path(log_q, score, z)
 
+    def _rows_of_latents(self, name, value, num_rows=None):
+        """z or noise `[B, D]` as a tensor; num_rows is B, where it is known."""
+        if not (isinstance(value, tf.Tensor) and value.dtype.is_floating):
+            check_numbers(name, value)
+        value = tf.cast(value, self.density_dtype)
+        if not value.shape.is_compatible_with([num_rows, *self.posterior.event_shape]):
+            expected = ", ".join(map(str, [num_rows or "batch", *self.posterior.event_shape]))
+            raise ValueError(f"The model takes {name} of shape [{expected}], got {tuple(value.shape)}.")
+        return value
+
     def kl_objective(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         if not self.free_bits:
             return super().kl_objective(y_pred, sample_weight, training)
-        return self._free_bits.kl(y_pred["kl_per_map"] * sample_weight[:, tf.newaxis], self.free_bits_weights, training)
+        return self._free_bits.kl(y_pred["kl_per_map"], sample_weight, self.free_bits_weights, training)
 
     def encode(self, x: Data) -> tf.Tensor:
         """The features of x, or of (x, condition), `[B, F]`: what the posterior is given."""
@@ -278,10 +277,10 @@ class VAE(ElboModel):
     def posterior_sample(
         self, x: Data, seed: Seed | None = None, noise: TensorLike | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        if noise is not None:
-            self.check_noise(1, seed)
-            return self._at_noise(self.encode(x), noise)
-        return self.posterior(self.encode(x), seed=None if seed is None else seed_pair(seed))
+        if noise is None:
+            return self.posterior(self.encode(x), seed=None if seed is None else seed_pair(seed))
+        z, log_q = self._draw(self.encode(x), 1, seed, noise, False, None)
+        return z[0], log_q[0]
 
     def posterior_log_prob(self, x: Data, z: TensorLike) -> tf.Tensor:
         return self.posterior.log_prob(self.encode(x), z)

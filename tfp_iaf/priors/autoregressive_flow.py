@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import masks
@@ -114,8 +115,8 @@ class AutoregressiveFlow(Prior):
         """The flows from z to eps, in this order."""
         if self.condition_size is None:
             context = None
-        elif condition is None or math.prod(condition.shape[1:]) != self.condition_size:
-            got = "none" if condition is None else f"one of shape {tuple(condition.shape)}"
+        elif condition is None or math.prod(np.shape(condition)[1:]) != self.condition_size:
+            got = "none" if condition is None else f"one of shape {tuple(np.shape(condition))}"
             raise ValueError(f"{self.name} reads a condition of {self.condition_size} numbers for each z, got {got}.")
         else:
             context = tf.reshape(tf.cast(condition, self.density_dtype), [-1, self.condition_size])

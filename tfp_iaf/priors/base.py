@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf._arguments import given, integers
+from tfp_iaf._inherited import drop_outdated
 from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._tensors import temperature as checked_temperature
 from tfp_iaf._types import Seed, TensorLike
@@ -50,6 +51,10 @@ class Prior(TrackedLayer):
     >>> z.shape, prior.log_prob(z).shape, len(prior.trainable_weights)
     (TensorShape([5, 2]), TensorShape([5]), 1)
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        drop_outdated(cls, Prior, "log_prob", "log_prob_by_entry")
 
     def __init__(self, **kwargs: Any) -> None:
         # A given z keeps its precision under a policy of half precision.

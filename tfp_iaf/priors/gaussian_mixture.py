@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import tensorflow as tf
 from tfp_iaf import scales
 from tfp_iaf._arguments import integer, layer_seed
 from tfp_iaf._types import Seed, TensorLike
-from tfp_iaf.noise import standard_normal
+from tfp_iaf.noise import gaussian_log_prob, standard_normal, uniform
 from tfp_iaf.priors.base import Prior
 
 __all__ = ["GaussianMixture"]
@@ -75,17 +74,17 @@ class GaussianMixture(Prior):
         log_weights, locs, scale = self.components()
         axes = -len(self.latent_shape)
         standardized = (tf.expand_dims(self.as_latents(z), axes - 1) - locs) / scale
-        log_probs = -0.5 * tf.square(standardized) - 0.5 * math.log(2.0 * math.pi) - tf.math.log(scale)
-        return tf.reduce_logsumexp(log_weights + tf.reduce_sum(log_probs, axis=range(axes, 0)), axis=-1)
+        log_probs = tf.reduce_sum(gaussian_log_prob(standardized, scale), axis=range(axes, 0))
+        return tf.reduce_logsumexp(log_weights + log_probs, axis=-1)
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
         log_weights, locs, scale = self.components()
         for_component, for_noise = (tf.random.experimental.stateless_fold_in(seed, k, alg="philox") for k in (0, 1))
-        # The inverse of the weights' distribution function at a uniform number.
-        uniform = 0.5 * tf.math.erfc(standard_normal([n], for_component, self.density_dtype) / -math.sqrt(2.0))
-        component = tf.searchsorted(tf.cumsum(tf.exp(log_weights))[:-1], uniform, side="right")
+        # The inverse of the weights' distribution function at uniform numbers.
+        u = uniform([n], for_component, self.density_dtype)
+        component = tf.searchsorted(tf.cumsum(tf.exp(log_weights))[:-1], u, side="right")
         noise = standard_normal([n, *self.latent_shape], for_noise, self.density_dtype)
         return tf.gather(locs, component) + temperature * tf.gather(scale, component) * noise
 

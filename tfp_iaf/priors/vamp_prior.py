@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfp_iaf._arguments import integer, layer_seed
 from tfp_iaf._types import Seed, TensorLike
-from tfp_iaf.noise import standard_normal
+from tfp_iaf.noise import standard_normal, uniform
 from tfp_iaf.priors.base import Prior
 
 __all__ = ["VampPrior"]
@@ -28,8 +28,8 @@ class VampPrior(Prior):
     ```
 
     The pseudo-inputs are the prior's only weights. It reads encoder and posterior of the model that it is given to, the encoder
-    in inference mode, and no file holds those twice. The pseudo-inputs of a "bernoulli" likelihood lie in [0, 1], those of
-    "discretized_logistic" in [0, 255], all others are any real numbers.
+    in inference mode, and no file holds those twice. An activity regularizer of the encoder counts the pseudo-inputs as well,
+    which of a "bernoulli" likelihood lie in [0, 1], of "discretized_logistic" in [0, 255]; all others are any real numbers.
 
     A density evaluates log q(z | u_c) for every z and c; with a flow posterior that is a product of C and the number of z
     inversions of each flow. `GaussianMixture` and `AutoregressiveFlow` are cheaper there.
@@ -103,8 +103,8 @@ class VampPrior(Prior):
         del condition
         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
         for_component, for_noise = (tf.random.experimental.stateless_fold_in(seed, k, alg="philox") for k in (0, 1))
-        uniform = 0.5 * tf.math.erfc(standard_normal([n], for_component, self.density_dtype) / -math.sqrt(2.0))
-        component = tf.minimum(tf.cast(uniform * self.num_components, tf.int32), self.num_components - 1)
+        u = uniform([n], for_component, self.density_dtype)
+        component = tf.minimum(tf.cast(u * self.num_components, tf.int32), self.num_components - 1)
         parameters = [None if part is None else tf.gather(part, component) for part in self._parameters()]
         noise = standard_normal([n, *self.latent_shape], for_noise, self.density_dtype)
         return self._model().posterior.draw(parameters, temperature * noise)[0]

@@ -29,7 +29,8 @@ def at_draws(target, z, log_q):
         # TensorFlow names operations inside the target, by names that it made itself.
         line = re.sub(r" for '\{\{node .*?'", "", (str(error).strip() or type(error).__name__).splitlines()[0]).rstrip(".")
         raise ValueError(
-            f"The target failed on draws of shape {draws}: {line}. It must take a batch of draws, and compute with TensorFlow."
+            f"The target failed on draws of shape {draws}: {line}. It must take one argument, a batch of draws in this "
+            "structure, and compute with TensorFlow."
         ) from error
     check_numbers("The target's log-density", log_p)
     log_p = tf.convert_to_tensor(log_p)

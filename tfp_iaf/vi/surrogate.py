@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -13,6 +14,7 @@ from tfp_iaf._arguments import choice, given, integer
 from tfp_iaf._types import Identifier, InputOrder, TensorLike
 from tfp_iaf.bijectors import maps
 from tfp_iaf.posteriors import IAF, Posterior
+from tfp_iaf.vi._settings import Settings
 
 __all__ = ["AmortizedSurrogatePosterior", "build_iaf_surrogate_posterior"]
 
@@ -48,7 +50,8 @@ def build_iaf_surrogate_posterior(
     ```
 
     `loc`, `scale`, the base's degrees of freedom and the weights of the flows are its `trainable_variables`;
-    `tf.train.Checkpoint(surrogate=surrogate)` saves and restores them.
+    `tf.train.Checkpoint(surrogate=surrogate)` saves and restores them, into a surrogate that is built with equal arguments for
+    a joint distribution of equal supports; another is refused.
 
     Args:
         joint_distribution: a `tfd.JointDistribution*`, or one that is pinned to data (`experimental_pin`). Its parts are
@@ -58,7 +61,7 @@ def build_iaf_surrogate_posterior(
         base: "normal", or "student_t" for heavy tails, whose degrees of freedom are trained.
         feature_size: F, for an amortized surrogate that reads features `[B, F]`; its base is normal, and its location and
             scale are read off the features. None for one posterior.
-        seed: integer seed of random orders.
+        seed: integer seed of random orders. The weights at the start follow `keras.utils.set_random_seed`.
         name: of the distribution.
 
     Returns:
@@ -81,6 +84,7 @@ def build_iaf_surrogate_posterior(
     if not isinstance(name, str):
         raise ValueError(f"name must be a text, got {given(name)}.")
     structure, size, dtype = _event_space(joint_distribution)
+    point = tf.linspace(tf.constant(-1.0, dtype), 1.0, size)
     layer = IAF(
         size,
         num_flows=num_flows,
@@ -92,11 +96,25 @@ def build_iaf_surrogate_posterior(
         seed=seed,
         dtype=dtype.name,
     )
+    settings = Settings(
+        base=base,
+        num_flows=layer.num_flows,
+        hidden_units=list(hidden_units),
+        bijector_fn=type(layer.map).__name__,
+        activation=str(keras.activations.serialize(layer.networks[0].activation)),
+        degrees=[np.asarray(network.degrees).tolist() for network in layer.networks],
+        feature_size=feature_size,
+        # The supports and their order, by what they make of one point.
+        unknowns=[
+            np.round(np.asarray(part, np.float64), 3).tolist()
+            for part in tf.nest.flatten(_forward(structure, point, joint_distribution))
+        ],
+    )
     if feature_size is not None:
         if base != "normal":
             raise ValueError(f"An amortized surrogate has a normal base, got base={base}: leave it out.")
         layer.build((None, feature_size))
-        return AmortizedSurrogatePosterior(layer, structure, name)
+        return AmortizedSurrogatePosterior(layer, structure, settings, name)
     layer.build_flows()
     zeros = tf.zeros([size], dtype)
     # The flows come first: what they read is standardized, wherever the posterior lies.
@@ -107,7 +125,9 @@ def build_iaf_surrogate_posterior(
     else:
         # Five degrees of freedom at the start: a variance, and tails that are clearly heavier than the normal's.
         noise = tfd.Independent(tfd.StudentT(_positive(5.0 + zeros, "degrees_of_freedom"), zeros, tf.ones_like(zeros)), 1)
-    return tfd.TransformedDistribution(noise, chain, name=name)
+    surrogate = tfd.TransformedDistribution(noise, chain, name=name)
+    surrogate.settings = settings  # TensorFlow tracks what a module's attributes hold.
+    return surrogate
 
 
 class AmortizedSurrogatePosterior(tf.Module):
@@ -121,8 +141,9 @@ class AmortizedSurrogatePosterior(tf.Module):
     TensorShape([3, 7])
     """
 
-    def __init__(self, posterior: Posterior, structure: tfp.bijectors.Bijector, name: str) -> None:
+    def __init__(self, posterior: Posterior, structure: tfp.bijectors.Bijector, settings: Settings, name: str) -> None:
         super().__init__(name)
+        self.settings = settings
         self.posterior = posterior
         self._structure = structure
         # A tf.Module finds no Keras layers; it finds the TF variables below them.
@@ -166,7 +187,8 @@ def _event_space(joint_distribution):
     except TypeError as error:
         raise ValueError(
             "TFP failed to make the bijector from unconstrained numbers; those of simplices, spheres and single points "
-            f"(Dirichlet, VonMisesFisher, Deterministic) need NumPy below 2.4, and this is {np.__version__}: {error}."
+            f"(Dirichlet, VonMisesFisher, Deterministic) need NumPy below 2.4, and this is {np.__version__}: {error}. For a "
+            "Dirichlet take a subclass whose _default_event_space_bijector returns tfb.IteratedSigmoidCentered()."
         ) from error
     event_shape = joint_distribution.event_shape
     shapes = bijector.inverse_event_shape(event_shape)
@@ -180,17 +202,41 @@ def _event_space(joint_distribution):
     return tfb.Chain([bijector, restructure, reshape, split]), int(np.sum(sizes)), next(iter(dtypes))
 
 
-def _without_bijector(joint_distribution):
-    """The names of the parts that have no bijector and are not pinned."""
+def _unknowns(joint_distribution):
+    """(name, distribution) of each part that is not pinned."""
     pins = getattr(joint_distribution, "pins", {})
     whole = getattr(joint_distribution, "distribution", joint_distribution)
-    for name, part in _by_name(whole, whole.sample_distributions(seed=(0, 0))[0]).items():
+    if isinstance(whole, tfd.JointDistribution):
+        parts = _by_name(whole, whole.sample_distributions(seed=(0, 0))[0])
+        yield from ((name, part) for name, part in parts.items() if name not in pins)
+
+
+def _without_bijector(joint_distribution):
+    """The names of the parts that have no bijector and are not pinned."""
+    for name, part in _unknowns(joint_distribution):
         try:
             bijector = part.experimental_default_event_space_bijector()
         except (AttributeError, NotImplementedError):
             bijector = None
-        if bijector is None and name not in pins:
+        if bijector is None:
             yield f"{name} ({type(part).__name__})"
+
+
+def _forward(structure, point, joint_distribution):
+    """The unknowns at a point of unconstrained numbers; where a bijector of TFP's fails there, an error names its part."""
+    try:
+        return structure.forward(point)
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        for name, part in _unknowns(joint_distribution):
+            bijector = part.experimental_default_event_space_bijector()
+            try:
+                bijector.forward(tf.zeros(bijector.inverse_event_shape(part.event_shape), part.dtype))
+            except (TypeError, ValueError, tf.errors.InvalidArgumentError) as of_part:
+                raise ValueError(
+                    f"TFP's bijector from unconstrained numbers to {name} ({type(part).__name__}, {part.dtype.name}) fails: "
+                    f"{str(of_part).splitlines()[0]}"
+                ) from error
+        raise
 
 
 def _check_pins(joint_distribution):

@@ -215,9 +215,9 @@ def test_sample_weights(free_bits):
     outputs = model(images(4))
     weight = np.array([1.0, 0.0, 2.0, 0.0], np.float32)
     kept = {name: tf.repeat(value[::2], [1, 2], axis=0) for name, value in outputs.items()}
-    # Three images' worth, over a batch of four.
-    kl = kept["kl_per_map"].numpy().sum(axis=0) / 4
-    expected = -kept["reconstruction"].numpy().sum() / 4 + np.maximum(kl, free_bits).sum()
+    # Three images' worth, over a batch of four. The free bits are those of an image.
+    kl = kept["kl_per_map"].numpy().sum(axis=0) / 3
+    expected = -kept["reconstruction"].numpy().sum() / 4 + 0.75 * np.maximum(kl, free_bits).sum()
     if not free_bits:
         expected = -kept["elbo"].numpy().sum() / 4
     for given in (weight, weight[:, np.newaxis]):
@@ -333,9 +333,20 @@ def test_bad_calls():
         (lambda: model.posterior_sample(images(2), seed=[1, 2, 3]), "seed must be"),
         (lambda: model.sample(1.9, seed=0), "num_samples must be a positive integer"),
         (lambda: model.sample(2, seed=0, temperature=-1.0), "temperature must be a number of at least 0"),
+        (lambda: model.sample(2, seed=0, temperature=tf.constant(-1)), "number of at least 0, got -1"),
+        (lambda: model.elbo_terms(images(2), noise=z), "equal batches, got .* for 2 images"),
         (lambda: model.sample(2, seed=0, condition=np.ones([2, 3])), "takes no condition"),
         (lambda: model.decode(z, condition=np.ones([3, 3])), "takes no condition"),
         (lambda: model((images(2), np.ones([2, 3]))), "takes no condition"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_numbers_in_tensors():
+    model = make()
+    expected = model.sample(2, seed=0, temperature=1.0)
+    for one in (tf.constant(1), tf.constant(1.0), tf.Variable(1.0)):
+        np.testing.assert_array_equal(model.sample(tf.constant(2), seed=0, temperature=one), expected)
+    sample = tf.function(lambda temperature: model.sample(2, seed=0, temperature=temperature))
+    np.testing.assert_allclose(sample(tf.constant(1)), expected, atol=1e-2)

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
+from tfp_iaf._inherited import drop_outdated
+
 __all__ = ["ElementwiseMap", "MapLike"]
 
 
@@ -19,7 +21,8 @@ class ElementwiseMap(abc.ABC):
     `keras.saving.register_keras_serializable()` to save models that hold it, and extend `get_config` if its constructor takes
     arguments.
 
-    Both methods return the value together with log df/dy, the log-derivative of the *forward* direction at y.
+    Both methods return the value together with log df/dy, the log-derivative of the *forward* direction at y. A subclass of a
+    map that writes `forward` anew writes `inverse` anew, too.
 
     >>> import tensorflow as tf
     >>> class Shift(ElementwiseMap):
@@ -34,6 +37,11 @@ class ElementwiseMap(abc.ABC):
     """
 
     params: int = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        drop_outdated(cls, ElementwiseMap, "forward", "inverse")
+        drop_outdated(cls, ElementwiseMap, "inverse", "inverse_near")
 
     @abc.abstractmethod
     def forward(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -54,7 +54,8 @@ class LadderPrior:
 
     def sample_and_decode(self, num_samples, seed, temperature=1.0, condition=None):
         """(z_1 ... z_L, the likelihood's parameters there), in one way down."""
-        num_samples, temperature = count("num_samples", num_samples), checked_temperature(temperature)
+        num_samples = count("num_samples", num_samples)
+        temperature = tf.cast(checked_temperature(temperature), density_dtype(self._ladder))
         noise = noise_of_latents(self._ladder, num_samples, seed_pair(seed))
         z = [None] * len(noise)
 

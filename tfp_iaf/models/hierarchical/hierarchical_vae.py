@@ -218,7 +218,7 @@ class HierarchicalVAE(ElboModel):
             `kl_per_map` `[S, B, J]`, kl by layer and feature map.
         """
         (x, condition), num_samples = self.split(self.as_input(x)), count("num_samples", num_samples)
-        noise = self._noise(num_samples, tf.shape(x)[0], seed, noise)
+        noise = self._noise(num_samples, x, seed, noise)
         z, log_q, log_p, parameters = self._up_and_down(x, condition, num_samples, self._drawn(noise), bool(training))
         kl_per_map = tf.concat([q - p for q, p in zip(log_q, log_p)], axis=-1)
 
@@ -247,7 +247,7 @@ class HierarchicalVAE(ElboModel):
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """(z_1 ... z_L, log q(z|x)) of one sample for each image: a list, and `[B]`."""
         x, condition = self.split(self.as_input(x))
-        z, log_q, _, _ = self._up_and_down(x, condition, 1, self._drawn(self._noise(1, tf.shape(x)[0], seed, noise)))
+        z, log_q, _, _ = self._up_and_down(x, condition, 1, self._drawn(self._noise(1, x, seed, noise)))
         return z, sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
     def posterior_log_prob(self, x: Data, z: Any) -> tf.Tensor:
@@ -289,7 +289,7 @@ class HierarchicalVAE(ElboModel):
     def kl_objective(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         if not self.free_bits:
             return super().kl_objective(y_pred, sample_weight, training)
-        return self._free_bits.kl(y_pred["kl_per_map"] * sample_weight[:, tf.newaxis], self.free_bits_weights, training)
+        return self._free_bits.kl(y_pred["kl_per_map"], sample_weight, self.free_bits_weights, training)
 
     def _prior_sample_and_decode(self, num_samples, seed, temperature, condition):
         return self.prior.sample_and_decode(*self.checked_draw(num_samples, seed, temperature), condition)
@@ -297,12 +297,12 @@ class HierarchicalVAE(ElboModel):
     def _up_and_down(self, x, condition, num_samples, latent, training=False):
         return self.ladder.up_and_down(self.ladder.features(x, condition), condition, num_samples, latent, training)
 
-    def _noise(self, num_samples, num_images, seed, noise=None):
+    def _noise(self, num_samples, x, seed, noise=None):
         if noise is not None:
             self.check_noise(num_samples, seed)
-            self._check_latents(noise)
+            self._check_latents(noise, x.shape[0])
             return [tf.cast(each, self.density_dtype) for each in noise]
-        return noise_of_latents(self.ladder, num_samples * num_images, self.noise.next_seed(seed))
+        return noise_of_latents(self.ladder, num_samples * tf.shape(x)[0], self.noise.next_seed(seed))
 
     def _drawn(self, noise):
         """The function that `Ladder.up_and_down` takes, which draws each latent with its part of the noise."""

@@ -1,0 +1,65 @@
+"""Tables with names of columns and rows."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfp_iaf import ConditionalDensity
+from tfp_iaf.posteriors import IAF
+
+RNG = np.random.default_rng(0)
+
+
+class Index(list):
+    def equals(self, other):
+        return self == other
+
+
+class Frame:
+    """What this package reads of a pandas DataFrame."""
+
+    def __init__(self, columns, rows, dtypes=None):
+        self.columns, self.index = columns, Index(rows)
+        self.values = np.asarray(RNG.normal(size=[len(rows), len(columns)]), object if dtypes else float)
+        self.dtypes = dtypes or [np.dtype(float)] * len(columns)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+def make():
+    model = ConditionalDensity(
+        keras.layers.Dense(4), IAF(1, num_flows=1, hidden_units=(4,), bijector_fn="spline", context_size=2)
+    )
+    model.compile("adam")
+    return model
+
+
+def test_columns_are_those_that_fit_has_seen(tmp_path):
+    model, y, condition = make(), Frame(["y"], range(8)), Frame(["age", "income"], range(8))
+    model.fit((y, condition), verbose=0)
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.models.load_model(tmp_path / "model.keras")):
+        expected = each.log_prob(y, condition)
+        # Arrays have no names.
+        np.testing.assert_array_equal(each.log_prob(y, condition.values), expected)
+        for columns, message in (
+            (["income", "age"], "condition must have the columns .* column 1 was 'age', and is 'income' now"),
+            (["age", "income", "height"], "column 3 was missing, and is 'height' now"),
+            (["age"], "column 2 was 'income', and is missing now"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                each.log_prob(y, Frame(columns, range(8)))
+        with pytest.raises(ValueError, match="data must have the columns .* column 1 was 'y', and is 'z' now"):
+            each.evaluate((Frame(["z"], range(8)), condition), verbose=0)
+
+
+def test_rows_go_together_by_their_place():
+    with pytest.raises(ValueError, match=r"must have equal indexes.*condition.loc\[x.index\]"):
+        make().fit((Frame(["y"], range(8)), Frame(["age"], range(8)[::-1])), verbose=0)
+
+
+def test_columns_that_hold_no_numbers_are_named():
+    table = Frame(["age", "group"], range(8), dtypes=[np.dtype(float), np.dtype(object)])
+    with pytest.raises(ValueError, match="condition must be real numbers, got dtype object in group: encode categories"):
+        make().fit((Frame(["y"], range(8)), table), verbose=0)

@@ -1,0 +1,40 @@
+"""Tables with names of columns and rows, such as pandas DataFrames: their entries count by place, so the names must agree."""
+
+__all__ = ["check_frames", "column_names"]
+
+
+def column_names(parts, before=(None, None)):
+    """The names of the columns of x and of its condition, texts; where a part has none, those of before.
+
+    >>> column_names(([[1.0, 2.0]],), before=(["age", "income"], None))
+    [['age', 'income'], None]
+    """
+    tables = [getattr(part, "columns", None) for part in (*parts, None)]
+    return [old if table is None else [str(name) for name in table] for table, old in zip(tables, before)]
+
+
+def check_frames(parts, expected):
+    """Checks the names of x, or of x and its condition, where these are tables.
+
+    Args:
+        parts: a tuple of one or two.
+        expected: what `column_names` gave for the data that the model was fitted on.
+
+    Raises:
+        ValueError: for other columns, or another order of them; for rows of x and condition with other names.
+    """
+    for name, columns, got in zip(("data", "condition"), expected, column_names(parts)):
+        if None in (columns, got) or got == columns:
+            continue
+        place = next((k for k, (one, two) in enumerate(zip(columns, got)) if one != two), min(len(columns), len(got)))
+        was, found = (repr(names[place]) if place < len(names) else "missing" for names in (columns, got))
+        raise ValueError(
+            f"The {name} must have the columns that fit has seen, in their order: column {place + 1} was {was}, and is {found} "
+            "now. Select them by name, frame[columns]."
+        )
+    indexes = [part.index for part in parts if hasattr(getattr(part, "index", None), "equals")]
+    if len(indexes) == 2 and not indexes[0].equals(indexes[1]):
+        raise ValueError(
+            "The tables of x and condition must have equal indexes, since rows go together by their place: align them with "
+            "condition.loc[x.index], or call reset_index(drop=True) on both."
+        )
