@@ -45,7 +45,7 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
     sample or a single row that all share. It is the last input.
 
     A model without latents, whose density is exact, has these two signatures. So has a `models.ConditionalDensity`, with y in
-    the place of x:
+    the place of x, as input and as output:
 
     | signature | inputs | outputs |
     |---|---|---|

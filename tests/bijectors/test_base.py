@@ -10,8 +10,7 @@ import tensorflow_probability as tfp
 from tests import cases, properties
 from tests.bijectors.constructors import BIJECTORS, DISTINCT, FLOWS, NoInverse, OwnNetwork, flow_on
 from tfp_iaf import _compat
-from tfp_iaf.bijectors import FlowBijector, InverseAutoregressiveFlow
-from tfp_iaf.bijectors import maps
+from tfp_iaf.bijectors import FlowBijector, InverseAutoregressiveFlow, maps
 from tfp_iaf.networks import AutoregressiveNetwork, RecurrentAutoregressiveNetwork
 
 tfb = tfp.bijectors
@@ -327,7 +326,7 @@ def test_a_subclass_with_another_forward_direction_inherits_no_inverse_and_no_sc
 
     y = tf.constant([[0.1, -0.4, 1.2]])
     flow = WithInverse(network)
-    z, log_det, score = flow.forward_and_score(y, -y)
+    z, _, score = flow.forward_and_score(y, -y)
     np.testing.assert_allclose(z, flow.forward(y))
     np.testing.assert_allclose(flow.inverse(tf.identity(z)), y, atol=1e-5)
     plain = InverseAutoregressiveFlow(network).forward_and_score(y, -y)
@@ -343,5 +342,5 @@ def test_a_map_with_another_forward_direction_needs_an_inverse():
             z, log_derivative = super().forward(y, parameters)
             return 2.0 * z, log_derivative + np.log(2.0)
 
-    with pytest.raises(TypeError, match="abstract.* inverse"):
+    with pytest.raises(TypeError, match=r"abstract.* inverse"):
         Twice()

@@ -50,7 +50,7 @@ def test_columns_are_those_that_fit_has_seen(tmp_path):
         ):
             with pytest.raises(ValueError, match=message):
                 each.log_prob(y, Frame(columns, range(8)))
-        with pytest.raises(ValueError, match="data must have the columns .* column 1 was 'y', and is 'z' now"):
+        with pytest.raises(ValueError, match=r"data must have the columns .* column 1 was 'y', and is 'z' now"):
             each.evaluate((Frame(["z"], range(8)), condition), verbose=0)
 
 

@@ -118,7 +118,7 @@ class AdditiveCoupling(NetworkFlow):
         return self._kept
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        z, log_derivatives = self.forward_and_log_derivatives(y)
+        z, log_derivatives = AdditiveCoupling.forward_and_log_derivatives(self, y)
         return z, log_derivatives[..., 0]
 
     def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

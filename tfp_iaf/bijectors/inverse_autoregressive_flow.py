@@ -126,7 +126,7 @@ class InverseAutoregressiveFlow(NetworkFlow):
         return FlowSpec.of(self, {name: self.parameters[name] for name in names})
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        z, log_derivatives = self.forward_and_log_derivatives(y)
+        z, log_derivatives = InverseAutoregressiveFlow.forward_and_log_derivatives(self, y)
         return z, self._sum_over_event(log_derivatives)
 
     def forward_and_log_derivatives(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors import inverses, maps
-from tfp_iaf.bijectors.base import FlowBijector
 from tfp_iaf.bijectors.inverse_autoregressive_flow import InverseAutoregressiveFlow
 from tfp_iaf.networks import Network
 
@@ -58,7 +57,3 @@ class MaskedAutoregressiveFlow(InverseAutoregressiveFlow):
     def inverse_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y, log_derivatives = super().forward_and_log_derivatives(x)
         return y, -self._sum_over_event(log_derivatives)
-
-    # The search gives a sum only; and the score comes through the inverse, which is the parallel direction here.
-    forward_and_log_derivatives = FlowBijector.forward_and_log_derivatives
-    forward_and_score = FlowBijector.forward_and_score

@@ -34,8 +34,9 @@ class ElboModel(CheckedModel):
     `(x,)` or, with weights, `(x, None, weights)`; of a conditional model `((x, condition),)`.
 
     Metrics: `loss`, `elbo`, `kl`, `reconstruction`, the last three without `kl_weight`. In `evaluate` and in `val_loss` the
-    loss is -elbo plus regularization losses, whatever `kl_weight` is. `kl_weight` is 1 unless `KLWarmUp` moves it, and no file
-    holds it.
+    loss is -elbo plus regularization losses, whatever `kl_weight` is. With a `sample_weight` w, the loss is the mean over the
+    batch of w times an example's, and the other metrics are weighted means, sum(w m) / sum(w). `kl_weight` is 1 unless
+    `KLWarmUp` moves it, and no file holds it.
 
     A subclass writes `elbo_terms`; then `fit`, files and `evaluation` work. The other methods that only raise serve
     `reconstruct`, `sample` and `serving.export`, which leaves out what the model cannot answer. Each method that takes x begins
@@ -112,7 +113,7 @@ class ElboModel(CheckedModel):
     def elbo_terms(
         self, x: Data, num_samples: int = 1, seed: Seed | None = None, training: bool | None = None
     ) -> dict[str, tf.Tensor]:
-        """A dict of `kl` log q(z|x) - log p(z), and `reconstruction` log p(x|z), `[S, B]` each, at S samples of q(z|x)."""
+        """A dict of `kl` = log q(z|x) - log p(z) and `reconstruction` = log p(x|z), `[S, B]` each, at S samples of q(z|x)."""
         raise NotImplementedError(f"{type(self).__name__} must write elbo_terms(x, num_samples, seed, training).")
 
     def latent_specs(self) -> Any:
@@ -251,9 +252,11 @@ class ElboModel(CheckedModel):
         Raises:
             ValueError: for trainable variables that are no weights of the model; of others it warns.
         """
-        own = _compat.tf_variables([*self.variables, *self.optimizer.variables]) + tuple(vars(self._unsaved).values())
-        strategy = self.distribute_strategy
-        known = {id(replica) for variable in own for replica in strategy.experimental_local_results(variable)}
+        owners = (self, getattr(self, "optimizer", None), *self.metrics)
+        variables = [variable for owner in owners if owner is not None for variable in owner.variables]
+        own = _compat.tf_variables(variables) + tuple(vars(self._unsaved).values())
+        # One for each replica of tf.distribute.
+        known = {id(replica) for variable in own for replica in getattr(variable, "values", (variable,))}
         others = [variable for variable in _compat.variables_read() if id(variable) not in known]
         for is_trainable in (True, False):
             names = ", ".join(sorted(each.name for each in others if each.trainable == is_trainable)[:3])

@@ -50,7 +50,7 @@ class Posterior(SymbolicLayer):
 
     Attributes:
         compiles_eager_calls: whether calls outside of a `tf.function` run as a graph, made at the first call of each kind. Set
-            it to True if calls depend on weights and arguments alone; overriding a method that runs in a call resets it.
+            it to True if calls depend on weights and arguments alone. A subclass that overrides what a call runs has False.
 
     Args:
         latent_size: D, for a vector z. This or `latent_shape`.

@@ -25,7 +25,8 @@ class Prior(TrackedLayer):
     How to write one: make weights in `build(latent_shape)`, which the model calls with the shape of one latent, and define
     `log_prob` and `sample`. Register the class with `keras.saving.register_keras_serializable()`, and extend `get_config` if
     its constructor takes arguments. Weights made with `self.add_weight(..., autocast=False)` keep their precision in models of
-    half precision. `sample` starts with `self.check_sample_arguments`, which takes integers and pairs as seeds.
+    half precision; a `tf.Variable` would be neither trained nor saved. `sample` starts with `check_sample_arguments`, which
+    takes integers and pairs as seeds.
 
     Attributes:
         latent_shape: the shape of one latent, once built.

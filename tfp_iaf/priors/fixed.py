@@ -21,7 +21,7 @@ tfd = tfp.distributions
 
 @keras.saving.register_keras_serializable("tfp_iaf")
 class Fixed(Prior):
-    """p(z) of a given `tfd.Distribution` without trainable variables.
+    """p(z) of a given `tfd.Distribution` without trainable variables; other variables that it reads are in no file.
 
     It is sampled at temperature 1 only, and ignores a condition. For a prior that learns write a `Prior`, whose weights Keras
     trains and saves.

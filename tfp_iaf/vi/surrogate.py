@@ -177,7 +177,7 @@ def _event_space(joint_distribution):
         )
     _check_pins(joint_distribution)
     try:
-        bijector = joint_distribution.experimental_default_event_space_bijector()
+        bijector = _compat.without_joint_distribution(joint_distribution.experimental_default_event_space_bijector())
     except (AttributeError, NotImplementedError) as error:  # The first from a part whose bijector is None.
         parts = ", ".join(_without_bijector(joint_distribution)) or "one"
         raise ValueError(
