@@ -15,6 +15,7 @@ from tfp_iaf._tensors import count
 from tfp_iaf._tensors import temperature as checked_temperature
 from tfp_iaf._types import Data, Seed, TensorLike
 from tfp_iaf.models._checked_model import CheckedModel, Untracked
+from tfp_iaf.models._free_bits import FreeBits
 from tfp_iaf.noise import seed_pair
 
 __all__ = ["ElboModel"]
@@ -80,6 +81,9 @@ class ElboModel(CheckedModel):
     metric_names: tuple[str, ...] = ("elbo", "kl", "reconstruction")
     weights_kl = True
     has_latents = True
+    # Of a model whose `call` returns `kl_per_map`.
+    _free_bits: FreeBits | None = None
+    free_bits_weights: Any = None
 
     def __init__(
         self, likelihood: str | likelihoods.Likelihood | Callable | None = None, num_samples: int = 1, **kwargs: Any
@@ -184,8 +188,9 @@ class ElboModel(CheckedModel):
 
     def kl_objective(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         """The KL term of the training loss, a scalar, of `call`'s outputs and the examples' weights `[B]`."""
-        del training
-        return tf.reduce_mean(y_pred["kl"] * sample_weight)
+        if self._free_bits is None or not self._free_bits.minimum:
+            return tf.reduce_mean(y_pred["kl"] * sample_weight)
+        return self._free_bits.kl(y_pred["kl_per_map"], sample_weight, self.free_bits_weights, training)
 
     def call(self, x: Data, training: bool | None = None) -> dict[str, tf.Tensor]:
         terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)

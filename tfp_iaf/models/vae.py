@@ -249,11 +249,6 @@ class VAE(ElboModel):
             raise ValueError(f"The model takes {name} of shape [{expected}], got {tuple(value.shape)}.")
         return value
 
-    def kl_objective(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
-        if not self.free_bits:
-            return super().kl_objective(y_pred, sample_weight, training)
-        return self._free_bits.kl(y_pred["kl_per_map"], sample_weight, self.free_bits_weights, training)
-
     def encode(self, x: Data) -> tf.Tensor:
         """The features of x, or of (x, condition), `[B, F]`: what the posterior is given."""
         return self.encoder(_joined(*self.split(self.as_input(x))), training=False)

@@ -246,23 +246,23 @@ class Posterior(SymbolicLayer):
         if not (isinstance(features, tf.Tensor) and features.dtype.is_floating):
             check_numbers(f"The features of {self.name}", features, symbolic=True)
         self.check_features_shape(np.shape(features))
-        given = {}
+        options = {}
         if seed is not None:
-            given["seed"] = seed if keras.utils.is_keras_tensor(seed) else seed_pair(seed)
+            options["seed"] = seed if keras.utils.is_keras_tensor(seed) else seed_pair(seed)
         if num_samples is not None:
             is_count = type(num_samples) is int and num_samples > 0
-            given["num_samples"] = num_samples if is_count else count("num_samples", num_samples)
+            options["num_samples"] = num_samples if is_count else count("num_samples", num_samples)
         if sample is not True and not flag("sample", sample):
-            if given:
+            if options:
                 raise ValueError(
                     f"{self.name} draws nothing with sample=False, whose z is the one at the base's mean: leave out "
-                    f"{', '.join(given)}."
+                    f"{', '.join(options)}."
                 )
-            given["sample"] = False
+            options["sample"] = False
         if value is None:
-            return super().__call__(features, *args, **given, **kwargs)
-        if given:
-            raise ValueError(f"{self.name} scores the given value: leave out {', '.join(given)}, or leave out value.")
+            return super().__call__(features, *args, **options, **kwargs)
+        if options:
+            raise ValueError(f"{self.name} scores the given value: leave out {', '.join(options)}, or leave out value.")
         check_value(self.name, value, self.event_shape, batch=np.shape(features)[0])
         try:
             return super().__call__(features, *args, value=value, **kwargs)

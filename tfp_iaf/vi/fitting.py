@@ -190,7 +190,9 @@ class _Trainer:
             z, log_q = surrogate.experimental_sample_and_log_prob(_BOUND_DRAWS, seed=_folded(seed, -1))
             return tf.reduce_mean(at_draws(target, z, log_q) - log_q)
 
-        self._chunk, self._bound = chunk, bound
+        # Traced here: TensorFlow warns of retracing where several fits make functions of one code.
+        index = tf.TensorSpec([], tf.int32)
+        self._chunk, self._bound = chunk.get_concrete_function(index, index), bound.get_concrete_function()
 
     def train(self, rate, report):
         """Trains the variables from where they are; returns the losses."""

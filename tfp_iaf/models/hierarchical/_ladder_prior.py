@@ -32,13 +32,13 @@ class LadderPrior:
         num_rows = np.shape(z[0])[0] or tf.shape(z[0])[0]
         log_p = []
 
-        def given(index, prior):
+        def score(index, prior):
             latent = tf.cast(z[index], density_dtype(self._ladder))
             by_group = self._ladder.stochastic_layers[index].prior_log_prob(prior, latent)
             log_p.append(tf.reduce_sum(by_group, axis=-1))
             return latent
 
-        self._ladder.down(num_rows, self._condition_rows(condition, num_rows), given)
+        self._ladder.down(num_rows, self._condition_rows(condition, num_rows), score)
         return tf.add_n(log_p)
 
     def sample(self, num_samples, seed, temperature=1.0, condition=None):

@@ -64,15 +64,15 @@ def factory(posterior, *, num_flows, flow_filters, bijector_fn, filters, weight_
     >>> make((4, 4, 2)).parameter_sizes
     (2, 2, 8)
     """
-    given = {"num_flows": num_flows, "flow_filters": flow_filters, "bijector_fn": bijector_fn}
+    values = {"num_flows": num_flows, "flow_filters": flow_filters, "bijector_fn": bijector_fn}
     if posterior == "iaf":
         defaults = {"num_flows": 1, "filters": (filters,), "bijector_fn": "affine"}
-        given["filters"] = given.pop("flow_filters")
-        kwargs = {name: default if given[name] is None else given[name] for name, default in defaults.items()}
+        values["filters"] = values.pop("flow_filters")
+        kwargs = {name: default if values[name] is None else values[name] for name, default in defaults.items()}
         return lambda latent_shape: ConvIAF(
             latent_shape, **kwargs, context_channels=filters, weight_norm=weight_norm, dtype=dtype
         )
-    unused = [name for name, value in given.items() if value is not None]
+    unused = [name for name, value in values.items() if value is not None]
     if unused:
         raise ValueError(
             f"{', '.join(unused)} would have no effect: posterior='iaf' takes them; another posterior's flows are made by its "

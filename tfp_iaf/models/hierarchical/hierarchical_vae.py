@@ -258,13 +258,13 @@ class HierarchicalVAE(ElboModel):
             z: a list of z_1 ... z_L, each `[B, ...]`.
         """
 
-        def given(index, statistics):
+        def score(index, statistics):
             latent = tf.cast(z[index], self.density_dtype)
             return latent, self.ladder.stochastic_layers[index].log_prob_at(statistics, latent)
 
         x, condition = self.split(self.as_input(x))
         self._check_latents(z, x.shape[0])
-        _, log_q, _, _ = self._up_and_down(x, condition, 1, given)
+        _, log_q, _, _ = self._up_and_down(x, condition, 1, score)
         return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
     def decode(self, z: Any, condition: TensorLike | None = None, training: bool = False) -> tf.Tensor:
@@ -285,11 +285,6 @@ class HierarchicalVAE(ElboModel):
     ) -> tf.Tensor:
         # One way down draws the latents and decodes them.
         return self.likelihood.mean(self._prior_sample_and_decode(num_samples, seed, temperature, condition)[1])
-
-    def kl_objective(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
-        if not self.free_bits:
-            return super().kl_objective(y_pred, sample_weight, training)
-        return self._free_bits.kl(y_pred["kl_per_map"], sample_weight, self.free_bits_weights, training)
 
     def _prior_sample_and_decode(self, num_samples, seed, temperature, condition):
         return self.prior.sample_and_decode(*self.checked_draw(num_samples, seed, temperature), condition)
