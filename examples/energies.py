@@ -31,8 +31,7 @@ NUM_FLOWS = {
 RESTARTS = {"planar": 3, "radial": 3, "sylvester": 3}
 # The share of a fit's steps over which the weight of the target rises. Radial flows need a long rise, whatever the restart; the
 # others end closer to the target after a short one.
-ANNEALING = {"radial": 0.8}
-SHORT_ANNEALING = 0.1
+ANNEALING = dict.fromkeys(NUM_FLOWS, 0.1) | {"radial": 0.8}
 ENERGY_NAMES = ("U1", "U2", "U3", "U4")
 
 FLAGS = flags.FLAGS
@@ -117,7 +116,7 @@ def restarts(flow):
 def annealing_steps(flow):
     """The steps over which the weight of the target rises."""
     given = FLAGS.annealing_steps
-    return round(ANNEALING.get(flow, SHORT_ANNEALING) * FLAGS.steps) if given is None else given
+    return round(ANNEALING[flow] * FLAGS.steps) if given is None else given
 
 
 def fit(energy, flow, num_flows):
@@ -216,7 +215,7 @@ def main(_):
     chosen = None if FLAGS.num_flows is None else [int(number) for number in FLAGS.num_flows]
     chains = {flow: chosen or NUM_FLOWS[flow] for flow in FLAGS.flows}
     if FLAGS.smoke:
-        FLAGS.steps, FLAGS.draws, FLAGS.jit_compile = 10, 500, False
+        FLAGS.annealing_steps, FLAGS.steps, FLAGS.draws, FLAGS.jit_compile = None, 10, 500, False
         FLAGS.energies = FLAGS.energies[:1]
         chains = {flow: chains[flow][:1] for flow in FLAGS.flows[:2]}
     out, workdir = pathlib.Path(FLAGS.out), pathlib.Path(FLAGS.workdir)

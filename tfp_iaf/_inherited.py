@@ -23,7 +23,7 @@ def has_methods_of_declaration(cls: type, attribute: str, methods: tuple[str, ..
 
 
 def is_outdated(cls: type, method: str, basic: str) -> bool:
-    """Whether a method was written for another `basic` one than the class has: for that of a class above.
+    """Whether a method was written for another `basic` one than the class has.
 
     >>> class Base:
     ...     def log_prob(self): ...
@@ -33,12 +33,11 @@ def is_outdated(cls: type, method: str, basic: str) -> bool:
     >>> [is_outdated(each, "log_prob_by_entry", "log_prob") for each in (Base, Other)]
     [False, True]
     """
-    writers = [next(k for k, base in enumerate(cls.__mro__) if name in vars(base)) for name in (method, basic)]
-    return writers[0] > writers[1]
+    return getattr(_writer(cls, method), basic, None) is not getattr(cls, basic)
 
 
 def drop_outdated(cls: type, root: type, basic: str, *methods: str) -> None:
-    """Gives a class that writes a `basic` method anew the root's defaults of the methods that a class above wrote for its own.
+    """Gives a class the root's defaults of methods that a class above wrote for a `basic` one of its own.
 
     >>> class Root:
     ...     def forward(self): ...
@@ -53,5 +52,11 @@ def drop_outdated(cls: type, root: type, basic: str, *methods: str) -> None:
     True
     """
     for method in methods:
-        if is_outdated(cls, method, basic):
+        # A mix-in that has no `basic` method wrote for any.
+        has_its_own = getattr(_writer(cls, method), basic, None) not in (None, getattr(root, basic))
+        if has_its_own and is_outdated(cls, method, basic):
             setattr(cls, method, getattr(root, method))
+
+
+def _writer(cls, method):
+    return next(base for base in cls.__mro__ if method in vars(base))

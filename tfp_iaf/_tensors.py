@@ -72,7 +72,7 @@ def array_of_numbers(name: str, value: Any, kinds: str = "an array, a tensor or 
 def _other_columns(table):
     """For errors: which columns of a table do not hold numbers, and what to do."""
     columns = zip(getattr(table, "columns", ()), getattr(table, "dtypes", ()))
-    names = [str(name) for name, dtype in columns if getattr(dtype, "kind", "O") not in "biuf"]
+    names = [str(name) for name, dtype in columns if getattr(dtype, "kind", "f") not in "biuf"]
     return f" in {', '.join(names[:3])}: encode categories as numbers, in one-hot form or for an Embedding" if names else ""
 
 
@@ -105,7 +105,7 @@ def count(name: str, value: Any) -> int | tf.Tensor:
     >>> count("num_samples", 3)
     3
     """
-    value = _number(value)
+    value = _known_number(value)
     if not isinstance(value, tf.Tensor):
         return integer(name, value)
     if not value.dtype.is_integer or value.shape.rank not in (0, None):
@@ -119,7 +119,7 @@ def temperature(value: Any) -> float | tf.Tensor:
     >>> temperature(0.5)
     0.5
     """
-    value = _number(value)
+    value = _known_number(value)
     if not isinstance(value, tf.Tensor):
         return non_negative("temperature", value)
     if not (value.dtype.is_floating or value.dtype.is_integer) or value.shape.rank not in (0, None):
@@ -127,7 +127,7 @@ def temperature(value: Any) -> float | tf.Tensor:
     return value
 
 
-def _number(value):
+def _known_number(value):
     """The number in a tensor or variable of rank 0, where it is known; anything else as it is."""
     if isinstance(value, tf.Variable | keras.Variable):
         value = tf.convert_to_tensor(value)

@@ -232,11 +232,10 @@ def _log_weights(model, num_samples, jit_compile):
     jit_compile = bool(getattr(model, "jit_compile", False)) if jit_compile is None else jit_compile
     # Kept in the model's `__dict__`: it lives as long as the model, and Keras, which would save an attribute, does not see it.
     functions = vars(model).setdefault("_log_weights_functions", {})
-    key = (num_samples, jit_compile)
-    variables = model.variables
-    traced_for, _ = functions.get(key, ((), None))
     # `enable_lora`, `quantize` and another encoder give the model other variables, and so another graph.
-    if len(traced_for) != len(variables) or any(one is not two for one, two in zip(traced_for, variables)):
+    variables = model.variables
+    key = (num_samples, jit_compile, *map(id, variables))
+    if key not in functions:
 
         @tf.function(jit_compile=jit_compile, autograph=False)  # As in `fit`.
         def log_weights(*batch, seed, index):
@@ -245,5 +244,6 @@ def _log_weights(model, num_samples, jit_compile):
             terms = model.elbo_terms(x, num_samples=num_samples, seed=seed, training=False)
             return objectives.elbo(terms["reconstruction"], terms["kl"])
 
-        functions[key] = variables, log_weights
+        # Of two threads that come at once, both take the function of the first. Variables that are held keep their ids.
+        functions.setdefault(key, (variables, log_weights))
     return functions[key][1]

@@ -71,6 +71,9 @@ def test_means_that_exist_at_some_parameters_only():
     student_t = FromFunction(lambda p: tfd.Independent(tfd.StudentT(tf.exp(p), 0.0, 1.0), 1))
     np.testing.assert_allclose(student_t.mean(tf.fill([1, 2], 2.0)), np.zeros([1, 2]))
     np.testing.assert_allclose(tf.function(student_t.mean)(tf.fill([1, 2], 2.0)), np.zeros([1, 2]))
-    cauchy = FromFunction(lambda p: tfd.Independent(tfd.Cauchy(p, 1.0), 1))
-    with pytest.raises(NotImplementedError, match="no finite mean"):
-        cauchy.mean(tf.fill([1, 2], 2.0))
+    poisson = FromFunction(lambda p: tfd.Independent(tfd.Poisson(p + 1.0, validate_args=True), 1))
+    np.testing.assert_allclose(poisson.mean(tf.fill([1, 2], 2.0)), np.full([1, 2], 3.0))
+    one_cauchy = FromFunction(lambda p: tfd.Independent(tfd.StudentT([1.0, 5.0], p, 1.0), 1))
+    for likelihood in (FromFunction(lambda p: tfd.Independent(tfd.Cauchy(p, 1.0), 1)), one_cauchy):
+        with pytest.raises(NotImplementedError, match="no finite mean"):
+            likelihood.mean(tf.fill([1, 2], 2.0))

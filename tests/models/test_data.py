@@ -309,18 +309,46 @@ def test_samples_without_a_seed_differ(model):
 
 
 def test_integers_that_the_models_floats_cannot_tell_apart():
-    with pytest.raises(ValueError, match="condition have integers beyond 16,777,216, which float32 cannot tell apart"):
+    with pytest.raises(ValueError, match="condition has integers beyond 16,777,216, which float32 cannot tell apart"):
         as_array("condition", np.array([[2**24 + 1]]))
     assert as_array("condition", np.array([[2**24]])).dtype == int
     assert as_array("condition", np.array([[2**24 + 1]]), "float64").dtype == int
+    # Data may be rounded: they are no categories.
+    assert as_array("data", np.array([[2**24 + 1]])).dtype == int
+
+
+def test_every_door_sees_integers_that_would_be_merged():
+    encoder = keras.Sequential([keras.layers.Dense(4)])
+    model = ConditionalDensity(encoder, IAF(1, num_flows=1, hidden_units=(4,), bijector_fn="spline"))
+    model.compile("adam")
+    y, ids = np.zeros([4, 1], np.float32), np.arange(4)[:, np.newaxis]
+    model.fit((y, ids), verbose=0)
+    bad = 2**24 + ids
+    batches = tf.data.Dataset.from_tensors(((y, ids),)).concatenate(tf.data.Dataset.from_tensors(((y, bad),)))
+    for call in (
+        lambda: model.log_prob(y, bad),
+        lambda: model.log_prob(y, tf.constant(bad)),
+        lambda: model.sample(2, seed=0, condition=bad),
+        lambda: model.evaluate((y, bad), verbose=0),
+        lambda: model.evaluate(batches, verbose=0),
+    ):
+        with pytest.raises(ValueError, match="integers beyond 16,777,216"):
+            call()
 
 
 def test_integers_that_half_precision_rounds():
     ids = np.arange(300) % 299
-    encoder = keras.Sequential([keras.layers.Embedding(400, 2, dtype="float32"), keras.layers.Dense(2, dtype="bfloat16")])
-    posterior = IAF(1, num_flows=1, hidden_units=(4,), bijector_fn="spline", dtype="mixed_bfloat16")
-    model = ConditionalDensity(encoder, posterior, dtype="mixed_bfloat16")
-    model.compile("adam", run_eagerly=True)
-    with pytest.warns(UserWarning, match="integers beyond 256, and layers that compute in bfloat16 round them"):
-        model.fit((np.zeros([300, 1]), ids), batch_size=300, verbose=0)
-    model.fit((np.zeros([200, 1]), ids[:200]), batch_size=200, verbose=0)
+
+    def fit(dtype, rows=300):
+        encoder = keras.Sequential([keras.layers.Embedding(400, 2, dtype=dtype), keras.layers.Dense(2, dtype="bfloat16")])
+        posterior = IAF(1, num_flows=1, hidden_units=(4,), bijector_fn="spline", dtype="mixed_bfloat16")
+        model = ConditionalDensity(encoder, posterior, dtype="mixed_bfloat16")
+        model.compile("adam", run_eagerly=True)
+        model.fit((np.zeros([rows, 1]), ids[:rows]), batch_size=rows, verbose=0)
+        return len(np.unique(model.encode(np.arange(300)), axis=0))
+
+    with pytest.warns(UserWarning, match="integers beyond 256, and sequential.* rounds them to bfloat16"):
+        assert fit("mixed_bfloat16") < 300
+    # What the warning advises.
+    assert fit("float32") > 290
+    fit("mixed_bfloat16", rows=200)

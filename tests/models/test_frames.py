@@ -21,6 +21,7 @@ class Frame:
     def __init__(self, columns, rows, dtypes=None):
         self.columns, self.index = columns, Index(rows)
         self.values = np.asarray(RNG.normal(size=[len(rows), len(columns)]), object if dtypes else float)
+        self.shape = self.values.shape
         self.dtypes = dtypes or [np.dtype(float)] * len(columns)
 
     def __array__(self, dtype=None, copy=None):
@@ -52,6 +53,48 @@ def test_columns_are_those_that_fit_has_seen(tmp_path):
                 each.log_prob(y, Frame(columns, range(8)))
         with pytest.raises(ValueError, match=r"data must have the columns .* column 1 was 'y', and is 'z' now"):
             each.evaluate((Frame(["z"], range(8)), condition), verbose=0)
+
+
+def test_columns_of_a_condition_alone():
+    """Samples, features and distributions are of a condition without y."""
+    model, condition = make(), Frame(["age", "income"], range(8))
+    model.fit((Frame(["y"], range(8)), condition), verbose=0)
+    other = Frame(["income", "age"], range(8))
+    for call in (
+        lambda given: model.sample(2, seed=0, condition=given),
+        lambda given: model.encode(given),
+        lambda given: model.distribution(given).sample(seed=0),
+    ):
+        assert np.isfinite(call(condition)).all()
+        with pytest.raises(ValueError, match="column 1 was 'age', and is 'income' now"):
+            call(other)
+
+
+def test_what_has_no_names_of_columns():
+    class Numbered(Frame):
+        """Columns that are data."""
+
+        def __init__(self):
+            super().__init__(["age", "income"], range(8))
+            self.columns = [self.values[:, 0], self.values[:, 1]]
+
+    model = make()
+    model.fit((Frame(["y"], range(8)), Numbered()), verbose=0)
+    assert model.column_names == [["y"], None]
+
+
+def test_a_fit_that_fails_leaves_the_names_as_they_were():
+    model = make()
+    with pytest.raises(ValueError):
+        model.fit((Frame(["y"], range(8)), Frame(["a"], range(8))), validation_data=np.ones([2, 2, 2]), verbose=0)
+    assert model.column_names == [None, None]
+
+
+def test_an_unbuilt_model_is_made_of_its_json():
+    twin = keras.models.model_from_json(make().to_json())
+    assert not twin.built
+    twin.compile("adam")
+    twin.fit((Frame(["y"], range(8)), Frame(["a"], range(8))), verbose=0)
 
 
 def test_rows_go_together_by_their_place():

@@ -84,6 +84,39 @@ def test_variables_of_a_fixed_prior_and_of_a_likelihood_are_warned_about():
             make(**kwargs).fit(X, verbose=0)
 
 
+def test_a_network_that_the_model_holds_is_its_own():
+    """A frozen one too, whose TensorFlow variables stay trainable."""
+    frozen = keras.layers.Dense(6)
+    frozen.build((None, 6))
+    frozen.trainable = False
+
+    class Features(keras.layers.Layer):
+        def call(self, x):
+            return frozen(x)
+
+    with pytest.raises(ValueError, match="hold their layer as an attribute of the model"):
+        make(encoder=Features()).fit(X, verbose=0)
+    model = make(encoder=Features())
+    model.frozen = frozen
+    model.fit(X, verbose=0)
+
+
+def test_a_step_of_ones_own_reads_other_networks():
+    class WithTeacher(VAE):
+        def compute_loss(self, *args, **kwargs):
+            return super().compute_loss(*args, **kwargs) + tf.reduce_mean(teacher(X) ** 2)
+
+        def train_step(self, data):
+            teacher(X)
+            return super().train_step(data)
+
+    teacher = keras.layers.Dense(2)
+    teacher.build((None, 6))
+    model = WithTeacher(keras.layers.Dense(8), posteriors.DiagonalGaussian(3), keras.layers.Dense(6))
+    model.compile("adam")
+    model.fit(X, verbose=0)
+
+
 def test_weights_of_all_kinds_are_the_models_own():
     """Batch normalization, dropout, soft free bits, noise, an optimizer with averages, replicas: none is warned about."""
     dense, normalize, drop = keras.layers.Dense(8), keras.layers.BatchNormalization(), keras.layers.Dropout(0.1)
@@ -121,6 +154,32 @@ def test_a_prior_with_another_density_does_not_keep_that_of_its_entries():
     model.build((None, 6))
     kl, of_training = (model.elbo_terms(X, seed=0, training=training)["kl"] for training in (False, True))
     np.testing.assert_allclose(kl, of_training, rtol=1e-4)
+
+
+def test_a_prior_with_another_density_does_not_keep_the_sampler():
+    class Wide(priors.StandardNormal):
+        def log_prob(self, z, condition=None):
+            return tf.reduce_sum(tfd.Normal(0.0, 10.0).log_prob(z), axis=-1)
+
+    prior = Wide()
+    prior.build((2,))
+    with pytest.raises(NotImplementedError, match="Wide has no sample: define it"):
+        prior.sample(2, seed=0)
+
+
+def test_a_mix_in_keeps_what_it_writes():
+    class OfParameters(likelihoods.Likelihood):
+        def mean(self, parameters):
+            return 7.0 + parameters
+
+    class Real(likelihoods.Likelihood):
+        def distribution(self, parameters):
+            return tfd.Independent(tfd.Normal(parameters, 1.0), 1)
+
+    class Both(Real, OfParameters):
+        pass
+
+    np.testing.assert_array_equal(Both().mean(tf.zeros([1, 2])), 7.0 * np.ones([1, 2]))
 
 
 def test_a_likelihood_with_another_distribution_does_not_keep_the_mean():

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import tensorflow_probability as tfp
 
 from tests import properties
 from tfp_iaf import vi
+from tfp_iaf.bijectors import maps
 
 tfd = tfp.distributions
 
@@ -112,10 +115,14 @@ def test_a_checkpoint_of_another_surrogate_is_refused(feature_size, tmp_path):
 
     joint = joint_of(tfd.HalfNormal(1.0))
     path = make(joint).write(tmp_path / "checkpoint")
-    make(joint).read(path).assert_consumed()
+    make(joint, hidden_units=np.array([8])).read(path).assert_consumed()
+    # Arguments that have no name of their own.
+    make(joint, hidden_units=(), activation=functools.partial(keras.activations.leaky_relu, negative_slope=0.3))
+    make(joint, bijector_fn=(lambda y, p: (y + p[..., 0], tf.zeros_like(y)), 1))
     for kwargs, name in (
-        ({"activation": "relu"}, "activation elu where this one has relu"),
-        ({"bijector_fn": "gated"}, "bijector_fn Affine where this one has Gated"),
+        ({"activation": "relu"}, "activation 'elu' where this one has 'relu'"),
+        ({"bijector_fn": "gated"}, "bijector_fn 'affine' where this one has 'gated'"),
+        ({"bijector_fn": maps.Affine(log_scale_bound=1.0)}, "bijector_fn"),
         ({"input_order": "right-to-left"}, "degrees"),
         ({"hidden_units": (4,)}, "hidden_units"),
     ):

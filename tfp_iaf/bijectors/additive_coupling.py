@@ -118,7 +118,7 @@ class AdditiveCoupling(NetworkFlow):
         return self._kept
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        z, log_derivatives = AdditiveCoupling.forward_and_log_derivatives(self, y)
+        z, log_derivatives = self._forward_by_entry(y)
         return z, log_derivatives[..., 0]
 
     def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -126,6 +126,9 @@ class AdditiveCoupling(NetworkFlow):
         return y, log_derivatives[..., 0]
 
     def forward_and_log_derivatives(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._forward_by_entry(y)
+
+    def _forward_by_entry(self, y):
         return self._shifted(y, 1.0)
 
     def forward_and_score(self, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

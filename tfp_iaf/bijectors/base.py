@@ -53,6 +53,7 @@ class FlowBijector(_compat.FreshBijector):
         super().__init_subclass__(**kwargs)
         methods = "inverse_and_log_det", "forward_and_log_derivatives", "forward_and_score"
         drop_outdated(cls, FlowBijector, "forward_and_log_det", *methods)
+        drop_outdated(cls, FlowBijector, "forward_and_log_derivatives", "forward_and_log_det")
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(z, log|det dz/dy|) at y."""

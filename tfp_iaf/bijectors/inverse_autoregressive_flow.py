@@ -126,10 +126,13 @@ class InverseAutoregressiveFlow(NetworkFlow):
         return FlowSpec.of(self, {name: self.parameters[name] for name in names})
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        z, log_derivatives = InverseAutoregressiveFlow.forward_and_log_derivatives(self, y)
+        z, log_derivatives = self._forward_by_entry(y)
         return z, self._sum_over_event(log_derivatives)
 
     def forward_and_log_derivatives(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._forward_by_entry(y)
+
+    def _forward_by_entry(self, y):
         return self._evaluate(_forward, (self._map,), y)
 
     def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

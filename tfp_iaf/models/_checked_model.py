@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -13,8 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf import likelihoods
-from tfp_iaf._compat import layers_of
+from tfp_iaf import _compat, likelihoods
 from tfp_iaf._inherited import is_outdated
 from tfp_iaf._keras_arguments import check_callbacks, check_layer_arguments, check_optimizer
 from tfp_iaf._progress import announce_compiling
@@ -23,10 +21,10 @@ from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Shape, TensorLike
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.models import _data
-from tfp_iaf.models._errors import REPORTED, first_line, raise_in_one_line
+from tfp_iaf.models._errors import REPORTED, raise_in_one_line
+from tfp_iaf.models._file_model import FileModel
 from tfp_iaf.models._frames import check_frames, column_names
-from tfp_iaf.models._saving import bytes_of, check_model_name, check_weights_name, write_whole
-from tfp_iaf.models._twins import check_loading
+from tfp_iaf.models._own_weights import check_variables
 
 __all__ = ["CheckedModel", "Untracked"]
 
@@ -40,7 +38,7 @@ class Untracked:
         self.__dict__.update(values)
 
 
-class CheckedModel(keras.Model):
+class CheckedModel(FileModel):
     """A Keras model of data x or (x, condition) without targets, which checks them before it uses them.
 
     `fit`, `evaluate`, `predict`, their `_on_batch` forms, and calls outside `tf.function`s check alike; see `ElboModel`.
@@ -61,11 +59,11 @@ class CheckedModel(keras.Model):
         self.likelihood = likelihood
         # A model without a likelihood takes any finite numbers.
         self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
+        # Whether `is_valid` checks all that `check_data` does: not if the likelihood's author wrote `check` alone.
+        self.checks_in_graphs = not is_outdated(type(self.checks), "is_valid", "check")
         self.data_shape: tuple[int, ...] = None  # Until it is built.
         self.condition_shape: tuple[int, ...] | None = None
-        # Of the tables that the model was fitted on: of x, and of the condition.
-        self.column_names: list = [None, None]
-        self._memory: Any = Untracked(passed=(), can_be_loaded=False)
+        self._memory: Any = Untracked(passed=())
 
     @staticmethod
     def split(x: Data) -> tuple[Any, Any]:
@@ -76,7 +74,7 @@ class CheckedModel(keras.Model):
         """x, or (x, condition), as tensors of `density_dtype`; outside `tf.function`s their values are checked, as by `fit`."""
         parts = x if isinstance(x, tuple) else (x,)
         is_concrete = tf.executing_eagerly() and not any(isinstance(part, keras.KerasTensor) for part in parts)
-        if is_concrete and not all(map(_data.is_plain, parts)):
+        if is_concrete and not all(map(_is_plain, parts)):
             x = self.check_data(x)
             parts = x if isinstance(x, tuple) else (x,)
         tensors = tuple(keras.ops.cast(part, self.density_dtype) for part in parts)
@@ -86,7 +84,7 @@ class CheckedModel(keras.Model):
             self.build(tf.nest.map_structure(lambda tensor: (None, *tensor.shape[1:]), inputs))
         passed = self._memory.passed
         if is_concrete and not (len(passed) == len(parts) and all(one() is two for one, two in zip(passed, parts))):
-            if not (self.checks_in_graphs and bool(tf.reduce_all(self.is_valid(inputs)))):
+            if not (self.checks_in_graphs and bool(tf.reduce_all(self.is_valid(x)))):
                 self.check_data(x)
             # The methods pass their inputs on to each other.
             self._memory.passed = tuple(map(weakref.ref, tensors))
@@ -103,7 +101,8 @@ class CheckedModel(keras.Model):
         parts = x if isinstance(x, tuple) else (x,)
         if len(parts) > 2:
             raise ValueError(f"A tuple is (x, condition), got one of {len(parts)}: give several rows as a list or an array.")
-        check_frames(parts, self.column_names)
+        if any(hasattr(part, "columns") for part in parts):
+            check_frames(parts, self.column_names)
         arrays = tuple(_data.as_array(name, part, limit) for name, part in zip(names, parts))
         self.check_shapes(tuple(array.shape for array in arrays) if isinstance(x, tuple) else arrays[0].shape)
         self.checks.check(arrays[0])
@@ -111,22 +110,21 @@ class CheckedModel(keras.Model):
             raise ValueError(NOT_FINITE)
         return arrays if isinstance(x, tuple) else arrays[0]
 
-    @property
-    def checks_in_graphs(self) -> bool:
-        """Whether `is_valid` checks all that `check_data` does: not if the likelihood's author wrote `check` alone."""
-        return not is_outdated(type(self.checks), "is_valid", "check")
-
     def is_valid(self, x: Data) -> tf.Tensor:
         """Whether each example of x, or (x, condition), can be scored, `[B]` booleans; in graphs too."""
         data, condition = self.split(x)
         valid = self.checks.is_valid(tf.cast(data, self.density_dtype))
         if condition is not None:
-            valid &= self.checks.of_examples(tf.math.is_finite(tf.cast(condition, self.density_dtype)))
+            condition = tf.convert_to_tensor(condition)
+            numbers = tf.cast(condition, self.density_dtype)
+            # Integers that the model's floats merge would be other categories.
+            kept = tf.equal(tf.cast(numbers, condition.dtype), condition) if condition.dtype.is_integer else True
+            valid &= self.checks.of_examples(tf.math.is_finite(numbers) & kept)
         return valid
 
     def check_shapes(self, shapes: Any) -> None:
         """Raises a ValueError unless the shapes of x, or of (x, condition), batch included, are those of the model."""
-        data, condition = _data.shapes_of(shapes)
+        data, condition = _shapes_of(shapes)
         if len(data) < 2:
             raise ValueError(
                 f"The model takes batches of examples, [batch, ...], got shape {data}: is the dataset batched? Single numbers "
@@ -166,6 +164,7 @@ class CheckedModel(keras.Model):
         if condition is None:
             return None
         if tf.executing_eagerly():
+            check_frames((None, condition), self.column_names)
             array = _data.as_array("condition", condition)
             if not np.isfinite(array).all():
                 raise ValueError(NOT_FINITE)
@@ -198,16 +197,22 @@ class CheckedModel(keras.Model):
     def __call__(self, x: Data, *args: Any, **kwargs: Any) -> Any:
         # Checked here, since Keras makes a report of an error that is raised in `call`.
         x = self.as_input(x)
+        is_traced = bool(kwargs.get("training")) and not tf.executing_eagerly()
+        before = _compat.variables_read() if is_traced else ()
         try:
-            return super().__call__(x, *args, **kwargs)
+            outputs = super().__call__(x, *args, **kwargs)
         except REPORTED as error:
             raise_in_one_line(error)
             raise
+        if is_traced:
+            own = _compat.tf_variables(self.variables)
+            check_variables(_compat.variables_read(), [*before, *own, *vars(self._unsaved).values()])
+        return outputs
 
     def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
         dtype = self.density_dtype
-        symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in _data.shapes_of(input_shape) if shape is not None)
+        symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in _shapes_of(input_shape) if shape is not None)
         try:
             self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
         except REPORTED as error:
@@ -217,7 +222,7 @@ class CheckedModel(keras.Model):
     def set_shapes(self, input_shape: Shape | Sequence[Shape]) -> None:
         """Sets `data_shape` and `condition_shape` from the shape of x, or the shapes of (x, condition), batch included."""
         self.check_shapes(input_shape)
-        data, condition = _data.shapes_of(input_shape)
+        data, condition = _shapes_of(input_shape)
         if None in data[1:] or None in (condition or ())[1:]:
             raise ValueError(f"All sizes but the batch's must be known, got {input_shape}.")
         self.data_shape, self.condition_shape = data[1:], None if condition is None else condition[1:]
@@ -278,14 +283,15 @@ class CheckedModel(keras.Model):
         data = [_data.CheckedData(x, arguments.pop("sample_weight", None), self)]
         self.build_for(data[0])
         if "epochs" in names:
-            self.column_names = column_names(x if isinstance(x, tuple) else (x,), self.column_names)
             if self.compiled and not self.optimizer.built:
                 # An optimizer that makes its variables in the first step has TensorFlow trace that step twice.
                 with self.distribute_strategy.scope():
                     self.optimizer.build(self.trainable_variables)
             if data[0].first is not None:
                 self.give_hints(data[0].first)
-                _data.warn_of_rounding(self.split(data[0].first)[1], layers_of(self))
+                condition = self.split(data[0].first)[1]
+                if condition is not None and condition.dtype.kind in "iu":
+                    _data.warn_of_rounding(condition, [getattr(self, name, None) for name in ("encoder", "decoder")])
             self.check_decoder()
             if self.train_function is None and arguments.get("verbose", 1):
                 announce_compiling(self)
@@ -294,6 +300,8 @@ class CheckedModel(keras.Model):
                 arguments["validation_data"] = tuple(data[1].arguments.values())
             if not data[0].can_be_shuffled:
                 arguments.setdefault("shuffle", False)  # Keras warns of its own default.
+            if self.compiled and any(hasattr(part, "columns") for part in (x if isinstance(x, tuple) else (x,))):
+                self.column_names = column_names(x if isinstance(x, tuple) else (x,), self.column_names)
         arguments.update((name, value) for name, value in data[0].arguments.items() if name in names)
         try:
             return method(**arguments)
@@ -304,13 +312,6 @@ class CheckedModel(keras.Model):
             if errors := [checked.error for checked in data if checked.error is not None]:
                 raise errors[0] from None
             raise
-
-    def get_build_config(self) -> dict[str, Any]:
-        return {**(super().get_build_config() or {}), "column_names": self.column_names}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        self.column_names = config.get("column_names", self.column_names)
-        super().build_from_config({name: value for name, value in config.items() if name != "column_names"})
 
     def build_for(self, x: Data) -> None:
         """Builds the model for data like x, if it is not built: an array, (x, condition), or data that `fit` takes."""
@@ -330,21 +331,18 @@ class CheckedModel(keras.Model):
     def check_decoder(self) -> None:
         """Warns, before training, if the decoder cannot give what the likelihood needs."""
 
-    def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        check_model_name(filepath, kwargs.get("zipped"))
-        config = self.get_config()
-        if not self._memory.can_be_loaded:
-            check_loading(self, config)
-            self._memory.can_be_loaded = True
-        write_whole(super().save, filepath, overwrite, bytes_of(self), **kwargs)
 
-    def save_weights(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
-        check_weights_name(filepath)
-        write_whole(super().save_weights, filepath, overwrite, bytes_of(self), **kwargs)
+def _is_plain(x):
+    """Whether x is a tensor, variable or array of real numbers without a mask."""
+    if isinstance(x, tf.Tensor | tf.Variable):
+        return x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool
+    return type(x) is np.ndarray and x.dtype.kind in "biuf"
 
-    def load_weights(self, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        self.check_built()
-        try:
-            super().load_weights(filepath, skip_mismatch, **kwargs)
-        except ValueError as error:
-            raise ValueError(f"The weights in {str(filepath)!r} do not fit {self.name}: {first_line(error)}") from error
+
+def _shapes_of(input_shape):
+    """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
+    is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
+    if is_pair and len(input_shape) != 2:
+        raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
+    data, condition = input_shape if is_pair else (input_shape, None)
+    return tuple(data), None if condition is None else tuple(condition)

@@ -13,8 +13,6 @@ __all__ = [
     "CheckedData",
     "as_array",
     "checked_batches",
-    "is_plain",
-    "shapes_of",
     "unpacked",
     "validation_parts",
     "warn_of_rounding",
@@ -54,26 +52,34 @@ def as_array(name, x, dtype="float32"):
         # A NaN passes: it has an error of its own.
         if np.abs(array[np.isfinite(array)]).max(initial=0.0) > limit:
             raise ValueError(f"The {name} have entries beyond {limit:.2g}, the largest of {dtype}: rescale them.")
-    if array.dtype.kind in "iu" and array.dtype.itemsize >= np.dtype(dtype).itemsize and array.size:
-        # Neighbours beyond this are one number there: categories would be merged.
+    if name == "condition" and array.dtype.kind in "iu" and (array.astype(dtype).astype(array.dtype) != array).any():
         limit = 2 ** (np.finfo(dtype).nmant + 1)
-        if max(-int(array.min()), int(array.max())) > limit:
-            raise ValueError(f"The {name} have integers beyond {limit:,}, which {dtype} cannot tell apart: number them anew.")
+        raise ValueError(
+            f"The condition has integers beyond {limit:,}, which {dtype} cannot tell apart: if they are categories, number "
+            "them from 0."
+        )
     return array
 
 
-def warn_of_rounding(condition, layers):
-    """Warns of integers, such as the numbers of categories, that layers of half precision round."""
-    if condition is None or condition.dtype.kind not in "iu":
-        return
-    limits = {"float16": 2**11, "bfloat16": 2**8}
-    limit, dtype = min((limits.get(layer.compute_dtype, math.inf), layer.compute_dtype) for layer in layers)
-    if max(-int(condition.min()), int(condition.max())) > limit:
-        warnings.warn(
-            f"The condition holds integers beyond {limit:,}, and layers that compute in {dtype} round them: if they number "
-            'categories, make the layers that read them with dtype="float32".',
-            stacklevel=2,
-        )
+def warn_of_rounding(condition, parts):
+    """Warns of integers, such as the numbers of categories, that parts of half precision round.
+
+    Args:
+        condition: an array of integers.
+        parts: the layers that the model gives the condition to, or None.
+    """
+    for part in parts:
+        if part is None or (isinstance(part, keras.Model) and not isinstance(part, keras.Sequential)):
+            continue  # A functional model hands its inputs on to layers that cannot be told here.
+        # A Sequential casts its inputs to what its first layer computes in.
+        dtype = part.inputs[0].dtype if isinstance(part, keras.Sequential) else part.compute_dtype if part.autocast else None
+        limit = {"float16": 2**11, "bfloat16": 2**8}.get(dtype, math.inf)
+        if max(-int(condition.min()), int(condition.max())) > limit:
+            warnings.warn(
+                f"The condition has integers beyond {limit:,}, and {part.name} rounds them to {dtype}: if they are categories, "
+                'make the layer that reads them with dtype="float32".',
+                stacklevel=2,
+            )
 
 
 def unpacked(element):
@@ -309,19 +315,3 @@ def _check_spec(spec):
         )
     if spec.shape.rank == 0:
         raise ValueError("The dataset gives single numbers, got no batch axis: call .batch(batch_size) on it.")
-
-
-def shapes_of(input_shape):
-    """(shape of x, shape of the condition or None), as tuples, of the shape of x or the shapes of (x, condition)."""
-    is_pair = len(input_shape) > 0 and not isinstance(input_shape[0], int | None)
-    if is_pair and len(input_shape) != 2:
-        raise ValueError(f"A tuple is (x, condition), got one of {len(input_shape)}: give several rows as a list or an array.")
-    data, condition = input_shape if is_pair else (input_shape, None)
-    return tuple(data), None if condition is None else tuple(condition)
-
-
-def is_plain(x):
-    """Whether x is a tensor, variable or array of real numbers without a mask."""
-    if isinstance(x, tf.Tensor | tf.Variable):
-        return x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool
-    return type(x) is np.ndarray and x.dtype.kind in "biuf"

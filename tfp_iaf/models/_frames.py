@@ -9,8 +9,8 @@ def column_names(parts, before=(None, None)):
     >>> column_names(([[1.0, 2.0]],), before=(["age", "income"], None))
     [['age', 'income'], None]
     """
-    tables = [getattr(part, "columns", None) for part in (*parts, None)]
-    return [old if table is None else [str(name) for name in table] for table, old in zip(tables, before)]
+    found = [_columns(part) for part in (*parts, None)]
+    return [old if names is None else names for names, old in zip(found, before)]
 
 
 def check_frames(parts, expected):
@@ -35,6 +35,14 @@ def check_frames(parts, expected):
     indexes = [part.index for part in parts if hasattr(getattr(part, "index", None), "equals")]
     if len(indexes) == 2 and not indexes[0].equals(indexes[1]):
         raise ValueError(
-            "The tables of x and condition must have equal indexes, since rows go together by their place: align them with "
-            "condition.loc[x.index], or call reset_index(drop=True) on both."
+            "The tables of the data and of the condition must have equal indexes, since rows go together by their place: align "
+            "them with condition.loc[x.index], or call reset_index(drop=True) on both."
         )
+
+
+def _columns(part):
+    """The names of a table's columns; None of anything else."""
+    columns, shape = getattr(part, "columns", None), getattr(part, "shape", ())
+    if columns is None or len(shape) != 2 or len(columns) != shape[1]:
+        return None
+    return [str(name) for name in columns] if all(isinstance(name, str | int | tuple) for name in columns) else None

@@ -56,5 +56,7 @@ class FreeBits:
             return mean_weight * objectives.free_bits(kl_by_group, self.minimum)
         values = tf.convert_to_tensor(weights)
         if training:
-            weights.assign(objectives.soft_free_bits_weights(values, kl_by_group, self.minimum))
+            moved = objectives.soft_free_bits_weights(values, kl_by_group, self.minimum)
+            # Rows without weight, which fill up a batch, say nothing.
+            weights.assign(tf.where(mean_weight > 0, moved, values))
         return mean_weight * tf.reduce_sum(values * tf.reduce_mean(kl_by_group, axis=0))

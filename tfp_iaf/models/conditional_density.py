@@ -17,6 +17,7 @@ from tfp_iaf._tensors import check_numbers
 from tfp_iaf._types import Data, Seed, Shape, TensorLike
 from tfp_iaf.likelihoods.normal import standardization_hint
 from tfp_iaf.models import _parts
+from tfp_iaf.models._data import as_array
 from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.posteriors import Posterior
 
@@ -120,13 +121,15 @@ class ConditionalDensity(ElboModel):
 
         Several y for each condition, `[N, B, ...]` as from `sample`, give `[N, B]`.
         """
-        shape = np.shape(y)
+        y = y if hasattr(y, "shape") else as_array("y", y)
+        condition = condition if hasattr(condition, "shape") else as_array("condition", condition)
+        shape = tuple(y.shape)
         if self.built and len(shape) == len(self.data_shape) + 2:
             num_y, num_conditions = tf.unstack(tf.shape(y)[:2])
             rows = self.repeated(self.condition_rows(condition, shape[1] or num_conditions), num_y)
             log_prob = self.log_prob(tf.reshape(y, [num_y * num_conditions, *self.data_shape]), rows)
             return tf.reshape(log_prob, [num_y, num_conditions])
-        if self.built and np.shape(condition) in [self.condition_shape, (1, *self.condition_shape)]:
+        if self.built and shape and tuple(condition.shape) in [self.condition_shape, (1, *self.condition_shape)]:
             condition = self.condition_rows(condition, shape[0] or tf.shape(y)[0])
         return self.call((y, condition), training=False)["log_likelihood"]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfp_iaf import _compat, likelihoods, objectives
+from tfp_iaf import likelihoods, objectives
 from tfp_iaf._arguments import given, integer
 from tfp_iaf._tensors import count
 from tfp_iaf._tensors import temperature as checked_temperature
@@ -234,8 +233,6 @@ class ElboModel(CheckedModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: TensorLike | None = None, training: bool = True
     ) -> tf.Tensor:
         del x, y
-        if training:
-            self.check_variables()
         example = y_pred[self.metric_names[0]]
         weight = tf.ones_like(example)
         if sample_weight is not None:
@@ -250,33 +247,6 @@ class ElboModel(CheckedModel):
         loss = -bound + sum(tf.cast(loss, bound.dtype) for loss in self.losses)
         # tf.distribute adds up the replicas' gradients.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
-
-    def check_variables(self) -> None:
-        """Looks at what the training step that is being traced has read.
-
-        Raises:
-            ValueError: for trainable variables that are no weights of the model; of others it warns.
-        """
-        owners = (self, getattr(self, "optimizer", None), *self.metrics)
-        variables = [variable for owner in owners if owner is not None for variable in owner.variables]
-        own = _compat.tf_variables(variables) + tuple(vars(self._unsaved).values())
-        # One for each replica of tf.distribute.
-        known = {id(replica) for variable in own for replica in getattr(variable, "values", (variable,))}
-        others = [variable for variable in _compat.variables_read() if id(variable) not in known]
-        for is_trainable in (True, False):
-            names = ", ".join(sorted(each.name for each in others if each.trainable == is_trainable)[:3])
-            if names and is_trainable:
-                raise ValueError(
-                    f"The model reads trainable variables ({names}) that are none of its weights, so that fit would neither "
-                    "train nor save them: make them with add_weight of the layer that reads them, or hold their layer as an "
-                    "attribute of a layer of the model."
-                )
-            if names:
-                warnings.warn(
-                    f"The model reads variables ({names}) that are none of its weights, so that no file holds them: make them "
-                    "with add_weight(trainable=False) of the layer that reads them, or make constants of them.",
-                    stacklevel=2,
-                )
 
     def weighted_bound(self, y_pred: dict[str, tf.Tensor], sample_weight: tf.Tensor, training: bool) -> tf.Tensor:
         """What training maximizes, and in evaluation the elbo: a scalar of `call`'s outputs and the examples' weights `[B]`."""

@@ -218,9 +218,11 @@ class VAE(ElboModel):
         return terms
 
     def _draw(self, features, num_samples, seed, noise, training, weights):
-        """z `[S, B, D]` and log q `[S, B]`: by entry, `[S, B, D]`, and along the path, where training asks for that.
+        """z `[S, B, D]` and log q `[S, B]`.
 
-        `weights` returns the normalized importance weights `[S, B]`, once they are known.
+        In training with free bits that split by entry, log q is `[S, B, D]`. With an objective that follows the path, the
+        gradient of log q is the one through z alone; `weights` returns the normalized importance weights `[S, B]`, once they
+        are known.
         """
         seed = None if seed is None else seed_pair(seed)
         by_entry, along_path = training and self._splits_by_entry, training and self._follows_path

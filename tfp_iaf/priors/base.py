@@ -26,7 +26,7 @@ class Prior(TrackedLayer):
     `log_prob` and `sample`. Register the class with `keras.saving.register_keras_serializable()`, and extend `get_config` if
     its constructor takes arguments. Weights made with `self.add_weight(..., autocast=False)` keep their precision in models of
     half precision; a `tf.Variable` would be neither trained nor saved. `sample` starts with `check_sample_arguments`, which
-    takes integers and pairs as seeds.
+    takes integers and pairs as seeds. A subclass of another prior that writes `log_prob` anew writes `sample` anew, too.
 
     Attributes:
         latent_shape: the shape of one latent, once built.
@@ -55,7 +55,7 @@ class Prior(TrackedLayer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        drop_outdated(cls, Prior, "log_prob", "log_prob_by_entry")
+        drop_outdated(cls, Prior, "log_prob", "log_prob_by_entry", "sample")
 
     def __init__(self, **kwargs: Any) -> None:
         # A given z keeps its precision under a policy of half precision.

@@ -28,8 +28,9 @@ class VampPrior(Prior):
     ```
 
     The pseudo-inputs are the prior's only weights. It reads encoder and posterior of the model that it is given to, the encoder
-    in inference mode, and no file holds those twice. An activity regularizer of the encoder counts the pseudo-inputs as well,
-    which of a "bernoulli" likelihood lie in [0, 1], of "discretized_logistic" in [0, 255]; all others are any real numbers.
+    in inference mode, and no file holds those twice. An activity regularizer of the encoder applies to the pseudo-inputs too.
+    Under a "bernoulli" likelihood they lie in [0, 1], under "discretized_logistic" in [0, 255]; otherwise they are any real
+    numbers.
 
     A density evaluates log q(z | u_c) for every z and c; with a flow posterior that is a product of C and the number of z
     inversions of each flow. `GaussianMixture` and `AutoregressiveFlow` are cheaper there.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -84,31 +83,32 @@ def build_iaf_surrogate_posterior(
     if not isinstance(name, str):
         raise ValueError(f"name must be a text, got {given(name)}.")
     structure, size, dtype = _event_space(joint_distribution)
+    feature_size = None if feature_size is None else integer("feature_size", feature_size)
     point = tf.linspace(tf.constant(-1.0, dtype), 1.0, size)
     layer = IAF(
         size,
         num_flows=num_flows,
         hidden_units=hidden_units,
-        context_size=0 if feature_size is None else min(size, integer("feature_size", feature_size)),
+        context_size=0 if feature_size is None else min(size, feature_size),
         bijector_fn=bijector_fn,
         activation=activation,
         input_order=input_order,
         seed=seed,
         dtype=dtype.name,
     )
+    network = layer.networks[0]
     settings = Settings(
         base=base,
         num_flows=layer.num_flows,
-        hidden_units=list(hidden_units),
-        bijector_fn=type(layer.map).__name__,
-        activation=str(keras.activations.serialize(layer.networks[0].activation)),
+        hidden_units=list(network.hidden_units),
+        bijector_fn=_name_of(layer.map),
+        activation=getattr(network.activation, "__name__", type(network.activation).__name__),
         degrees=[np.asarray(network.degrees).tolist() for network in layer.networks],
         feature_size=feature_size,
         # The supports and their order, by what they make of one point.
-        unknowns=[
-            np.round(np.asarray(part, np.float64), 3).tolist()
-            for part in tf.nest.flatten(_forward(structure, point, joint_distribution))
-        ],
+        unknowns=np.concatenate(
+            [np.ravel(np.asarray(part, float)) for part in tf.nest.flatten(_forward(structure, point, joint_distribution))]
+        ).tolist(),
     )
     if feature_size is not None:
         if base != "normal":
@@ -151,6 +151,14 @@ class AmortizedSurrogatePosterior(tf.Module):
 
     def __call__(self, features: TensorLike) -> tfp.distributions.Distribution:
         return tfd.TransformedDistribution(self.posterior.distribution(features), self._structure, name=self.name)
+
+
+def _name_of(elementwise_map):
+    """The name or the config of a map; of one that is not registered with Keras, the name of its class."""
+    try:
+        return maps.serialize(elementwise_map)
+    except ValueError:
+        return type(elementwise_map).__name__
 
 
 def _positive(start, name):
@@ -232,9 +240,10 @@ def _forward(structure, point, joint_distribution):
             try:
                 bijector.forward(tf.zeros(bijector.inverse_event_shape(part.event_shape), part.dtype))
             except (TypeError, ValueError, tf.errors.InvalidArgumentError) as of_part:
+                reason = (str(of_part) or type(of_part).__name__).splitlines()[0]
+                dtype = getattr(part.dtype, "name", "of several dtypes")
                 raise ValueError(
-                    f"TFP's bijector from unconstrained numbers to {name} ({type(part).__name__}, {part.dtype.name}) fails: "
-                    f"{str(of_part).splitlines()[0]}"
+                    f"TFP's bijector from unconstrained numbers to {name} ({type(part).__name__}, {dtype}) fails: {reason}"
                 ) from error
         raise
 

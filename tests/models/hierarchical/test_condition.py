@@ -75,8 +75,9 @@ def test_fit_learns_what_the_condition_says(inference):
     before = [variable.numpy() for variable in model.trainable_variables]
     model.fit((x, c), batch_size=48, epochs=60, verbose=0)
     assert all(np.abs(old - new).max() > 0 for old, new in zip(before, model.trainable_variables))
-    right, wrong = (np.abs(model.sample(3, seed=0, condition=rows) - x[:3]).mean() for rows in (c[:3], c[[1, 2, 0]]))
-    assert right < 0.7 * wrong
+    right, wrong = (evaluation.elbo(model, (x[:3], rows), num_samples=8, verbose=False) for rows in (c[:3], c[[1, 2, 0]]))
+    # Hundreds of nats, of images of 128 numbers.
+    assert (right - wrong).min() > 20.0
 
 
 def test_files_and_exports_keep_the_condition(tmp_path):
@@ -84,7 +85,7 @@ def test_files_and_exports_keep_the_condition(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     kl = model.elbo_terms((x, c), seed=0)["kl"]
-    np.testing.assert_array_equal(loaded.elbo_terms((x, c), seed=0)["kl"], kl)
+    np.testing.assert_allclose(loaded.elbo_terms((x, c), seed=0)["kl"], kl, rtol=1e-4)
     serving.export(model, tmp_path / "saved")
     served = tf.saved_model.load(str(tmp_path / "saved"))
     seed = tf.constant([0, 1])
@@ -93,6 +94,30 @@ def test_files_and_exports_keep_the_condition(tmp_path):
     elbo = served.elbo(x.astype("float32"), seed, c)["elbo"]
     np.testing.assert_allclose(elbo, (terms["reconstruction"] - terms["kl"])[0], rtol=1e-4)
     assert evaluation.log_likelihood(model, (x, c), num_samples=4, verbose=False).shape == (3,)
+
+
+class Frame:
+    """What this package reads of a pandas DataFrame."""
+
+    def __init__(self, columns, values):
+        self.columns, self.values, self.shape = columns, values, values.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+def test_a_loaded_model_knows_the_columns_of_the_condition(tmp_path):
+    model = make(num_layers=(1,), posterior="diagonal", filters=4, condition_size=3, trained=False)
+    model.compile("adam")
+    model.fit((images(3), Frame(["a", "b", "c"], conditions(3))), verbose=0)
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    twin = make(num_layers=(1,), posterior="diagonal", filters=4, condition_size=3, trained=False)
+    twin.load_weights(tmp_path / "model.weights.h5")
+    for each in (model, twin, keras.models.load_model(tmp_path / "model.keras")):
+        assert each.sample(3, seed=0, condition=Frame(["a", "b", "c"], conditions(3))).shape == (3, 8, 8, 2)
+        with pytest.raises(ValueError, match="column 1 was 'a', and is 'b' now"):
+            each.sample(3, seed=0, condition=Frame(["b", "a", "c"], conditions(3)))
 
 
 def test_what_does_not_fit_is_refused():

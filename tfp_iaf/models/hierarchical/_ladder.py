@@ -97,22 +97,32 @@ class Ladder(TrackedLayer):
         # What comes down into the highest layer, the same at every pixel.
         self.top = self.add_weight(name="top", shape=(self.filters,), initializer="zeros")
 
-    def features(self, x, condition=None):
-        """The first feature maps of images x `[B, H, W, C]`: all that the way up reads of them and of their condition."""
-        h = self.read_image(tf.cast((x - self.centre) / self.scale, self.compute_dtype))
-        return h if self.read_condition is None else h + self._maps_of(condition)[0]
+    def condition_maps(self, condition):
+        """What a condition `[B, condition_size]` adds to each pixel on the way up, and on the way down: `[B, 1, 1, filters]`.
 
-    def _maps_of(self, condition):
-        """What a condition `[B, condition_size]` adds to each pixel on the ways up and down, `[B, 1, 1, filters]` each."""
+        Without a condition nothing is added: (None, None).
+        """
+        if condition is None:
+            return None, None
         maps = self.read_condition(tf.cast(condition, self.compute_dtype))
-        return tf.split(maps[:, tf.newaxis, tf.newaxis], 2, axis=-1)
+        return tuple(tf.split(maps[:, tf.newaxis, tf.newaxis], 2, axis=-1))
 
-    def up_and_down(self, h, condition, num_samples, latent, training=False):
+    def features(self, x, condition_map):
+        """The first feature maps of images x `[B, H, W, C]`: all that the way up reads.
+
+        Args:
+            x: the images.
+            condition_map: what `condition_maps` gave for the way up.
+        """
+        h = self.read_image(tf.cast((x - self.centre) / self.scale, self.compute_dtype))
+        return h if condition_map is None else h + condition_map
+
+    def up_and_down(self, h, condition_map, num_samples, latent, training=False):
         """Up from the image's features and down to the image.
 
         Args:
             h: `features` of B images.
-            condition: `[B, condition_size]`, or None.
+            condition_map: what `condition_maps` gave for the way down.
             num_samples: S; rows are S * B.
             latent: a function (index of the layer, the posterior's statistics `[rows, H, W, maps]`) ->
                 (z `[rows, H, W, C]`, log q `[rows, groups]`), whose groups are the layer's own or one.
@@ -127,7 +137,7 @@ class Ladder(TrackedLayer):
         num_rows = num_samples * tf.shape(h)[0]
 
         def repeated(value):
-            return tf.tile(value, [num_samples, *[1] * (len(value.shape) - 1)])
+            return tf.tile(value, [num_samples, 1, 1, 1])
 
         def up(index, layer):
             def pass_layer(h):
@@ -163,16 +173,16 @@ class Ladder(TrackedLayer):
             else:
                 h, z[index], log_q[index] = up(index, layer)(h)
                 inputs[index] = z[index]
-        condition = None if condition is None else repeated(condition)
-        parameters = self._descend(num_rows, condition, down)
+        condition_map = None if condition_map is None else repeated(condition_map)
+        parameters = self._descend(num_rows, condition_map, down)
         return z, log_q, log_p, parameters
 
-    def down(self, num_rows, condition, latent):
+    def down(self, num_rows, condition_map, latent):
         """The likelihood's parameters.
 
         Args:
             num_rows: the number of rows.
-            condition: `[num_rows, condition_size]`, or None.
+            condition_map: what `condition_maps` gave for the way down, of as many rows.
             latent: a function (index of the layer, the prior's loc and scale) -> z.
         """
 
@@ -180,14 +190,13 @@ class Ladder(TrackedLayer):
             prior, _, d = layer.read_down(g)
             return layer.go_down(g, d, latent(index, prior))
 
-        return self._descend(num_rows, condition, pass_layer)
+        return self._descend(num_rows, condition_map, pass_layer)
 
-    def _descend(self, num_rows, condition, pass_layer):
+    def _descend(self, num_rows, condition_map, pass_layer):
         height, width, _ = self.stochastic_layers[-1].event_shape
-        g = tf.cast(self.top, self.compute_dtype)
-        if self.read_condition is not None:
-            g += self._maps_of(condition)[1]
-        g = tf.broadcast_to(g, [num_rows, height, width, self.filters])
+        top = tf.cast(self.top, self.compute_dtype)
+        top = top if condition_map is None else top + condition_map
+        g = tf.broadcast_to(top, [num_rows, height, width, self.filters])
         for index, layer in reversed(list(enumerate(self.stochastic_layers))):
             g = pass_layer(index, layer, g)
         image = tf.cast(depth_to_space(self.write_image(tf.nn.elu(g)), self.patch_size), density_dtype(self))

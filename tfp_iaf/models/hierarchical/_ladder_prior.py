@@ -20,7 +20,7 @@ class LadderPrior:
 
     Args:
         ladder: a built `Ladder`.
-        condition_rows: a function (condition, number of rows) -> what the ladder takes.
+        condition_rows: a function (condition, number of rows) -> the condition as a tensor of as many rows, or None.
     """
 
     def __init__(self, ladder, condition_rows):
@@ -38,7 +38,7 @@ class LadderPrior:
             log_p.append(tf.reduce_sum(by_group, axis=-1))
             return latent
 
-        self._ladder.down(num_rows, self._condition_rows(condition, num_rows), score)
+        self._ladder.down(num_rows, self._condition_map(condition, num_rows), score)
         return tf.add_n(log_p)
 
     def sample(self, num_samples, seed, temperature=1.0, condition=None):
@@ -64,8 +64,11 @@ class LadderPrior:
             z[index] = loc + temperature * scale * noise[index]
             return z[index]
 
-        parameters = self._ladder.down(num_samples, self._condition_rows(condition, num_samples), draw)
+        parameters = self._ladder.down(num_samples, self._condition_map(condition, num_samples), draw)
         return z, parameters
+
+    def _condition_map(self, condition, num_rows):
+        return self._ladder.condition_maps(self._condition_rows(condition, num_rows))[1]
 
 
 def noise_of_latents(ladder, num_rows, seed):

@@ -68,10 +68,10 @@ class HierarchicalVAE(ElboModel):
             in graph mode it saved a quarter of the memory that grows with the batch. TensorFlow keeps what it has traced
             for that until the process ends.
         num_samples: posterior samples per image in training.
+        seed: integer seed of the noise.
         condition_size: the number of entries of an image's condition, such as a class in one-hot form; None for a model that
             takes no condition. With one, `fit((images, condition))` trains p(x | condition). Prior, posteriors and decoder
             read it: a linear layer adds its outputs to every pixel, at the start of the way up and of the way down.
-        seed: integer seed of the noise.
         **kwargs: `name`, `dtype` of `keras.Model`.
 
     Raises:
@@ -106,8 +106,8 @@ class HierarchicalVAE(ElboModel):
         weight_norm: bool = True,
         recompute: bool = False,
         num_samples: int = 1,
-        condition_size: int | None = None,
         seed: int | None = None,
+        condition_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         choice("inference", inference, INFERENCES)
@@ -234,7 +234,8 @@ class HierarchicalVAE(ElboModel):
 
     def encode(self, x: Data) -> tf.Tensor:
         """The first feature maps of x, or of (x, condition), `[B, height, width, filters]`: all that the way up reads."""
-        return self.ladder.features(*self.split(self.as_input(x)))
+        x, condition = self.split(self.as_input(x))
+        return self.ladder.features(x, self.ladder.condition_maps(condition)[0])
 
     def encode_mean(self, x: Data) -> list[tf.Tensor]:
         """z_1 ... z_L, each at the mean of its posterior's base, `[B, ...]`: the same at every call."""
@@ -272,7 +273,8 @@ class HierarchicalVAE(ElboModel):
         del training
         self._check_latents(z)
         condition = self.condition_rows(condition, np.shape(z[0])[0] or tf.shape(z[0])[0])
-        return self.ladder.down(tf.shape(z[0])[0], condition, lambda index, prior: tf.cast(z[index], self.density_dtype))
+        condition_map = self.ladder.condition_maps(condition)[1]
+        return self.ladder.down(tf.shape(z[0])[0], condition_map, lambda index, prior: tf.cast(z[index], self.density_dtype))
 
     def prior_sample(
         self, num_samples: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None
@@ -290,7 +292,8 @@ class HierarchicalVAE(ElboModel):
         return self.prior.sample_and_decode(*self.checked_draw(num_samples, seed, temperature), condition)
 
     def _up_and_down(self, x, condition, num_samples, latent, training=False):
-        return self.ladder.up_and_down(self.ladder.features(x, condition), condition, num_samples, latent, training)
+        upwards, downwards = self.ladder.condition_maps(condition)
+        return self.ladder.up_and_down(self.ladder.features(x, upwards), downwards, num_samples, latent, training)
 
     def _noise(self, num_samples, x, seed, noise=None):
         if noise is not None:
