@@ -43,7 +43,7 @@ def variables_read():
     ...     result = 2.0 * variable
     ...     print([each.name for each in variables_read()])
     ...     return result
-    >>> double().numpy()
+    >>> float(double())
     ['loc:0']
     2.0
     """

@@ -64,6 +64,8 @@ class CheckedModel(FileModel):
         self.data_shape: tuple[int, ...] = None  # Until it is built.
         self.condition_shape: tuple[int, ...] | None = None
         self._memory: Any = Untracked(passed=())
+        # TensorFlow variables that the model needs in no file.
+        self._unsaved: Any = Untracked()
 
     @staticmethod
     def split(x: Data) -> tuple[Any, Any]:
