@@ -19,6 +19,7 @@ from benchmarks import step_cost
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
+FLAGS.set_default("out", "runs/objective_cost")
 flags.DEFINE_integer("num_samples", 5, "Samples of the importance-weighted bounds.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 128, "Batch size.", lower_bound=1)
 

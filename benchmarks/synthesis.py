@@ -28,6 +28,7 @@ from benchmarks.pixel_samplers import FILTERS, KERNEL_SIZE, SHAPE, CachedSampler
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
+FLAGS.set_default("out", "runs/synthesis.json")
 flags.DEFINE_list("batch_sizes", [1, 64], "Images that are drawn at a time.")
 
 # Every pixel costs the naive sampler the same: it draws so many of the 784, and its time is multiplied.

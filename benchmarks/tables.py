@@ -285,7 +285,7 @@ def conditional_density():
     lines = [
         "| | log-likelihood, true | fitted | difference | in the 80 % intervals of y1 | of y2 |",
         "|---|---|---|---|---|---|",
-        f"| {run['examples']:,} new examples | {run['log_likelihood']['true']:.3f} | {run['log_likelihood']['fitted']:.3f} "
+        f"| new examples | {run['log_likelihood']['true']:.3f} | {run['log_likelihood']['fitted']:.3f} "
         f"| {loss['mean']:.3f} ± {loss['standard_error']:.3f} | {coverage['y1']:.1%} | {coverage['y2']:.1%} |",
     ]
     return "\n".join(lines)
@@ -299,7 +299,8 @@ def conditional_digits():
     lines = [
         f"| | all | {' | '.join(classes)} |",
         "|---" * (2 + len(classes)) + "|",
-        f"| samples recognised | {found['means']:.1%} | {' | '.join(f'{share:.1%}' for share in classes.values())} |",
+        f"| means of samples recognised | {found['means']:.1%} | {' | '.join(f'{share:.1%}' for share in classes.values())} |",
+        f"| drawn pixels recognised | {found['drawn_pixels']:.1%} |{' |' * len(classes)}",
         f"| real test images recognised | {found['real_test_images']:.1%} |{' |' * len(classes)}",
     ]
     return "\n".join(lines)
