@@ -29,9 +29,8 @@ NUM_FLOWS = {
 }
 # Fits of chains of few parameters often end in a local optimum: the best of so many counts.
 RESTARTS = {"planar": 3, "radial": 3, "sylvester": 3}
-# The share of a fit's steps over which the weight of the target rises. Radial flows need a long rise, whatever the restart; the
-# others end closer to the target after a short one.
-ANNEALING = dict.fromkeys(NUM_FLOWS, 0.1) | {"radial": 0.8}
+# Radial flows hardly move at the rate that suits the others, whatever the restart.
+RATE_FACTORS = {"radial": 10.0}
 ENERGY_NAMES = ("U1", "U2", "U3", "U4")
 
 FLAGS = flags.FLAGS
@@ -40,12 +39,11 @@ flags.DEFINE_list("flows", list(NUM_FLOWS), f"Flows to fit; any of {', '.join(NU
 flags.DEFINE_list("num_flows", None, "Numbers of flows of every chain; by default 2, 8 and 32, fewer of richer flows.")
 flags.DEFINE_integer("steps", 2000, "Optimizer steps of each fit.", lower_bound=1)
 flags.DEFINE_integer(
-    "annealing_steps",
-    None,
-    "Steps over which the weight of the target rises to 1; by default 8 tenths of the steps for radial flows, one of others.",
-    lower_bound=0,
+    "annealing_steps", 1000, "Steps over which the weight of the target rises to 1; 0 for none.", lower_bound=0
 )
-flags.DEFINE_float("learning_rate", 1e-2, "Learning rate of Adam at the start; it falls to zero.", lower_bound=0.0)
+flags.DEFINE_float(
+    "learning_rate", 5e-3, "Learning rate of Adam at the start, for radial flows times ten; it falls to zero.", lower_bound=0.0
+)
 flags.DEFINE_integer(
     "restarts",
     None,
@@ -63,7 +61,7 @@ for _name, _known in (("energies", ENERGY_NAMES), ("flows", NUM_FLOWS)):
 
 flags.register_multi_flags_validator(
     ["steps", "annealing_steps"],
-    lambda values: (values["annealing_steps"] or 0) <= values["steps"],
+    lambda values: values["annealing_steps"] <= values["steps"],
     message="--annealing_steps must be at most --steps",
 )
 flags.register_validator("num_flows", command_line.is_widths, message="expected positive integers, like 2,8")
@@ -113,10 +111,9 @@ def restarts(flow):
     return FLAGS.restarts or RESTARTS.get(flow, 1)
 
 
-def annealing_steps(flow):
-    """The steps over which the weight of the target rises."""
-    given = FLAGS.annealing_steps
-    return round(ANNEALING[flow] * FLAGS.steps) if given is None else given
+def learning_rate(flow):
+    """The learning rate of a chain of these flows."""
+    return RATE_FACTORS.get(flow, 1.0) * FLAGS.learning_rate
 
 
 def fit(energy, flow, num_flows):
@@ -129,8 +126,8 @@ def fit(energy, flow, num_flows):
             target,
             q,
             num_steps=FLAGS.steps,
-            learning_rates=[FLAGS.learning_rate],
-            annealing_steps=annealing_steps(flow),
+            learning_rates=[learning_rate(flow)],
+            annealing_steps=FLAGS.annealing_steps,
             seed=FLAGS.seed + restart,
             jit_compile=FLAGS.jit_compile,
         )
@@ -155,8 +152,8 @@ def grid():
 def fitted(energy, flow, num_flows, workdir):
     """As `fit`, from the working folder where a run before has left it."""
     stem = workdir / f"{energy}-{flow}-{num_flows}"
-    names = ("steps", "learning_rate", "draws", "seed")
-    chosen = {"annealing_steps": annealing_steps(flow), "restarts": restarts(flow)}
+    names = ("steps", "annealing_steps", "draws", "seed")
+    chosen = {"learning_rate": learning_rate(flow), "restarts": restarts(flow)}
     settings = {**{name: FLAGS[name].value for name in names}, **chosen}
     path = stem.with_suffix(".json")
     if path.exists():
@@ -215,7 +212,7 @@ def main(_):
     chosen = None if FLAGS.num_flows is None else [int(number) for number in FLAGS.num_flows]
     chains = {flow: chosen or NUM_FLOWS[flow] for flow in FLAGS.flows}
     if FLAGS.smoke:
-        FLAGS.annealing_steps, FLAGS.steps, FLAGS.draws, FLAGS.jit_compile = None, 10, 500, False
+        FLAGS.annealing_steps, FLAGS.steps, FLAGS.draws, FLAGS.jit_compile = 5, 10, 500, False
         FLAGS.energies = FLAGS.energies[:1]
         chains = {flow: chains[flow][:1] for flow in FLAGS.flows[:2]}
     out, workdir = pathlib.Path(FLAGS.out), pathlib.Path(FLAGS.workdir)
