@@ -85,7 +85,7 @@ def test_replicas_draw_noise_of_their_own():
     assert (seeds[0].numpy() != seeds[1].numpy()).any()
 
 
-@pytest.mark.filterwarnings("ignore:fit ended at step 1, before KLWarmUp")
+@pytest.mark.filterwarnings("ignore:fit ended at step ., before KLWarmUp")
 def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     """With its noise, optimizer and moving averages: bit for bit as if it had not stopped."""
 

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from tests import cases, properties
 from tests.bijectors.constructors import BIJECTORS, DISTINCT, FLOWS, NoInverse, OwnNetwork, flow_on
 from tfp_iaf import _compat
-from tfp_iaf.bijectors import FlowBijector, InverseAutoregressiveFlow, maps
+from tfp_iaf.bijectors import AdditiveCoupling, FlowBijector, HamiltonianFlow, InverseAutoregressiveFlow, maps
 from tfp_iaf.networks import AutoregressiveNetwork, RecurrentAutoregressiveNetwork
 
 tfb = tfp.bijectors
@@ -344,3 +344,17 @@ def test_a_map_with_another_forward_direction_needs_an_inverse():
 
     with pytest.raises(TypeError, match=r"abstract.* inverse"):
         Twice()
+
+
+def test_values_are_fresh_where_a_function_reads_a_variable():
+    """TFP is shown no variable of a function."""
+    variable = tf.Variable(1.0)
+    y = tf.constant([[1.0, 2.0]])
+    for flow in (
+        HamiltonianFlow(lambda x: -0.5 * variable * tf.reduce_sum(x**2, axis=-1), step_size=0.5),
+        AdditiveCoupling(lambda x: variable * x, [True, False]),
+    ):
+        before = flow.forward(y)
+        variable.assign_add(3.0)
+        assert np.abs(flow.forward(y) - before).max() > 0.1
+        np.testing.assert_allclose(flow.inverse(tf.identity(flow.forward(y))), y, atol=1e-5)

@@ -9,6 +9,8 @@ import tensorflow_probability as tfp
 from tests import reference
 from tfp_iaf.bijectors import maps
 
+tfb = tfp.bijectors
+
 NAMES = ["affine", "gated", "location", "monotone", "spline"]
 
 
@@ -226,3 +228,27 @@ def test_a_function_that_makes_no_elementwise_bijector(function, message):
     for direction in (maps.get((function, 1)).forward, maps.get((function, 1)).inverse):
         with pytest.raises(ValueError, match=message):
             direction(tf.zeros([2, 2]), tf.zeros([2, 2, 1]))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda p: tfb.Shift(p[..., 0]),
+        lambda p: tfb.Chain([tfb.Scale(2.0), tfb.Shift(p[..., 0])]),
+        lambda p: tfb.Scale(tf.constant([2.0, 3.0])),
+    ],
+    ids=["shift", "scaled shift", "scale"],
+)
+def test_bijectors_with_a_constant_derivative(function):
+    """TFP gives their log-derivative as one number, or one per scale."""
+    elementwise_map = maps.get((function, 1))
+    y, parameters = tf.constant([[0.5, -1.0], [2.0, 0.0]]), tf.ones([2, 2, 1])
+    z, log_derivative = elementwise_map.forward(y, parameters)
+    assert log_derivative.shape == y.shape
+    back, of_inverse = elementwise_map.inverse(z, parameters)
+    np.testing.assert_allclose(back, y, atol=1e-6)
+    np.testing.assert_allclose(of_inverse, log_derivative)
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        z, _ = elementwise_map.forward(y, parameters)
+    np.testing.assert_allclose(tf.exp(log_derivative), tape.gradient(z, y), rtol=1e-6)

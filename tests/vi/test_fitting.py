@@ -238,3 +238,32 @@ def test_targets_that_give_no_value_per_draw(target, message):
     with pytest.raises(ValueError, match=message) as error:
         vi.fit(target, vectors, num_steps=2, sample_size=4, learning_rates=[1e-2])
     assert "\n" not in str(error.value) and "{{node" not in str(error.value)
+
+
+def test_steps_without_a_finite_gradient_are_counted():
+    def surrogate():
+        return vi.without_features(DiagonalGaussian(1))
+
+    def trap(z):
+        """The branch that is not taken overflows, and its gradient, NaN, is added to the other's."""
+        z = z[..., 0]
+        return tf.where(z > -1e9, -0.5 * (z - 3.0) ** 2, tf.exp(-1e3 * z))
+
+    settings = {"num_steps": 20, "sample_size": 8, "learning_rates": [1e-2]}
+    q = surrogate()
+    before = [variable.numpy() for variable in q.trainable_variables]
+    with pytest.raises(ValueError, match=r"not finite in any step, so that nothing was learned: look for tf.where"):
+        vi.fit(trap, q, **settings)
+    for variable, start in zip(q.trainable_variables, before):
+        np.testing.assert_array_equal(variable, start)
+    assert vi.fit(lambda z: -0.5 * tf.reduce_sum(z**2, axis=-1), surrogate(), **settings).skipped_steps == 0
+
+
+def test_one_row_of_an_amortized_surrogate_is_refused():
+    """Its readers of features would not be trained."""
+    joint = tfd.JointDistributionNamed({"mean": tfd.Normal(0.0, 1.0), "x": lambda mean: tfd.Normal(mean, 1.0)})
+    pinned = joint.experimental_pin(x=1.0)
+    amortized = vi.build_iaf_surrogate_posterior(pinned, num_flows=1, hidden_units=(4,), feature_size=2)
+    with pytest.raises(ValueError, match="must have no batch shape"):
+        vi.fit(pinned, amortized(tf.ones([1, 2])), num_steps=2)
+    assert np.isfinite(vi.diagnose(pinned, amortized(tf.ones([1, 2]))).elbo)

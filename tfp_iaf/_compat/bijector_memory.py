@@ -37,10 +37,12 @@ class FreshBijector(tfp.bijectors.Bijector):
     asks every bijector for its dtype before it looks anything up, also within a composition, so that is where the comparison
     stands.
 
-    Instances are distinct, and hash by identity.
+    Instances are distinct, and hash by identity. A flow that holds a user's function, which may read variables that TFP is not
+    shown, sets `_reads_unseen`: nothing is remembered between its eager calls.
     """
 
     _cache = _Memory()
+    _reads_unseen = False
 
     def __hash__(self):
         return id(self)
@@ -83,7 +85,7 @@ class FreshBijector(tfp.bijectors.Bijector):
 
     def _look(self):
         # Nothing is remembered of values that variables have in a `keras.StatelessScope`.
-        return object() if in_stateless_scope() else self._look_at_weights()
+        return object() if self._reads_unseen or in_stateless_scope() else self._look_at_weights()
 
     def _look_at_weights(self):
         """Bytes that tell the values of the variables from others."""

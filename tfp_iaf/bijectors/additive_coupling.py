@@ -93,6 +93,7 @@ class AdditiveCoupling(NetworkFlow):
                 is_double = any(weight.dtype == "float64" for weight in network.weights)
                 dtype = tf.float64 if is_double else tf.float32
             self._network = network
+            self._reads_unseen = not isinstance(network, keras.layers.Layer)
             if isinstance(network, keras.layers.Layer):
                 self._trained = _compat.tf_variables(network.trainable_weights)
                 self._has_frozen = len(self._trained) < len(network.weights)

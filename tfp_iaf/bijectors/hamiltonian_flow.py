@@ -51,6 +51,8 @@ class HamiltonianFlow(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     True
     """
 
+    _reads_unseen = True
+
     def __init__(
         self,
         target_log_prob_fn: Callable,

@@ -114,10 +114,11 @@ class FreeEnergyAnnealing(keras.callbacks.Callback):
 
 def _warn_if_unfinished(callback, weight_at, name):
     step = int(callback.model.optimizer.iterations.numpy())
-    if weight_at(step) != weight_at(callback.num_steps):
+    last = weight_at(max(step - 1, 0))
+    if last != weight_at(callback.num_steps):
         warnings.warn(
             f"fit ended at step {step}, before {type(callback).__name__} with num_steps={callback.num_steps} did: the last "
-            f"{name} was {weight_at(step):.2g}. Train on with the same callback, or give it fewer steps.",
+            f"{name} was {last:.2g}. Train on with the same callback, or give it fewer steps.",
             stacklevel=2,
         )
 

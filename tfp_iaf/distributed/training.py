@@ -242,16 +242,17 @@ def _evaluate(replicas, data):
         rows = tf.cast(tf.size(mask) * replicas.count, loss.dtype)
         return {"sum": (loss - penalty) * rows, "rows": tf.cast(tf.reduce_sum(mask), loss.dtype), "penalty": penalty}
 
-    # Traced once for each model, and kept in its `__dict__`: Keras, which would save an attribute, does not see it there.
+    # Traced once for each set of variables, and kept in the model's `__dict__`: Keras, which would save an attribute, does not
+    # see it there. Variables that are held keep their ids.
     functions = vars(model).setdefault("_distributed_score", {})
-    key = bool(model.run_eagerly)
+    key = (bool(model.run_eagerly), model.num_samples, *map(id, model.variables))
     if key not in functions:
-        functions[key] = replicas.function(score, tf.distribute.ReduceOp.SUM)
+        functions[key] = replicas.function(score, tf.distribute.ReduceOp.SUM), model.variables
     model.reset_metrics()
     total = rows = penalty = 0.0
     for batch in data.batches():
         inputs, mask, _ = replicas.split(batch)
-        results = _floats(functions[key]((inputs, replicas.values(mask))))
+        results = _floats(functions[key][0]((inputs, replicas.values(mask))))
         total, rows, penalty = total + results["sum"], rows + results["rows"], results["penalty"]
     if not rows:
         raise ValueError("x must hold at least one example, got none.")

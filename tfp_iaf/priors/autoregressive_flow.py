@@ -137,6 +137,9 @@ class AutoregressiveFlow(Prior):
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         n, seed, temperature = self.check_sample_arguments(n, seed, temperature)
+        rows = None if condition is None else np.shape(condition)[0]
+        if isinstance(n, int) and rows not in (None, 1, n):
+            raise ValueError(f"{self.name} takes a condition for each of {n} samples, or one for all, got {rows}.")
         z = temperature * standard_normal([n, math.prod(self.latent_shape)], seed, self.density_dtype)
         for flow in reversed(self._flows(condition)):
             z, _ = flow.inverse_and_log_det(z)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -35,16 +36,18 @@ class Fit(NamedTuple):
         learning_rate: the one that led there.
         elbos: the bound for every learning rate.
         losses: minus the bound at every training step of the best run, `[num_steps]`.
+        skipped_steps: the number of its steps in which the gradient of a draw was not finite, and nothing was learned.
     """
 
     elbo: float
     learning_rate: float
     elbos: dict
     losses: np.ndarray
+    skipped_steps: int
 
     def __repr__(self) -> str:
-        losses = f"<{len(self.losses)} numbers>"
-        return f"Fit(elbo={self.elbo}, learning_rate={self.learning_rate}, elbos={self.elbos}, losses={losses})"
+        values = {**self._asdict(), "losses": f"<{len(self.losses)} numbers>"}
+        return f"Fit({', '.join(f'{name}={value}' for name, value in values.items())})"
 
 
 def fit(
@@ -121,6 +124,12 @@ def fit(
     jit_compile = None if jit_compile is None else flag("jit_compile", jit_compile)
     rates = [positive("A learning rate", rate) for rate in learning_rates]
     check_one_posterior(surrogate_posterior)
+    if any(tf.TensorShape(shape).rank != 0 for shape in tf.nest.flatten(surrogate_posterior.batch_shape)):
+        raise ValueError(
+            f"surrogate_posterior must have no batch shape, got {given(surrogate_posterior.batch_shape)}: of one row of "
+            "features fit would train the flows, and not what reads the features. Train an amortized surrogate in a loop of "
+            "your own, or take vi.without_features(layer)."
+        )
     variables = list(getattr(surrogate_posterior, "trainable_variables", ()))
     if not variables or not (hasattr(surrogate_posterior, "bijector") and hasattr(surrogate_posterior, "distribution")):
         raise ValueError(
@@ -140,10 +149,10 @@ def fit(
     runs = []
     for k, rate in enumerate(rates):
         _assign(variables, start)
-        losses = trainer.train(
+        losses, skipped = trainer.train(
             rate, lambda done, elbo, k=k: progress and progress.update(k * num_steps + done, [("elbo", elbo)])
         )
-        runs.append((trainer.bound(), rate, losses, [variable.numpy() for variable in variables]))
+        runs.append((trainer.bound(), rate, losses, [variable.numpy() for variable in variables], skipped))
     finite = [run for run in runs if np.isfinite(run[0])]
     if not finite:
         _assign(variables, start)
@@ -152,9 +161,21 @@ def fit(
             "the target's log-density is finite wherever the surrogate draws. Over a plain vector it draws all real numbers: "
             "write unknowns that are positive or bounded as functions of such numbers."
         )
-    elbo, rate, losses, values = max(finite, key=lambda run: run[0])
+    elbo, rate, losses, values, skipped = max(finite, key=lambda run: run[0])
+    if skipped == num_steps:
+        _assign(variables, start)
+        raise ValueError(
+            "The gradient of the target was not finite in any step, so that nothing was learned: look for tf.where, whose "
+            "gradient is NaN where the branch that is not taken overflows, and for logarithms of 0."
+        )
     _assign(variables, values)
-    return Fit(elbo, rate, {run[1]: run[0] for run in runs}, losses)
+    if skipped > 0.05 * num_steps:
+        warnings.warn(
+            f"In {skipped} of {num_steps} steps the gradient of the target was not finite at some draw, and nothing was "
+            "learned: check that the target is finite wherever the surrogate draws.",
+            stacklevel=2,
+        )
+    return Fit(elbo, rate, {run[1]: run[0] for run in runs}, losses, skipped)
 
 
 class _Trainer:
@@ -168,7 +189,7 @@ class _Trainer:
         self._state = [(variable, variable.numpy()) for variable in optimizer.variables]
         dtype = variables[0].dtype
 
-        def step(index, losses):
+        def step(index, skipped, losses):
             beta = tf.minimum(tf.cast(index, dtype) / annealing_steps + _FIRST_BETA, 1.0) if annealing_steps else 1.0
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
@@ -177,13 +198,13 @@ class _Trainer:
             # A draw without a finite gradient would end the run: such a step goes on with Adam's momentum alone.
             is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
             optimizer.apply([tf.where(is_finite, gradient, tf.zeros_like(gradient)) for gradient in gradients], variables)
-            return index + 1, losses.write(index % _CHUNK, value)
+            return index + 1, skipped + tf.cast(~is_finite, tf.int32), losses.write(index % _CHUNK, value)
 
         @tf.function(jit_compile=jit_compile, autograph=False)
         def chunk(first, last):
-            losses = tf.TensorArray(dtype, _CHUNK)
-            _, losses = tf.while_loop(lambda index, _: index < last, step, (first, losses), maximum_iterations=_CHUNK)
-            return losses.stack()
+            start = first, 0, tf.TensorArray(dtype, _CHUNK)
+            _, skipped, losses = tf.while_loop(lambda index, *_: index < last, step, start, maximum_iterations=_CHUNK)
+            return losses.stack(), skipped
 
         @tf.function(jit_compile=jit_compile, autograph=False)
         def bound():
@@ -195,16 +216,18 @@ class _Trainer:
         self._chunk, self._bound = chunk.get_concrete_function(index, index), bound.get_concrete_function()
 
     def train(self, rate, report):
-        """Trains the variables from where they are; returns the losses."""
+        """Trains the variables from where they are; returns the losses, and the number of steps without a finite gradient."""
         self._rate.assign(rate)
         for variable, value in self._state:
             variable.assign(value)
-        found = []
+        found, skipped = [], 0
         for first in range(0, self._num_steps, _CHUNK):
             last = min(first + _CHUNK, self._num_steps)
-            found.append(self._chunk(tf.constant(first), tf.constant(last)).numpy()[: last - first])
+            losses, of_chunk = self._chunk(tf.constant(first), tf.constant(last))
+            found.append(losses.numpy()[: last - first])
+            skipped += int(of_chunk)
             report(last, -found[-1].mean())
-        return np.concatenate(found)
+        return np.concatenate(found), skipped
 
     def bound(self):
         return float(self._bound())
@@ -283,7 +306,7 @@ def _forward_and_score(bijector, y, score, event_ndims):
 
 
 def _folded(seed, index):
-    return tf.random.experimental.stateless_fold_in(seed, index)
+    return tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
 
 
 def _assign(variables, values):

@@ -23,15 +23,11 @@ class FixedPoint(ImplicitInverse):
 
     def solve(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         z, degrees = equation.z, equation.network.degrees
-        # Entries not yet settled may grow until they overflow, and an overflow would reach the settled ones through a mask
-        # (inf * 0 is nan): they stay well inside the range of the dtype that the network computes in.
-        largest = float(tf.as_dtype(equation.network.compute_dtype).max) ** 0.5
 
         def update(count, y, _):
             new = equation.map.inverse_near(z, equation.parameters_at(y), y)
-            bounded = tf.where(degrees <= count + 1, new, tf.clip_by_value(new, -largest, largest))
             # Compared before it is bounded: at the bound an entry is not settled.
-            return count + 1, bounded, tf.logical_not(settled(new, y))
+            return count + 1, _bounded(new, degrees <= count + 1, equation), tf.logical_not(settled(new, y))
 
         _, y, _ = tf.while_loop(
             lambda count, y, unsettled: unsettled,
@@ -44,25 +40,36 @@ class FixedPoint(ImplicitInverse):
         return equation.image(equation.parameters_at(y))
 
     def adjoint(self, equation: Equation, linearization: Linearization, by_y: tf.Tensor, by_parameters: tf.Tensor) -> tf.Tensor:
-        """The same iteration in the transposed system."""
-        event_axes = range(-equation.network.degrees.ndim, 0)
+        """The same iteration in the transposed system, where the last entry is exact from the start, then the one before it."""
+        degrees = equation.network.degrees
+        event_axes = range(-degrees.ndim, 0)
         slopes = linearization.parameter_slopes
         upstream = by_y + linearization.pull_back(by_parameters)
         # A scale per row, since another row may be huge or NaN.
         scale = tf.reduce_max(tf.abs(upstream), axis=event_axes, keepdims=True)
 
-        def update(u, _):
+        def update(count, u, _):
             new = upstream + linearization.pull_back(u[..., tf.newaxis] * slopes)
-            return new, tf.logical_not(settled(new, u, scale, event_axes))
+            is_exact = degrees >= degrees.size - count - 1
+            return count + 1, _bounded(new, is_exact, equation), tf.logical_not(settled(new, u, scale, event_axes))
 
-        u, _ = tf.while_loop(
-            lambda u, unsettled: unsettled,
+        _, u, _ = tf.while_loop(
+            lambda count, u, unsettled: unsettled,
             update,
-            (upstream, True),
-            maximum_iterations=equation.network.degrees.size,
-            shape_invariants=(upstream.shape, tf.TensorShape([])),
+            (0, upstream, True),
+            maximum_iterations=degrees.size,
+            shape_invariants=(tf.TensorShape([]), upstream.shape, tf.TensorShape([])),
         )
         return u
+
+
+def _bounded(values, is_exact, equation):
+    """The values, of which those that are not exact yet stay well inside the range of what the network computes in.
+
+    They may grow until they overflow, and an overflow would reach the exact ones through a mask: inf * 0 is nan.
+    """
+    largest = float(tf.as_dtype(equation.network.compute_dtype).max) ** 0.5
+    return tf.where(is_exact, values, tf.clip_by_value(values, -largest, largest))
 
 
 def settled(

@@ -22,7 +22,7 @@ class ElementwiseMap(abc.ABC):
     arguments.
 
     Both methods return the value together with log df/dy, the log-derivative of the *forward* direction at y. A subclass of a
-    map that writes `forward` anew writes `inverse` anew, too.
+    map that writes `forward` anew writes `inverse` anew, too. A map does not change once it is made: graphs are kept for it.
 
     >>> import tensorflow as tf
     >>> class Shift(ElementwiseMap):

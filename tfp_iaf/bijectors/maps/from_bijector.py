@@ -46,7 +46,8 @@ class FromBijector(ElementwiseMap):
         z, log_derivative = bijector.forward(y), bijector.forward_log_det_jacobian(y, event_ndims=0)
         self._check_shape(z, y, parameters)
         _compat.forget(bijector)
-        return z, log_derivative
+        # A bijector such as tfb.Shift gives one number for all.
+        return z, tf.broadcast_to(log_derivative, tf.shape(z))
 
     def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         bijector = self._bijector(parameters)
@@ -54,7 +55,7 @@ class FromBijector(ElementwiseMap):
         self._check_shape(y, z, parameters)
         log_derivative = bijector.forward_log_det_jacobian(y, event_ndims=0)
         _compat.forget(bijector)
-        return y, log_derivative
+        return y, tf.broadcast_to(log_derivative, tf.shape(y))
 
     def _bijector(self, parameters):
         bijector = self._bijector_fn(parameters)
