@@ -163,7 +163,7 @@ def test_annealing_follows_the_optimizer_and_leaves_nothing_behind():
     assert [schedule.beta_at(step) for step in (0, 5000, 9900, 20000)] == [0.01, 0.51, 1.0, 1.0]
     model, seen = bits_model(posterior=DiagonalGaussian(2, seed=1)), []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(float(model.inverse_temperature)))
-    with pytest.warns(UserWarning, match=r"before FreeEnergyAnnealing with num_steps=10 did: the last beta was 0.5"):
+    with pytest.warns(UserWarning, match=r"before FreeEnergyAnnealing with num_steps=10 did: the last beta was 0.4"):
         history = model.fit(
             BITS, batch_size=32, verbose=0, validation_data=BITS, callbacks=[FreeEnergyAnnealing(10, start=0.2), watch]
         ).history
