@@ -123,7 +123,7 @@ def main(_):
         if FLAGS.smoke:
             splits = {name: x[:200] for name, x in splits.items()}
             FLAGS.epochs, FLAGS.importance_samples, FLAGS.leapfrog_steps, FLAGS.jit_compile = 2, 8, ["1"], False
-            FLAGS.kl_warm_up_steps = 2
+            FLAGS.kl_warm_up_steps = 1
             FLAGS.hidden_units, FLAGS.momentum_hidden_units, FLAGS.latent_size = ["16"], ["8"], 4
         logdir = pathlib.Path(FLAGS.logdir)
         results = [run(int(steps), splits, logdir / steps) for steps in FLAGS.leapfrog_steps]
