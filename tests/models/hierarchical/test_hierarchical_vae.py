@@ -231,7 +231,7 @@ def test_replicas_draw_noise_of_their_own_and_share_their_weights():
         model = make_small(free_bits=100.0, soft_free_bits=True)
         model.compile(keras.optimizers.Adamax(1e-3))
     initialize_weight_normalization(model, images(8))
-    noise = strategy.run(tf.function(lambda: model._noise(1, 2, None)[0])).values
+    noise = strategy.run(tf.function(lambda: model._noise(1, tf.zeros([2, 8, 8, 2]), None)[0])).values
     assert np.abs(noise[0] - noise[1]).max() > 0.1
     model.fit(images(8), batch_size=4, verbose=0)
     copies = strategy.experimental_local_results(model.free_bits_weights.value)
