@@ -98,8 +98,11 @@ smoke-hamiltonian:
 	$(RUN) examples/hamiltonian_vae.py --smoke --logdir=runs/smoke/hamiltonian
 
 # Against other packages, which get an environment of their own (PyTorch's CPU build, JAX). Half an hour on two cores.
+PYTORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 .venv-peers/installed: benchmarks/peers.txt
 	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --retries=0 --timeout=15 --index-url=$(PYTORCH_INDEX) torch || \
+	  echo "No PyTorch from $(PYTORCH_INDEX): taking it from pip's own index"
 	.venv-peers/bin/python -m pip install --quiet -r benchmarks/peers.txt
 	touch $@
 
