@@ -6,6 +6,7 @@ import tensorflow_probability as tfp
 
 from tfp_iaf import vi
 from tfp_iaf.bijectors import InverseAutoregressiveFlow
+from tfp_iaf.networks import AutoregressiveNetwork
 from tfp_iaf.posteriors import DiagonalGaussian
 from tfp_iaf.vi import fitting
 
@@ -267,3 +268,38 @@ def test_one_row_of_an_amortized_surrogate_is_refused():
     with pytest.raises(ValueError, match="must have no batch shape"):
         vi.fit(pinned, amortized(tf.ones([1, 2])), num_steps=2)
     assert np.isfinite(vi.diagnose(pinned, amortized(tf.ones([1, 2]))).elbo)
+
+
+def test_a_keras_layer_that_the_surrogate_does_not_list_is_named():
+    """TFP's own coupling on a Keras network: none of its weights would move, without a word."""
+    network = keras.Sequential([keras.layers.Input([1]), keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)])
+
+    def shift_and_log_scale(y, _):
+        return tf.split(network(y), 2, axis=-1)
+
+    def target(z):
+        return -0.5 * z[..., 0] ** 2 - 5.0 * (z[..., 1] - z[..., 0] ** 2) ** 2
+
+    def fit():
+        vi.fit(target, q, num_steps=5, sample_size=8, learning_rates=[1e-2])
+
+    coupling = tfb.RealNVP(num_masked=1, shift_and_log_scale_fn=shift_and_log_scale)
+    q = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.Variable(tf.zeros([2])), tf.ones([2])), coupling)
+    before = [weight.numpy() for weight in network.weights]
+    with pytest.warns(UserWarning, match=r"reads variables \(.*kernel.*\) that are not among its trainable_variables"):
+        fit()
+    np.testing.assert_array_equal(network.weights[0], before[0])
+    coupling.network_variables = tuple(weight.value for weight in network.trainable_weights)
+    fit()
+    assert all(np.abs(weight.numpy() - start).max() > 0.0 for weight, start in zip(network.weights, before))
+
+
+def test_frozen_weights_of_a_flow_are_no_cause_for_a_warning(recwarn):
+    network = AutoregressiveNetwork(2, hidden_units=(4,))
+    network.build((None, 2))
+    network.trainable = False
+    base = tfd.MultivariateNormalDiag(tf.Variable(tf.zeros([2])), tf.ones([2]))
+    q = tfd.TransformedDistribution(base, InverseAutoregressiveFlow(network))
+    assert len(q.trainable_variables) == 1
+    vi.fit(lambda z: -0.5 * tf.reduce_sum(z**2, axis=-1), q, num_steps=2, sample_size=8, learning_rates=[1e-2])
+    assert not [warning for warning in recwarn if issubclass(warning.category, UserWarning)]

@@ -42,6 +42,10 @@ class NetworkFlow(FlowBijector, _compat.CompositeBijector):
         return self._context
 
     @property
+    def keras_weights(self) -> Sequence[keras.Variable]:
+        return self._network.weights if isinstance(self._network, keras.layers.Layer) else ()
+
+    @property
     def tf_variables(self) -> tuple[Any, ...]:
         """What stands for the network's weights, in their order.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tfp_iaf import _compat
@@ -33,6 +35,9 @@ class FlowBijector(_compat.FreshBijector):
     as well: then a KL divergence splits by entry. One that can find the score faster than through its inverse may define
     `forward_and_score`. A subclass that writes `forward_and_log_det` anew inherits none of these three, which are those of
     another map. Instances are distinct, whatever their parameters.
+
+    TFP finds the `tf.Variable`s of a bijector in its attributes, and does not look into Keras layers: one that evaluates a
+    Keras layer keeps `tuple(weight.value for weight in layer.trainable_weights)` as an attribute beside the built layer.
 
     >>> import tensorflow_probability as tfp
     >>> class Double(FlowBijector):
@@ -91,6 +96,11 @@ class FlowBijector(_compat.FreshBijector):
             back, log_det_at_z = self.inverse_and_log_det(point)
         upstream = [tf.stop_gradient(score), -tf.ones_like(log_det_at_z)]
         return z, log_det, tape.gradient([back, log_det_at_z], point, upstream, unconnected_gradients="zero")
+
+    @property
+    def keras_weights(self) -> Sequence[keras.Variable]:
+        """The weights of the Keras layers that the flow evaluates, those that stay as they are, too."""
+        return ()
 
     @staticmethod
     def _scope(name, validate_args):

@@ -15,6 +15,7 @@ from tfp_iaf import _compat
 from tfp_iaf._arguments import flag, given, integer, positive
 from tfp_iaf._progress import is_interactive
 from tfp_iaf._types import Seed
+from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.noise import seed_pair
 from tfp_iaf.vi._target import at_draws, check_one_posterior, log_density
 
@@ -209,6 +210,7 @@ class _Trainer:
         @tf.function(jit_compile=jit_compile, autograph=False)
         def bound():
             z, log_q = surrogate.experimental_sample_and_log_prob(_BOUND_DRAWS, seed=_folded(seed, -1))
+            _warn_of_variables_left_out(_compat.variables_read(), surrogate)
             return tf.reduce_mean(at_draws(target, z, log_q) - log_q)
 
         # Traced here: TensorFlow warns of retracing where several fits make functions of one code.
@@ -231,6 +233,22 @@ class _Trainer:
 
     def bound(self):
         return float(self._bound())
+
+
+def _warn_of_variables_left_out(read, surrogate):
+    """Looks at the variables that the surrogate's draws have read: a Keras layer's are not among those that TFP lists."""
+    flows = [module for module in surrogate.submodules if isinstance(module, FlowBijector)]
+    known = [*surrogate.variables, *(variable for flow in flows for variable in _compat.tf_variables(flow.keras_weights))]
+    left_out = {id(variable): variable.name for variable in read if variable.trainable}
+    for variable in known:
+        left_out.pop(id(variable), None)
+    if left_out:
+        warnings.warn(
+            f"surrogate_posterior reads variables ({', '.join(sorted(left_out.values())[:3])}) that are not among its "
+            "trainable_variables, so fit leaves them as they are. To train a Keras layer that one of its bijectors evaluates, "
+            "keep tuple(weight.value for weight in layer.trainable_weights) as an attribute of that bijector.",
+            stacklevel=4,
+        )
 
 
 def _path_loss(target, surrogate, sample_size, seed, beta=1.0):

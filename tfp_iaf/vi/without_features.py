@@ -87,6 +87,10 @@ class _Flows(FlowBijector):
     def _parameter_properties(cls, dtype):
         return {}
 
+    @property
+    def keras_weights(self):
+        return self._posterior.weights
+
     def forward_and_log_det(self, y):
         total = tf.zeros([], self.dtype)
         for flow in self._flows():
@@ -109,7 +113,7 @@ class _Flows(FlowBijector):
         return y, total, score
 
     def _look_at_weights(self):
-        return _compat.fingerprint([*self.variables, *_compat.tf_variables(self._posterior.weights)]).numpy().tobytes()
+        return _compat.fingerprint([*self.variables, *_compat.tf_variables(self.keras_weights)]).numpy().tobytes()
 
     def _flows(self):
         return self._posterior.flows(None if self._inputs is None else tf.convert_to_tensor(self._inputs))
