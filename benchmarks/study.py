@@ -47,6 +47,7 @@ import datasets
 import keras
 import optimizers
 import training
+import validations
 from json_files import write
 from provenance import provenance
 
@@ -172,7 +173,6 @@ def run(name, study, variant, seed, splits, data_name, folder, path):
         importance_samples=settings["importance_samples"],
         report=functools.partial(print, flush=True),
     )
-    best = max(history, key=lambda row: row["val_elbo"])
     seconds = None if "continued_on" in origin else training.median_seconds_per_step(history)
     result = {
         "study": name,
@@ -184,7 +184,7 @@ def run(name, study, variant, seed, splits, data_name, folder, path):
         "parameters": training.num_parameters(model),
         "steps": history[-1]["step"],
         "seconds_per_1000_steps": None if seconds is None else 1000.0 * seconds,
-        "validation_elbo": {"best": best["val_elbo"], "best_step": best["step"], "last": history[-1]["val_elbo"]},
+        "validation_elbo": {**validations.summary(history), "best_step": validations.best(history)["step"]},
         "test": evaluation.summary(test),
         **origin,
         "command": f"python -m benchmarks.study {name} --variant={variant} --seed={seed} --data={data_name}",

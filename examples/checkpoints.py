@@ -9,6 +9,7 @@ import time
 
 import json_files
 import keras
+import validations
 from averaging import averaged
 
 LATEST, BEST = "latest.weights.h5", "best.weights.h5"
@@ -88,10 +89,9 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         step = int(self.model.optimizer.iterations)
-        best = max((row["val_elbo"] for row in self.history), default=float("-inf"))
         row = {"step": step, "seconds": self._training_seconds, **{name: float(value) for name, value in logs.items()}}
         self.history.append(row)
-        if row["val_elbo"] > best:
+        if validations.best(self.history) is row:
             with averaged(self.model):
                 self._save(BEST)
         # The history first: a row too many is dropped on resuming, a row too few would be lost.

@@ -1,8 +1,7 @@
 """Early stopping that goes on counting when a run is resumed."""
 
-import math
-
 import keras
+import validations
 
 
 class EarlyStopping(keras.callbacks.Callback):
@@ -20,14 +19,8 @@ class EarlyStopping(keras.callbacks.Callback):
 
     @property
     def is_over(self):
-        return validations_without_gain(self.history) > self.patience
+        return validations.without_gain(self.history) > self.patience
 
     def on_epoch_end(self, epoch, logs=None):
         if self.is_over:
             self.model.stop_training = True
-
-
-def validations_without_gain(history):
-    """How many validations there have been since the one with the best bound."""
-    bounds = [-math.inf if math.isnan(row["val_elbo"]) else row["val_elbo"] for row in history]
-    return len(bounds) - 1 - bounds.index(max(bounds)) if bounds else 0

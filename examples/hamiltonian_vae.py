@@ -54,6 +54,7 @@ if __name__ == "__main__":
 import datasets
 import keras
 import training
+import validations
 from hamiltonian_model import HamiltonianVAE
 from provenance import provenance
 
@@ -107,7 +108,7 @@ def run(leapfrog_steps, splits, folder):
         "seed": FLAGS.seed,
         "steps": history[-1]["step"],
         "parameters": training.num_parameters(loaded),
-        "validation_elbo": {"last": history[-1]["val_elbo"], "best": max(row["val_elbo"] for row in history)},
+        "validation_elbo": validations.summary(history),
         "test": training.evaluate(loaded, splits["x_test"], importance_samples=FLAGS.importance_samples),
         **origin,
     }

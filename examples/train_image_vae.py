@@ -121,6 +121,7 @@ import keras
 import numpy as np
 import optimizers
 import training
+import validations
 import vae_plots
 from averaging import averaged
 from provenance import provenance
@@ -282,7 +283,7 @@ def run(name, settings, images, folder):
         importance_images=settings.importance_images,
         max_rows=settings.evaluation_rows,
     )
-    validation = {"last": history[-1]["val_elbo"], "best": max(row["val_elbo"] for row in history)}
+    validation = validations.summary(history)
     metrics = {
         "data": settings.data,
         **({"note": images.note} if images.note else {}),

@@ -78,6 +78,7 @@ import keras
 import numpy as np
 import optimizers
 import training
+import validations
 import vae_plots
 from provenance import provenance
 
@@ -192,7 +193,7 @@ def run(posterior, prior, splits, folder):
         "steps": history[-1]["step"],
         "parameters": training.num_parameters(model),
         "seconds_per_1000_steps": None if seconds is None else 1000.0 * seconds,
-        "validation_elbo": {"last": history[-1]["val_elbo"], "best": max(row["val_elbo"] for row in history)},
+        "validation_elbo": validations.summary(history),
         "test": training.evaluate(model, splits["x_test"], importance_samples=FLAGS.importance_samples),
         **origin,
     }

@@ -144,7 +144,7 @@ def softplus(x):
 def planar(u, w, b, y):
     """z of one example."""
     x = sum(u[i] * w[i] for i in range(len(y)))
-    m = softplus(x + np.log(np.e - 1.0)) - 1.0
+    m = (1.0 - 1e-3) * (softplus(x + np.log(np.e - 1.0)) - 1.0)
     squared_norm = sum(w[i] ** 2 for i in range(len(y)))
     a = sum(w[i] * y[i] for i in range(len(y))) + b
     return np.array([y[i] + (u[i] + (m - x) * w[i] / squared_norm) * np.tanh(a) for i in range(len(y))])

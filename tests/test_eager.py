@@ -21,6 +21,8 @@ pytestmark = pytest.mark.compiled
 class TracedNetwork(OwnNetwork):
     """Counts how often its Python code runs: when traced, and in calls operation by operation."""
 
+    compiles_eager_calls = True
+
 
 def make(context_size=3, **kwargs):
     network = TracedNetwork(5, context_size, dtype="float64")
@@ -191,6 +193,27 @@ def test_code_of_a_users_own_is_not_traced(mixin):
         posterior.is_on = False
         with_switch_off, _ = posterior(features, seed=1)
         assert np.abs(with_switch_on - with_switch_off).max() > 1e-3
+
+
+def test_a_network_of_a_users_own_is_not_traced():
+    """An attribute that changes counts; a network that declares its calls fixed is traced."""
+
+    @keras.saving.register_keras_serializable("tests")
+    class Scaled(AutoregressiveNetwork):
+        gain = 0.0
+
+        def call(self, y, context=None):
+            return self.gain * super().call(y, context) + self.gain
+
+    assert AutoregressiveNetwork.compiles_eager_calls
+    assert not Scaled.compiles_eager_calls
+    network, y = Scaled(1, 3, (4,)), tf.ones([2, 3])
+    for gain in (0.0, 1.0, 5.0):
+        network.gain = gain
+        flow = InverseAutoregressiveFlow(network, bijector_fn="location")
+        z = flow.forward_and_log_det(y)[0]
+        np.testing.assert_allclose(z, y - network(y)[..., 0], rtol=1e-6)
+        np.testing.assert_allclose(flow.inverse_and_log_det(z)[0], y, atol=1e-5)
 
 
 def test_a_reader_that_keras_changes_is_read_anew():

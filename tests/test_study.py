@@ -15,6 +15,7 @@ from benchmarks import studies, study  # The second puts the folder of the examp
 # isort: split
 import early_stopping
 import optimizers
+import validations
 
 from benchmarks.studies import natural_images, small_mlp_ours
 from tfp_iaf import evaluation
@@ -137,8 +138,8 @@ def kill_at_progress(line):
 
 def test_early_stopping_counts_the_validations_since_the_best():
     history = [{"val_elbo": bound} for bound in (-9.0, -1.0, -9.0, math.nan)]
-    assert early_stopping.validations_without_gain(history) == 2
-    assert early_stopping.validations_without_gain([]) == 0
+    assert validations.without_gain(history) == 2
+    assert validations.without_gain([]) == 0
     stopping = early_stopping.EarlyStopping(history, patience=2)
     stopping.set_model(types.SimpleNamespace(stop_training=False))
     for last, is_over in ((-1.0, True), (-0.5, False)):

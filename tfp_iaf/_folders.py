@@ -48,7 +48,7 @@ def written_beside(path, num_bytes=0):
     ('new', ['model'])
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_what_the_dead_left(path)
+    _remove_leftovers_of_ended_processes(path)
     _check_room(path, num_bytes)
     prefix = f".{path.name}-writing-{_writer(os.getpid())}-"
     staging = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
@@ -96,7 +96,7 @@ def _writer(process):
     return f"{re.sub('[^A-Za-z0-9.]', '_', socket.gethostname())}-{process}"
 
 
-def _remove_what_the_dead_left(path):
+def _remove_leftovers_of_ended_processes(path):
     pattern = re.compile(rf"\.{re.escape(path.name)}-writing-{re.escape(_writer(''))}(\d+)-\w+")
     for other in path.parent.iterdir():
         match = pattern.fullmatch(other.name)

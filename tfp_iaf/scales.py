@@ -57,8 +57,10 @@ def bounded_rows(rows: tf.Tensor, bound: float) -> tf.Tensor:
     array([[0.  , 0.01],
            [0.9 , 1.2 ]], dtype=float32)
     """
-    squared_norms = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
-    return rows * bound * tf.math.rsqrt(bound**2 + squared_norms)
+    # In units in which no square overflows.
+    unit = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(rows), axis=-1, keepdims=True), bound))
+    squared_norms = tf.reduce_sum(tf.square(rows / unit), axis=-1, keepdims=True)
+    return rows / unit * bound * tf.math.rsqrt(tf.square(bound / unit) + squared_norms)
 
 
 def sigmoid_height(unconstrained: tf.Tensor) -> tf.Tensor:

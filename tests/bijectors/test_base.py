@@ -337,6 +337,41 @@ def test_a_subclass_with_another_forward_direction_inherits_no_inverse_and_no_sc
         Twice(network).forward_and_log_derivatives(y)
 
 
+def test_a_subclass_with_other_log_derivatives_has_their_log_det_and_no_inverse():
+    class Twice(InverseAutoregressiveFlow):
+        def forward_and_log_derivatives(self, y):
+            z, log_derivatives = super().forward_and_log_derivatives(y)
+            return 2.0 * z, log_derivatives + np.log(2.0)
+
+    network = AutoregressiveNetwork(2, event_shape=3)
+    flow, plain = Twice(network), InverseAutoregressiveFlow(network)
+    y = tf.constant([[0.1, -0.4, 1.2]])
+    (z, log_det), expected = flow.forward_and_log_det(y), plain.forward_and_log_det(y)
+    np.testing.assert_allclose(z, 2.0 * expected[0])
+    np.testing.assert_allclose(log_det, expected[1] + 3.0 * np.log(2.0), rtol=1e-6)
+    with pytest.raises(NotImplementedError, match="has no inverse"):
+        flow.inverse(z)
+
+
+@pytest.mark.parametrize("shape_of", [lambda y: [*y.shape[:-1], 1], lambda y: [], lambda y: y.shape[:-1]])
+def test_a_map_whose_log_derivatives_have_another_shape_is_refused(shape_of):
+    """One number in place of D gave a log_det too small by a factor of D, silently."""
+
+    class Twice(maps.ElementwiseMap):
+        params = 1
+
+        def forward(self, y, parameters):
+            return 2.0 * y + parameters[..., 0], tf.fill(shape_of(y), np.float32(np.log(2.0)))
+
+        def inverse(self, z, parameters):
+            return (z - parameters[..., 0]) / 2.0, tf.fill(shape_of(z), np.float32(np.log(2.0)))
+
+    flow = InverseAutoregressiveFlow(AutoregressiveNetwork(1, event_shape=4), bijector_fn=Twice())
+    for function in (flow.forward_and_log_det, flow.forward, flow.inverse, tf.function(flow.inverse_and_log_det)):
+        with pytest.raises(ValueError, match=r"Twice must return a value and a log-derivative of the shape .* \(3, 4\), got"):
+            function(tf.ones([3, 4]))
+
+
 def test_a_map_with_another_forward_direction_needs_an_inverse():
     class Twice(maps.Affine):
         def forward(self, y, parameters):

@@ -69,6 +69,44 @@ def test_float32_residuals(make):
 
 
 @every_flow
+def test_float32_log_dets_of_both_directions_where_slopes_are_at_their_bounds(make):
+    """A residual says nothing of the density: the log_det of a draw, and that of the inverse at the draw, against float64."""
+    rows = 400
+    flow = make((rows,))
+    large = {name: tf.cast(6.0 * value, tf.float32) for name, value in flow.parameters.items() if tf.is_tensor(value)}
+    if not large or getattr(flow, "network", None) is not None:
+        pytest.skip("It has no parameters that are tensors.")
+    exact = flow.copy(**{name: tf.cast(value, tf.float64) for name, value in large.items()})
+    y = tf.cast(3.0 * normals(rows, make.event_size), tf.float32)
+    z, log_det = flow.copy(**large).forward_and_log_det(y)
+    np.testing.assert_allclose(log_det, exact.forward_and_log_det(tf.cast(y, tf.float64))[1], atol=1e-3)
+    np.testing.assert_allclose(flow.copy(**large).inverse_and_log_det(tf.identity(z))[1], log_det, atol=0.1)
+
+
+@pytest.mark.parametrize("product", [-12.0, -20.0, -110.0])
+def test_a_planar_flow_that_is_nearly_flat_keeps_its_density(product):
+    """1 + w'v would be 1e-5, 1e-9, 0 without a lower bound, and v is rounded: the two directions differed by nats."""
+    flow = Planar(tf.constant([-product, 0.3]), tf.constant([-1.0, 0.0]), tf.constant(0.3))
+    y = tf.cast(normals(2000, 2), tf.float32)
+    z, log_det = flow.forward_and_log_det(y)
+    _, log_det_at_z = flow.inverse_and_log_det(tf.identity(z))
+    np.testing.assert_allclose(log_det_at_z, log_det, atol=5e-4 * abs(product))
+    assert np.isfinite(flow.inverse_and_log_det(tf.zeros([1, 2]))[1]).all()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e25])
+def test_a_radial_flow_of_tiny_and_huge_events(size):
+    flow = Radial(tf.zeros([3]), tf.constant(0.5), tf.constant(-1.0))
+    y = tf.constant([[3.0, 4.0, 0.0]]) * size
+    z, log_det = flow.forward_and_log_det(y)
+    back, log_det_at_z = flow.inverse_and_log_det(tf.identity(z))
+    np.testing.assert_allclose(back, y, rtol=1e-5)
+    np.testing.assert_allclose(log_det_at_z, log_det, atol=1e-5)
+    limit = 3.0 * np.log(flow.forward(tf.constant([[1e-6, 0.0, 0.0]]))[0, 0] / 1e-6) if size < 1.0 else 0.0
+    assert size == 1.0 or abs(log_det[0] - limit) < 1e-3
+
+
+@every_flow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_densities_on_the_plane_integrate_to_one(make, seed):
     base = tfd.MultivariateNormalDiag(tf.zeros([2], tf.float64), 0.7 * tf.ones([2], tf.float64))

@@ -76,6 +76,22 @@ def test_damage_is_refused_in_one_line(checkpoints, tmp_path):
         assert "\n" not in str(error.value)
 
 
+def test_the_best_weights_after_validations_that_are_nan(checkpoints, tmp_path):
+    saver, model = checkpoints.Checkpoints(tmp_path, 1), make()
+    saver.restore(model)
+    saver.set_model(model)
+    model.optimizer.build(model.trainable_variables)
+    weight = model.trainable_weights[0]
+    for epoch, bound in enumerate((np.nan, -3.0, np.nan, -2.0, -2.5)):
+        saver.on_epoch_begin(epoch)
+        saver.on_train_batch_end(0)
+        weight.assign(np.full(weight.shape, epoch))
+        model.optimizer.iterations.assign(epoch + 1)
+        saver.on_epoch_end(epoch, {"val_elbo": bound})
+        saver.restore_best(model)
+        np.testing.assert_array_equal(weight, np.full(weight.shape, (0, 1, 1, 3, 3)[epoch]))
+
+
 def test_a_kill_between_two_files_leaves_a_checkpoint_that_loads(checkpoints, tmp_path, monkeypatch):
     class KilledError(Exception):
         pass

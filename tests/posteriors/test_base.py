@@ -99,6 +99,46 @@ def test_a_flow_of_another_kind_is_refused():
         Bad(2)(features())
 
 
+def test_flows_of_wrong_shapes_are_refused():
+    """A log_det of [B, 1] made log_q [B, B], silently."""
+
+    class Double(FlowBijector):
+        def __init__(self, keepdims, name="double"):
+            super().__init__(forward_min_event_ndims=1, parameters=dict(locals()), name=name)
+            self.keepdims = keepdims
+
+        @classmethod
+        def _parameter_properties(cls, dtype):
+            return {}
+
+        def forward_and_log_det(self, y):
+            return 2.0 * y, tf.reduce_sum(tf.math.log(2.0) * tf.ones_like(y), axis=-1, keepdims=self.keepdims)
+
+        def inverse_and_log_det(self, z):
+            return 0.5 * z, self.forward_and_log_det(z)[1]
+
+    class Scaled(Posterior):
+        keepdims = True
+
+        def flows(self, flow_inputs):
+            return [Double(self.keepdims)]
+
+    class Right(Scaled):
+        keepdims = False
+
+    z, log_q = Right(2)(features())
+    assert log_q.shape == z.shape[:1]
+    parameters = Scaled(2).read(features())
+    for call in (
+        lambda: Scaled(2)(features()),
+        lambda: Scaled(2)(features(), num_samples=3),
+        lambda: Scaled(2)(features(), value=z),
+        lambda: Scaled(2).draw_with_score(parameters, tf.zeros_like(z)),
+    ):
+        with pytest.raises(ValueError, match=r"The flows of \w+ \(Double\) must return z of shape \[\.\.\., 2\] with a log_det"):
+            call()
+
+
 def test_a_subclass_with_weights_of_its_own_is_restored(tmp_path):
     class Shifted(DiagonalGaussian):
         def build(self, features_shape):

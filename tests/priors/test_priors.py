@@ -25,6 +25,15 @@ def test_standard_normal_equals_tfp():
     np.testing.assert_allclose(prior.log_prob(z), expected, rtol=1e-6)
 
 
+def test_standard_normal_by_entry():
+    prior = priors.StandardNormal()
+    prior.build((4,))
+    z = tf.random.stateless_normal([3, 4], seed=[0, 1])
+    np.testing.assert_allclose(tf.reduce_sum(prior.log_prob_by_entry(z), axis=-1), prior.log_prob(z), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"expects z of shape \[\.\.\., 4\], got \(3, 7\)"):
+        prior.log_prob_by_entry(tf.ones([3, 7]))
+
+
 def test_mixture_equals_tfp():
     prior = priors.GaussianMixture(4, seed=0, dtype="float64")
     prior.build((3, 2))

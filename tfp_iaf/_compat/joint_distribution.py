@@ -6,7 +6,7 @@ __all__ = ["without_joint_distribution"]
 def without_joint_distribution(bijector):
     """The event-space bijector of a joint distribution, whose checkpoints do not follow the joint distribution itself.
 
-    That remembers its parts by the number of a graph, and TensorFlow refuses to write a dict whose keys are no texts.
+    A joint distribution keeps its parts in a dict whose keys are numbers of graphs, and TensorFlow writes no such dict.
 
     >>> import tensorflow as tf
     >>> import tensorflow_probability as tfp

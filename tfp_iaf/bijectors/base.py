@@ -56,13 +56,17 @@ class FlowBijector(_compat.FreshBijector):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        # In this order: what rests on a method that is dropped is dropped, too.
+        drop_outdated(cls, FlowBijector, "forward_and_log_derivatives", "forward_and_log_det")
         methods = "inverse_and_log_det", "forward_and_log_derivatives", "forward_and_score"
         drop_outdated(cls, FlowBijector, "forward_and_log_det", *methods)
-        drop_outdated(cls, FlowBijector, "forward_and_log_derivatives", "forward_and_log_det")
 
     def forward_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """(z, log|det dz/dy|) at y."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward_and_log_det: define it.")
+        """(z, log|det dz/dy|) at y; of a flow that defines `forward_and_log_derivatives` alone, their sum."""
+        if type(self).forward_and_log_derivatives is FlowBijector.forward_and_log_derivatives:
+            raise NotImplementedError(f"{type(self).__name__} has no forward_and_log_det: define it.")
+        z, log_derivatives = self.forward_and_log_derivatives(y)
+        return z, tf.reduce_sum(log_derivatives, axis=range(-self.forward_min_event_ndims, 0))
 
     def inverse_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(y, log|det dz/dy| of the forward direction, at y)."""

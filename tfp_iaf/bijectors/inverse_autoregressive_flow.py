@@ -14,6 +14,7 @@ from tfp_iaf.bijectors import inverses, maps
 from tfp_iaf.bijectors._captured import captured
 from tfp_iaf.bijectors._flow_spec import FlowSpec
 from tfp_iaf.bijectors._network_flow import NetworkFlow
+from tfp_iaf.bijectors.maps.base import wrong_shapes
 from tfp_iaf.networks import Network
 
 __all__ = ["ConvInverseAutoregressiveFlow", "InverseAutoregressiveFlow"]
@@ -150,9 +151,11 @@ class InverseAutoregressiveFlow(NetworkFlow):
         return self._inverse_method or inverses.get("auto", self._network)
 
     def _evaluate(self, function, settings, y, *others, at_once=True):
-        """`function(network, *settings, y, *others, context, *values)`, compiled where the call is eager."""
+        """`function(network, *settings, y, *others, context, *values)`; in eager calls compiled, where the network allows it."""
         y, context, values = self._inputs(y)
         tensors = y, *others, context, *values
+        if not self._network.compiles_eager_calls:
+            return function(self._network, *settings, *tensors)
         event_ndims = [self._event_ndims] * (2 + len(others)) + [value.shape.rank for value in values]
         return run_compiled(self._network, function, settings, tensors, event_ndims, at_once)
 
@@ -181,7 +184,10 @@ def _forward(network, elementwise_map, y, context, *values):
     else:
         with _compat.with_values(network, values):
             parameters = network(y, context=context)
-    return elementwise_map.forward(y, tf.cast(parameters, y.dtype))
+    z, log_derivatives = elementwise_map.forward(y, tf.cast(parameters, y.dtype))
+    if not (y.shape.is_compatible_with(np.shape(z)) and y.shape.is_compatible_with(np.shape(log_derivatives))):
+        raise wrong_shapes(elementwise_map, y, z, log_derivatives)
+    return z, log_derivatives
 
 
 def _inverse(network, elementwise_map, method, z, context, *values):

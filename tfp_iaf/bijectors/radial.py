@@ -97,7 +97,8 @@ class Radial(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         offset = vector_event(self, z, self._event_size) - center
         image = _norm(offset)
         b = image - s
-        root = tf.sqrt(tf.square(b) + 4.0 * a * image)
+        unit = tf.stop_gradient(tf.maximum(image, tf.ones_like(image)))  # In which no square overflows.
+        root = unit * tf.sqrt(tf.square(b / unit) + 4.0 * (a / unit) * (image / unit))
         # Of the two forms of the root, the one without cancellation.
         r = tf.where(b > 0.0, 0.5 * (root + b), 2.0 * a * image / (root + tf.abs(b)))
         return center + offset * ((a + r) / (s + r))[..., tf.newaxis], self._log_det(r, a, s)
@@ -131,6 +132,9 @@ class Radial(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
 
 def _norm(offset):
     """|offset|, whose gradient at 0 is 0."""
-    squared = tf.reduce_sum(tf.square(offset), axis=-1)
-    is_away = squared > 0.0
-    return tf.where(is_away, tf.sqrt(tf.where(is_away, squared, tf.ones_like(squared))), tf.zeros_like(squared))
+    largest = tf.stop_gradient(tf.reduce_max(tf.abs(offset), axis=-1, keepdims=True))
+    is_away = largest > 0.0
+    unit = tf.where(is_away, largest, tf.ones_like(largest))  # In which no square overflows, and none vanishes.
+    squared = tf.reduce_sum(tf.square(offset / unit), axis=-1)
+    is_away, unit = is_away[..., 0], unit[..., 0]
+    return tf.where(is_away, unit * tf.sqrt(tf.where(is_away, squared, tf.ones_like(squared))), tf.zeros_like(squared))

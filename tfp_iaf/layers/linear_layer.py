@@ -23,13 +23,14 @@ def linear_layer(
     """`layer_type(*args, **kwargs)`, a linear Keras layer with a bias, which is weight-normalized unless `weight_norm` is
     false.
 
-    At first its outputs are about `initial_scale` times as large as its inputs.
+    At first its outputs are of the order of `initial_scale` times its inputs: without weight normalization
+    sqrt(2 F / (F + N)) times that, for F inputs and N outputs of the same kind (Glorot and Bengio 2010).
 
     Args:
         layer_type: a class of linear Keras layers, such as `keras.layers.Dense`.
         *args, **kwargs: its arguments; not `use_bias`, `kernel_initializer`.
         weight_norm: whether the layer is wrapped in `WeightNormalization`.
-        initial_scale: scale of the outputs at first.
+        initial_scale: factor of the initial kernel.
         name: name of the layer.
 
     >>> linear_layer(keras.layers.Dense, 3, name="features").name

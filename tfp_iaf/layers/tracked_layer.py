@@ -37,7 +37,7 @@ class _TFVariables:
 
 
 class TrackedLayer(keras.layers.Layer):
-    """A Keras layer whose weights `tf.train.Checkpoint` finds, also those of layers that it keeps in lists; and its noise.
+    """A Keras layer whose weights and noise `tf.train.Checkpoint` finds, also those of layers that it keeps in lists.
 
     Keras 3 hides from TensorFlow what a layer keeps in lists or dictionaries, such as its hidden layers: a checkpoint of a
     plain Keras layer lacks their weights without a word. A subclass of this class need not do anything: what counts is which

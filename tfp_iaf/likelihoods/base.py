@@ -30,11 +30,11 @@ class Likelihood:
     | `is_valid(x)` | the same inside TensorFlow graphs: for `tf.data` and served models | every entry is finite |
     | `hint(x)` | some data can be scored, but will not train well | no hint |
     | `mean(parameters)` | there is a cheaper way to the mean, or another value serves better | the distribution's |
-    | `parameters_shape(data_shape)` | errors shall say what the decoder must give | None: not known |
+    | `parameters_shape(data_shape)` | errors are to say what the decoder must give | None: not known |
     | `get_config()` | `__init__` takes arguments | no arguments |
 
     To save models, decorate the subclass with `@keras.saving.register_keras_serializable()`. A likelihood holds no weights:
-    what it learns belongs into the decoder (see `layers.ChannelLogScale`). A subclass of another likelihood that writes
+    what it learns belongs in the decoder (see `layers.ChannelLogScale`). A subclass of another likelihood that writes
     `distribution` anew does not inherit its `mean`.
 
     Where `check` is written and `is_valid` is not, batches of a `tf.data.Dataset` are checked by `check`, in Python.

@@ -17,6 +17,7 @@ __all__ = [
     "check_likelihood",
     "check_log_prob",
     "check_posterior",
+    "check_precision",
     "check_unbounded",
     "deserialize_parts",
     "fitting_features",

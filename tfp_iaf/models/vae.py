@@ -45,10 +45,10 @@ class VAE(ElboModel):
 
     | objective | training maximizes | with the gradient |
     |---|---|---|
-    | "elbo" | the elbo | of each sample |
-    | "sticking_the_landing" | the elbo | without a part of mean 0: it vanishes where q is the true posterior |
-    | "importance_weighted" | log (1/S) sum_s p(x, z_s) / q(z_s given x) with S = num_samples | of each sample |
-    | "doubly_reparameterized" | the same | of the same mean; its noise for the encoder falls as S grows, relative to its size |
+    | "elbo" | the elbo | of that estimate |
+    | "sticking_the_landing" | the elbo | without a part of mean 0; it vanishes where q is the true posterior |
+    | "importance_weighted" | log (1/S) sum_s p(x, z_s) / q(z_s given x) with S = num_samples | of that estimate |
+    | "doubly_reparameterized" | the same | with the same mean, and less noise the larger S is |
 
     With S = 1 "importance_weighted" is "elbo", and "doubly_reparameterized" is "sticking_the_landing". Whatever the objective,
     evaluation, `val_loss` and the metrics are those of the elbo; the training `loss` is that of the objective, so with S > 1 it

@@ -21,8 +21,7 @@ def context_arguments(context_size, event_shape, conditional, conditional_event_
     is_known = isinstance(conditional_input_layers, str) and conditional_input_layers in LAYERS
     if not (is_known or conditional_input_layers is None):
         raise ValueError(
-            f'`conditional_input_layers` must be "first_layers" or "all_layers", got {given(conditional_input_layers)}; '
-            '"first_layer" is meant by the former.'
+            f'`conditional_input_layers` must be "first_layer" or "all_layers", got {given(conditional_input_layers)}.'
         )
     if not flag("conditional", conditional):
         if conditional_event_shape is not None:

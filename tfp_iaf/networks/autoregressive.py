@@ -77,6 +77,7 @@ class AutoregressiveNetwork(MaskedNetwork):
     """
 
     inverses = ("blocks", "fixed_point", "sequential")
+    compiles_eager_calls = True
 
     def __init__(
         self,

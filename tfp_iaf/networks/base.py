@@ -48,6 +48,9 @@ class Network(TrackedLayer):
         inverses: names of the inverses of `bijectors.InverseAutoregressiveFlow` that serve the network, the best first. Every
             network has "fixed_point" and "sequential"; a subclass that defines anew how the network is evaluated (`call`,
             `evaluate`, `make_layer`, ...) has these two, unless it sets more.
+        compiles_eager_calls: whether flows on the network run as a graph outside of a `tf.function`, made at the first call of
+            each kind. Set it to True if calls depend on weights and arguments alone. A subclass that defines anew how the
+            network is evaluated has False.
         tf_variables: the `tf.Variable`s below its weights, once it is built.
 
     Args:
@@ -81,12 +84,15 @@ class Network(TrackedLayer):
     """
 
     inverses: tuple[str, ...] = ("fixed_point", "sequential")
+    compiles_eager_calls = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # An inverse that reads the network's layers knows nothing of another `call`.
         if not has_methods_of_declaration(cls, "inverses", _READ_BY_INVERSES):
             cls.inverses = Network.inverses
+        if not has_methods_of_declaration(cls, "compiles_eager_calls", _READ_BY_INVERSES):
+            cls.compiles_eager_calls = False
 
     def __init__(
         self, params: int, event_shape: int | Sequence[int] | None, context_size: int | None = None, **kwargs: Any

@@ -67,6 +67,8 @@ class ConvAutoregressiveNetwork(MaskedNetwork):
     TensorShape([3, 50, 4, 2])
     """
 
+    compiles_eager_calls = True
+
     def __init__(
         self,
         params: int,

@@ -59,6 +59,7 @@ class RecurrentAutoregressiveNetwork(Network):
     """
 
     inverses = ("recurrent", "fixed_point", "sequential")
+    compiles_eager_calls = True
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfp_iaf._arguments import given, integer, integers
 from tfp_iaf._tensors import check_numbers
 
-__all__ = ["check_flows", "check_value", "event_shape"]
+__all__ = ["check_flows", "check_value", "event_shape", "wrong_shapes"]
 
 
 def event_shape(latent_size, latent_shape):
@@ -47,3 +47,13 @@ def check_flows(name, flows):
     for flow in flows:
         if not callable(getattr(flow, "forward_and_log_det", None)):
             raise ValueError(f"{name}.flows must return bijectors.FlowBijectors, got {type(flow).__name__}.")
+
+
+def wrong_shapes(posterior, flows, z, log_q):
+    """The error of flows that led to shapes with which log_q would be one of other latents, or of none."""
+    classes = ", ".join(dict.fromkeys(type(flow).__name__ for flow in flows))
+    return ValueError(
+        f"The flows of {posterior.name} ({classes}) must return z of shape [..., {', '.join(map(str, posterior.event_shape))}] "
+        f"with a log_det of shape [...], or by entry of z's shape; they led to z of shape {tuple(z.shape)} and log_q of shape "
+        f"{tuple(log_q.shape)}."
+    )

@@ -19,7 +19,7 @@ from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.noise import gaussian_log_prob, seed_pair, standard_normal
-from tfp_iaf.posteriors._shapes import check_flows, check_value, event_shape
+from tfp_iaf.posteriors._shapes import check_flows, check_value, event_shape, wrong_shapes
 from tfp_iaf.posteriors._symbolic import SymbolicLayer
 
 __all__ = ["Posterior"]
@@ -44,9 +44,8 @@ class Posterior(SymbolicLayer):
     `get_config`; register it with `keras.saving.register_keras_serializable()` to save models that hold it.
 
     The readers fit the latent: a dense layer for vectors, a convolution with kernels of 3 for `[T, C]` and `[H, W, C]`.
-    Densities are computed in float32 under every policy but float64's. A layer draws in training and at inference alike; the
-    noise comes from a `keras.random.SeedGenerator` of its own. Its state is saved with the weights, so a resumed run draws
-    the noise that the unbroken run would have drawn, and does not depend on `jit_compile`.
+    Densities are in float32 under every policy but float64's. A layer draws in training and at inference alike, from a seed
+    generator whose state is saved with the weights: a resumed run draws what the unbroken one would have, in every mode.
 
     Attributes:
         compiles_eager_calls: whether calls outside of a `tf.function` run as a graph, made at the first call of each kind. Set
@@ -170,8 +169,7 @@ class Posterior(SymbolicLayer):
     @property
     def has_score(self) -> bool:
         """Whether `draw_with_score` works: where every flow has an inverse, or finds the score without one."""
-        methods = "inverse_and_log_det", "forward_and_score"
-        return all(any(_defines(flow, method) for method in methods) for flow in self._some_flows())
+        return all(_defines(flow, "inverse_and_log_det", "forward_and_score") for flow in self._some_flows())
 
     @property
     def parameter_sizes(self) -> tuple[int, int, int]:
@@ -194,17 +192,12 @@ class Posterior(SymbolicLayer):
                 `forward_and_log_derivatives`.
         """
         loc, scale, flows = self._base_and_flows(parameters)
-        z = loc + scale * noise
-        log_q = gaussian_log_prob(noise, scale)
-        if by_entry:
-            for flow in flows:
-                z, log_derivatives = flow.forward_and_log_derivatives(z)
-                log_q -= log_derivatives
-            return z, log_q
-        log_q = tf.reduce_sum(log_q, axis=self._event_axes)
+        z, log_q = loc + scale * noise, gaussian_log_prob(noise, scale)
+        log_q = log_q if by_entry else tf.reduce_sum(log_q, axis=self._event_axes)
         for flow in flows:
-            z, log_det = flow.forward_and_log_det(z)
+            z, log_det = flow.forward_and_log_derivatives(z) if by_entry else flow.forward_and_log_det(z)
             log_q -= log_det
+        self._check_chain(flows, z, log_q, by_entry)
         return z, log_q
 
     def draw_with_score(self, parameters: Sequence[tf.Tensor], noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -214,13 +207,13 @@ class Posterior(SymbolicLayer):
         that method are not inverted; others are. Arguments as in `draw`. No gradient flows through the score.
         """
         loc, scale, flows = self._base_and_flows(parameters)
-        z = loc + scale * noise
-        log_q = tf.reduce_sum(gaussian_log_prob(noise, scale), axis=self._event_axes)
+        z, log_q = loc + scale * noise, tf.reduce_sum(gaussian_log_prob(noise, scale), axis=self._event_axes)
         score = tf.stop_gradient(-noise / scale)
         for flow in flows:
             z, log_det, score = flow.forward_and_score(z, score)
             log_q -= log_det
             score = tf.stop_gradient(score)
+        self._check_chain(flows, z, log_q)
         return z, log_q, score
 
     def log_prob_at(self, parameters: Sequence[tf.Tensor], z: tf.Tensor) -> tf.Tensor:
@@ -230,7 +223,10 @@ class Posterior(SymbolicLayer):
         for flow in reversed(flows):
             y, log_det = flow.inverse_and_log_det(y)
             log_prob -= log_det
-        return log_prob + tf.reduce_sum(gaussian_log_prob((y - loc) / scale, scale), axis=self._event_axes)
+        noise = (y - loc) / scale
+        log_prob += tf.reduce_sum(gaussian_log_prob(noise, scale), axis=self._event_axes)
+        self._check_chain(flows, noise, log_prob)
+        return log_prob
 
     def __call__(
         self,
@@ -327,9 +323,13 @@ class Posterior(SymbolicLayer):
             raise ValueError(f"{self.name} expects features of shape [{', '.join(expected)}], got {tuple(shape)}.")
 
     def get_config(self) -> dict[str, Any]:
-        if len(self.event_shape) == 1:
-            return {**super().get_config(), "latent_size": self.latent_size}
-        return {**super().get_config(), "latent_shape": list(self.event_shape)}
+        shape = {"latent_shape": list(self.event_shape)} if len(self.event_shape) > 1 else {"latent_size": self.latent_size}
+        return {**super().get_config(), **shape}
+
+    def _check_chain(self, flows, z, log_q, by_entry=False):
+        ndims = len(z.shape) - (0 if by_entry else len(self.event_shape))
+        if len(log_q.shape) != ndims or not z.shape[self._event_axes[0] :].is_compatible_with(self.event_shape):
+            raise wrong_shapes(self, flows, z, log_q)
 
     def _base_and_flows(self, parameters):
         loc, unconstrained, flow_inputs = (None if part is None else tf.cast(part, self.density_dtype) for part in parameters)
@@ -346,5 +346,5 @@ def _answer(posterior, _kinds, sample, features, num_samples, seed, value):
     return posterior.draw(parameters, tf.zeros_like(parameters[0], posterior.density_dtype))
 
 
-def _defines(flow, method):
-    return getattr(type(flow), method, None) not in (None, getattr(FlowBijector, method))
+def _defines(flow, *methods):
+    return any(getattr(type(flow), method, None) not in (None, getattr(FlowBijector, method)) for method in methods)

@@ -40,7 +40,7 @@ class StandardNormal(Prior):
 
     def log_prob_by_entry(self, z: tf.Tensor, condition: TensorLike | None = None) -> tf.Tensor:
         del condition
-        return -0.5 * (tf.square(z) + math.log(2.0 * math.pi))
+        return -0.5 * (tf.square(self.as_latents(z)) + math.log(2.0 * math.pi))
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0, condition: TensorLike | None = None) -> tf.Tensor:
         del condition

@@ -77,7 +77,7 @@ def test_equals_the_naive_loop(order, num_rows, num_groups, widths):
     close_sides = [(tf.constant(side), groups) for side, groups in sides]
 
     def solve():
-        return _cycle.solve_cycle(layers, close, close_sides, num_groups)
+        return _cycle.solve_cycle(layers, close, close_sides, num_groups, 1.0)
 
     for mode in (solve, tf.function(solve, autograph=False)):
         np.testing.assert_allclose(mode(), expected, atol=1e-12)
@@ -94,7 +94,7 @@ def evaluations(matrix, num_groups):
     groups = np.arange(num_groups)
     layer = _cycle.Layer(tf.constant(matrix.T, tf.float32), False, groups, groups, tf.zeros([1, num_groups]), None, function)
     ones = tf.ones([2, num_groups])
-    values = _cycle.solve_cycle([layer], lambda total, before, side: total + side, [(ones, groups)], num_groups)
+    values = _cycle.solve_cycle([layer], lambda total, before, side: total + side, [(ones, groups)], num_groups, 1.0)
     return count.numpy(), values
 
 
@@ -117,5 +117,5 @@ def test_values_on_the_way_may_overflow():
     side = np.zeros([1, size], np.float32)
     side[0, :2] = 2.0, -8e30
     layer = _cycle.Layer(matrix, False, groups, groups, tf.zeros([1, size]), None, lambda x, *_: (1e30 * x**3, None))
-    values = _cycle.solve_cycle([layer], lambda total, before, side: total + side, [(tf.constant(side), groups)], size)
+    values = _cycle.solve_cycle([layer], lambda total, before, side: total + side, [(tf.constant(side), groups)], size, 1.0)
     np.testing.assert_array_equal(values[:, 2:], np.zeros([1, size - 2]))

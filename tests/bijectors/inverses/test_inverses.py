@@ -67,6 +67,25 @@ def test_blocks_equal_the_sequential_inverse_with_its_gradients(event_size, argu
     check_against_the_sequential(dense(2, event_size, **arguments), "blocks")
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e-8])
+@pytest.mark.parametrize("inverse", ["blocks", "fixed_point", "sequential"])
+def test_entries_in_small_units_are_inverted_as_exactly(inverse, unit):
+    """A search that takes 1e-7 for rounding is off by all of y, and by nats, where y is of that size."""
+    network = AutoregressiveNetwork(2, 8, (32,), activation="tanh")
+    network.build()
+    rng = np.random.default_rng(0)
+    network.hidden_layers[0].weights[0].assign(rng.normal(size=(8, 32)) / unit)
+    kernel = 0.3 * rng.normal(size=(32, 16))
+    kernel[:, ::2] *= unit  # The shifts.
+    network.output_layer.weights[0].assign(kernel)
+    flow = InverseAutoregressiveFlow(network, inverse=inverse)
+    y = tf.constant(unit * rng.normal(size=[500, 8]), tf.float32)
+    z, log_det = flow.forward_and_log_det(y)
+    back, log_det_at_z = flow.inverse_and_log_det(tf.identity(z))
+    np.testing.assert_allclose(back, y, atol=1e-5 * unit)
+    np.testing.assert_allclose(log_det_at_z, log_det, atol=1e-5)
+
+
 @pytest.mark.parametrize("bijector_fn", ["gated", "location", "monotone", pytest.param("spline", marks=pytest.mark.long)])
 def test_every_map(bijector_fn):
     """In blocks, whose adjoint differentiates the map by itself."""

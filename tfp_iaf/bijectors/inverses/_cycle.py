@@ -43,7 +43,7 @@ class Layer(NamedTuple):
     function: Callable
 
 
-def solve_cycle(layers, close, sides, num_groups, scale=1.0):
+def solve_cycle(layers, close, sides, num_groups, scale):
     """The values of the last layer.
 
     Args:
@@ -52,7 +52,7 @@ def solve_cycle(layers, close, sides, num_groups, scale=1.0):
             of the first layer, of those groups.
         sides: a non-empty list of (tensor `[batch, units]`, groups).
         num_groups: G.
-        scale: the magnitude of inputs whose rounding counts as settled, a number or `[batch, 1]`.
+        scale: the magnitude of inputs whose rounding counts as settled, `[batch, 1]`.
 
     Returns:
         `[batch, units of the last layer]`.

@@ -7,10 +7,12 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_iaf import _compat
 from tfp_iaf.bijectors.maps import ElementwiseMap
+from tfp_iaf.bijectors.maps.base import wrong_shapes
 from tfp_iaf.networks import Network
 
 __all__ = ["Equation", "ImplicitInverse", "Inverse", "Linearization"]
@@ -53,6 +55,8 @@ class Equation:
     def image(self, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(g, log|det dz/dy|) at the y whose parameters these are."""
         y, log_derivative = self.map.inverse(self.z, parameters)
+        if not (self.z.shape.is_compatible_with(np.shape(y)) and self.z.shape.is_compatible_with(np.shape(log_derivative))):
+            raise wrong_shapes(self.map, self.z, y, log_derivative)
         return y, tf.reduce_sum(log_derivative, axis=range(-len(self.network.event_shape), 0))
 
 

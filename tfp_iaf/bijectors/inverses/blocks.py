@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tfp_iaf.bijectors.inverses._cycle import Layer, solve_cycle
 from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Linearization
+from tfp_iaf.bijectors.inverses.fixed_point import LARGEST_SCALE, row_scale
 from tfp_iaf.networks import Network
 
 __all__ = ["Blocks"]
@@ -73,7 +74,9 @@ class Blocks(ImplicitInverse):
         # Groups count from 0: the entry of degree k is in group k - 1, and reads units of degrees up to k - 1.
         layers[0] = layers[0]._replace(input_groups=network.degrees - 1)
         layers[-1] = layers[-1]._replace(groups=linear_maps[-1].out_degrees - 1)
-        outputs = solve_cycle(layers, close, [(_as_rows(z, size), network.degrees - 1)], size)
+        rows = _as_rows(z, size)
+        scale = tf.minimum(row_scale(rows, 1), LARGEST_SCALE)
+        outputs = solve_cycle(layers, close, [(rows, network.degrees - 1)], size, scale)
         parameters = tf.reshape(outputs, tf.concat([batch_shape, [size, network.params]], axis=0))
         return equation.image(tf.ensure_shape(parameters, z.shape.concatenate(network.params)))
 
@@ -122,8 +125,7 @@ class Blocks(ImplicitInverse):
             (_as_rows(linearization.parameter_slopes, size * params), groups_of_parameters),
             (_as_rows(by_parameters, size * params), groups_of_parameters),
         ]
-        # A scale per row, since another row may be huge or NaN.
-        scale = sum(tf.reduce_max(tf.abs(sides_of_entries[k][0]), axis=1, keepdims=True) for k in (0, 2))
+        scale = sum(row_scale(sides_of_entries[k][0], 1) for k in (0, 2))
         total = solve_cycle(layers, close, sides_of_entries, size, scale)
         return by_y + tf.reshape(total, tf.shape(by_y))
 

@@ -9,7 +9,10 @@ import tensorflow as tf
 
 from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Linearization
 
-__all__ = ["FixedPoint", "settled"]
+__all__ = ["LARGEST_SCALE", "FixedPoint", "row_scale", "settled"]
+
+# Of the entries in a search: one huge entry must not loosen what the others have to reach.
+LARGEST_SCALE = 1.0
 
 
 class FixedPoint(ImplicitInverse):
@@ -23,11 +26,14 @@ class FixedPoint(ImplicitInverse):
 
     def solve(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         z, degrees = equation.z, equation.network.degrees
+        event_axes = range(-degrees.ndim, 0)
+        scale = tf.minimum(row_scale(z, event_axes), LARGEST_SCALE)
 
         def update(count, y, _):
             new = equation.map.inverse_near(z, equation.parameters_at(y), y)
+            is_settled = settled(new, y, scale, event_axes)
             # Compared before it is bounded: at the bound an entry is not settled.
-            return count + 1, _bounded(new, degrees <= count + 1, equation), tf.logical_not(settled(new, y))
+            return count + 1, _bounded(new, degrees <= count + 1, equation), tf.logical_not(is_settled)
 
         _, y, _ = tf.while_loop(
             lambda count, y, unsettled: unsettled,
@@ -45,8 +51,7 @@ class FixedPoint(ImplicitInverse):
         event_axes = range(-degrees.ndim, 0)
         slopes = linearization.parameter_slopes
         upstream = by_y + linearization.pull_back(by_parameters)
-        # A scale per row, since another row may be huge or NaN.
-        scale = tf.reduce_max(tf.abs(upstream), axis=event_axes, keepdims=True)
+        scale = row_scale(upstream, event_axes)
 
         def update(count, u, _):
             new = upstream + linearization.pull_back(u[..., tf.newaxis] * slopes)
@@ -72,12 +77,15 @@ def _bounded(values, is_exact, equation):
     return tf.where(is_exact, values, tf.clip_by_value(values, -largest, largest))
 
 
-def settled(
-    new: tf.Tensor, old: tf.Tensor, scale: float | tf.Tensor = 1.0, axes: int | Sequence[int] | None = None
-) -> tf.Tensor:
+def row_scale(values: tf.Tensor, axes: int | Sequence[int]) -> tf.Tensor:
+    """The largest magnitude along these axes, which are kept: a scale per row, since another row may be tiny, huge or NaN."""
+    return tf.reduce_max(tf.abs(values), axis=axes, keepdims=True)
+
+
+def settled(new: tf.Tensor, old: tf.Tensor, scale: tf.Tensor, axes: int | Sequence[int]) -> tf.Tensor:
     """Whether no entry differs by more than rounding of values of the order of `scale` or of their own.
 
-    `axes` are those along which `scale` is the same, with one entry there; None for all.
+    `axes` are those along which `scale` is the same, with one entry there.
     """
     tolerance = 2.0 * np.finfo(new.dtype.as_numpy_dtype).eps
     # The largest excess is compared, not each: that takes half the time. Where one is NaN, nothing counts as settled.

@@ -6,11 +6,13 @@ import abc
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._inherited import drop_outdated
+from tfp_iaf._types import TensorLike
 
-__all__ = ["ElementwiseMap", "MapLike"]
+__all__ = ["ElementwiseMap", "MapLike", "wrong_shapes"]
 
 
 class ElementwiseMap(abc.ABC):
@@ -63,6 +65,15 @@ class ElementwiseMap(abc.ABC):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ElementwiseMap:
         return cls(**config)
+
+
+def wrong_shapes(elementwise_map: ElementwiseMap, x: tf.Tensor, value: TensorLike, log_derivative: TensorLike) -> ValueError:
+    """The error of a map whose value or log-derivative at x has another shape than x."""
+    got = " and ".join(str(tuple(np.shape(result))) for result in (value, log_derivative))
+    return ValueError(
+        f"{type(elementwise_map).__name__} must return a value and a log-derivative of the shape of its argument, "
+        f"{tuple(x.shape)}, got {got}: a log-derivative is one number for each entry."
+    )
 
 
 # What a `bijector_fn=` may be, see `maps.get`.
