@@ -121,8 +121,8 @@ import keras
 import numpy as np
 import optimizers
 import training
-import validations
 import vae_plots
+import validations
 from averaging import averaged
 from provenance import provenance
 

@@ -78,8 +78,8 @@ import keras
 import numpy as np
 import optimizers
 import training
-import validations
 import vae_plots
+import validations
 from provenance import provenance
 
 import tfp_iaf

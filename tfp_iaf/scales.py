@@ -6,13 +6,14 @@ import math
 
 import tensorflow as tf
 
-__all__ = ["bounded_gate", "bounded_log_scale", "bounded_rows", "sigmoid_height", "softplus_scale"]
+__all__ = ["bounded_gate", "bounded_log_scale", "bounded_rows", "sigmoid_height", "softplus_scale", "softplus_slope"]
 
 LOG_SCALE_BOUND = 4.0
 # sigmoid(2) = 0.88: a gate that starts open keeps an untrained flow near the identity (Kingma et al. 2016, section 4.1).
 GATE_BIAS = 2.0
 GATE_BOUND = 6.0
 SMALLEST_SCALE = 1e-5
+SMALLEST_SLOPE = 1e-3
 # softplus(log(e - 1)) = 1.
 SOFTPLUS_OFFSET = math.log(math.e - 1.0)
 # softplus(-2.5) = 0.08: low enough that an untrained sum of sigmoids is near the identity, with a slope to learn from.
@@ -48,6 +49,17 @@ def softplus_scale(unconstrained: tf.Tensor) -> tf.Tensor:
     True
     """
     return tf.math.softplus(unconstrained + SOFTPLUS_OFFSET) + SMALLEST_SCALE
+
+
+def softplus_slope(unconstrained: tf.Tensor) -> tf.Tensor:
+    """slope = 1e-3 + (1 - 1e-3) softplus(u + log(e - 1)): at least 1e-3, linear for large u, and 1 at u = 0.
+
+    Where a map is flatter, rounding of its value moves the argument, and so the density of a given z, too far.
+
+    >>> softplus_slope(tf.constant([-100.0, 0.0])).numpy().round(3)
+    array([0.001, 1.   ], dtype=float32)
+    """
+    return SMALLEST_SLOPE + (1.0 - SMALLEST_SLOPE) * tf.math.softplus(unconstrained + SOFTPLUS_OFFSET)
 
 
 def bounded_rows(rows: tf.Tensor, bound: float) -> tf.Tensor:

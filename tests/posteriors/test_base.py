@@ -135,7 +135,7 @@ def test_flows_of_wrong_shapes_are_refused():
         lambda: Scaled(2)(features(), value=z),
         lambda: Scaled(2).draw_with_score(parameters, tf.zeros_like(z)),
     ):
-        with pytest.raises(ValueError, match=r"The flows of \w+ \(Double\) must return z of shape \[\.\.\., 2\] with a log_det"):
+        with pytest.raises(ValueError, match=r"Double, a flow of \w+, must return values of shape \[\.\.\., 2\] with"):
             call()
 
 

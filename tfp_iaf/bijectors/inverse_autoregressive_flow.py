@@ -151,7 +151,7 @@ class InverseAutoregressiveFlow(NetworkFlow):
         return self._inverse_method or inverses.get("auto", self._network)
 
     def _evaluate(self, function, settings, y, *others, at_once=True):
-        """`function(network, *settings, y, *others, context, *values)`; in eager calls compiled, where the network allows it."""
+        """`function(network, *settings, y, *others, context, *values)`; compiled in eager calls of a network that allows it."""
         y, context, values = self._inputs(y)
         tensors = y, *others, context, *values
         if not self._network.compiles_eager_calls:

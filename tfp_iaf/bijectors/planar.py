@@ -17,16 +17,12 @@ from tfp_iaf.bijectors.base import FlowBijector
 
 __all__ = ["Planar"]
 
-# Of 1 + w'v: the rounding of v must stay small beside it.
-SMALLEST_SLOPE = 1e-3
-
 
 class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     """z = y + v tanh(w'y + b): moves y along one direction, by an amount that depends on y along another.
 
     ```none
-    v = u + (m(w'u) - w'u) w / |w|^2,   m(x) = (1 - 1e-3) (softplus(x + log(e - 1)) - 1);   v = u where w = 0
-    w'v = m(w'u) > -1 + 1e-3
+    v = u + (m(w'u) - w'u) w / |w|^2,   m(x) = scales.softplus_slope(x) - 1;   so w'v = m(w'u) > -1, and v = u where w = 0
     forward:    a = w'y + b;   z = y + v tanh(a)
     inverse:    the a with a + m(w'u) tanh(a) = w'z + b, a scalar root;   y = z - v tanh(a)
     log|det dz/dy| = log(tanh^2 a + (1 + m(w'u)) sech^2 a)
@@ -151,12 +147,13 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         # Where |w|^2 is 0 to rounding, w'y and so a do not depend on y.
         has_norm = squared_norm + tf.zeros_like(x) > np.finfo(w.dtype.as_numpy_dtype).tiny
         divisor = tf.where(has_norm, squared_norm + tf.zeros_like(x), tf.ones_like(x))
-        # softplus(x + log(e - 1)) - 1 - x = log(1 + (exp(-x) - 1) / e) is exact near 0; the other form does not overflow.
+        # softplus(x + log(e - 1)) - 1 - x = log(1 + (exp(-x) - 1) / e) is exact near 0; in the other form m(x) - x does not
+        # overflow.
         is_near = x > -1.0
         near = tf.math.log1p(tf.math.expm1(-tf.maximum(x, -1.0)) / math.e)
-        softplus = tf.math.softplus(x + scales.SOFTPLUS_OFFSET)
-        slope = SMALLEST_SLOPE + (1.0 - SMALLEST_SLOPE) * softplus
-        change = (1.0 - SMALLEST_SLOPE) * tf.where(is_near, near, softplus - 1.0 - x) - SMALLEST_SLOPE * x
+        near = near - scales.SMALLEST_SLOPE * (near + x)
+        slope = scales.softplus_slope(x)
+        change = tf.where(is_near, near, slope - 1.0 - x)
         v = u + tf.where(has_norm, change / divisor, tf.zeros_like(x))[..., tf.newaxis] * w
         return w, b, v, tf.where(has_norm, slope, tf.ones_like(x))
 

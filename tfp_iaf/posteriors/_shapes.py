@@ -49,11 +49,10 @@ def check_flows(name, flows):
             raise ValueError(f"{name}.flows must return bijectors.FlowBijectors, got {type(flow).__name__}.")
 
 
-def wrong_shapes(posterior, flows, z, log_q):
-    """The error of flows that led to shapes with which log_q would be one of other latents, or of none."""
-    classes = ", ".join(dict.fromkeys(type(flow).__name__ for flow in flows))
+def wrong_shapes(posterior, flow, z, log_det):
+    """The error of a flow whose value or log_det has a shape with which log_q would be one of other latents, or of none."""
     return ValueError(
-        f"The flows of {posterior.name} ({classes}) must return z of shape [..., {', '.join(map(str, posterior.event_shape))}] "
-        f"with a log_det of shape [...], or by entry of z's shape; they led to z of shape {tuple(z.shape)} and log_q of shape "
-        f"{tuple(log_q.shape)}."
+        f"{type(flow).__name__}, a flow of {posterior.name}, must return values of shape "
+        f"[..., {', '.join(map(str, posterior.event_shape))}] with a log_det of shape [...] (log-derivatives of the values' "
+        f"shape), got {tuple(z.shape)} and {tuple(np.shape(log_det))}."
     )

@@ -196,8 +196,7 @@ class Posterior(SymbolicLayer):
         log_q = log_q if by_entry else tf.reduce_sum(log_q, axis=self._event_axes)
         for flow in flows:
             z, log_det = flow.forward_and_log_derivatives(z) if by_entry else flow.forward_and_log_det(z)
-            log_q -= log_det
-        self._check_chain(flows, z, log_q, by_entry)
+            log_q -= self._fitting(flow, z, log_det, by_entry)
         return z, log_q
 
     def draw_with_score(self, parameters: Sequence[tf.Tensor], noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -211,9 +210,8 @@ class Posterior(SymbolicLayer):
         score = tf.stop_gradient(-noise / scale)
         for flow in flows:
             z, log_det, score = flow.forward_and_score(z, score)
-            log_q -= log_det
+            log_q -= self._fitting(flow, z, log_det)
             score = tf.stop_gradient(score)
-        self._check_chain(flows, z, log_q)
         return z, log_q, score
 
     def log_prob_at(self, parameters: Sequence[tf.Tensor], z: tf.Tensor) -> tf.Tensor:
@@ -222,11 +220,8 @@ class Posterior(SymbolicLayer):
         y, log_prob = tf.cast(z, self.density_dtype), 0.0
         for flow in reversed(flows):
             y, log_det = flow.inverse_and_log_det(y)
-            log_prob -= log_det
-        noise = (y - loc) / scale
-        log_prob += tf.reduce_sum(gaussian_log_prob(noise, scale), axis=self._event_axes)
-        self._check_chain(flows, noise, log_prob)
-        return log_prob
+            log_prob -= self._fitting(flow, y, log_det)
+        return log_prob + tf.reduce_sum(gaussian_log_prob((y - loc) / scale, scale), axis=self._event_axes)
 
     def __call__(
         self,
@@ -326,10 +321,11 @@ class Posterior(SymbolicLayer):
         shape = {"latent_shape": list(self.event_shape)} if len(self.event_shape) > 1 else {"latent_size": self.latent_size}
         return {**super().get_config(), **shape}
 
-    def _check_chain(self, flows, z, log_q, by_entry=False):
+    def _fitting(self, flow, z, log_det, by_entry=False):
         ndims = len(z.shape) - (0 if by_entry else len(self.event_shape))
-        if len(log_q.shape) != ndims or not z.shape[self._event_axes[0] :].is_compatible_with(self.event_shape):
-            raise wrong_shapes(self, flows, z, log_q)
+        if len(np.shape(log_det)) > ndims or not z.shape[self._event_axes[0] :].is_compatible_with(self.event_shape):
+            raise wrong_shapes(self, flow, z, log_det)
+        return log_det
 
     def _base_and_flows(self, parameters):
         loc, unconstrained, flow_inputs = (None if part is None else tf.cast(part, self.density_dtype) for part in parameters)

@@ -89,7 +89,7 @@ class Spline(ElementwiseMap):
     or raise R. Tails beyond R are those of the base.
 
     The first 2 K parameters are the logits of the bins' widths and heights, the others the K - 1 slopes at the inner knots
-    before `scales.softplus_scale`. A bin keeps at least 1/100 of an even share. Parameters of 0 give the identity.
+    before `scales.softplus_slope`. A bin keeps at least 1/100 of an even share. Parameters of 0 give the identity.
 
     Args:
         num_bins: K, at least 2.
@@ -147,5 +147,5 @@ class Spline(ElementwiseMap):
             return guarded(2.0 * self.half_range * (0.99 * tf.nn.softmax(logits) + 0.01 / bins))
 
         return tfp.bijectors.RationalQuadraticSpline(
-            sizes(widths), sizes(heights), guarded(scales.softplus_scale(slopes)), range_min=0.0
+            sizes(widths), sizes(heights), guarded(scales.softplus_slope(slopes)), range_min=0.0
         )
