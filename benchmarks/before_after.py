@@ -6,7 +6,6 @@ Prints, and writes to a JSON file per case: after / before as the median of the 
 hits both of a round), milliseconds of both, and the ratio of the first calls, which trace and compile.
 """
 
-import json
 import os
 import pathlib
 import statistics
@@ -18,6 +17,7 @@ from absl import app, flags
 from benchmarks import flows
 from benchmarks.contenders import tf_timing
 from benchmarks.flow_cases import CASES, QUANTITIES, SKIPPED
+from examples import json_files
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
@@ -79,7 +79,7 @@ def main(argv):
                 print(f"  {mode:5} {quantity:13} {times}, first call {row['first_call_ratio']:.2f}", flush=True)
         case = {"name": case_name, **vars(CASES[case_name])}
         result = {"case": case, "before_commit": commit(FLAGS.before), "results": results, "contenders": rows, **provenance()}
-        (out / f"{case_name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1) + "\n")
+        json_files.write(out / f"{case_name.replace(' ', '_')}.json", result)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ made anew with every call, as a posterior makes them. A training step is the gra
 features or the context, as in a VAE. Every round times all in turn; figures are medians over the rounds.
 """
 
-import json
 import pathlib
 import statistics
 import time
@@ -19,6 +18,7 @@ from absl import app, flags
 
 import tfp_iaf
 from benchmarks.flow_cases import CASES
+from examples import json_files
 from examples.provenance import provenance
 from tfp_iaf import InverseAutoregressiveFlow
 
@@ -121,7 +121,7 @@ def main(argv):
     settings = {"case": "D64", "rounds": FLAGS.rounds, "calls": FLAGS.calls}
     out = pathlib.Path(FLAGS.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"results": results, "settings": settings, **origin}, indent=1) + "\n")
+    json_files.write(out, {"results": results, "settings": settings, **origin})
 
 
 if __name__ == "__main__":

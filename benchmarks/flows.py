@@ -22,6 +22,7 @@ from absl import app, flags
 
 from benchmarks.contenders import MODULES
 from benchmarks.flow_cases import CASES, GROWTH, QUANTITIES, SKIPPED
+from examples import json_files
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
@@ -158,7 +159,7 @@ def run_cases(cases, contenders_of_case, quantities=QUANTITIES):
         origin = provenance()
         rows, _ = run_case(name, contenders_of_case(name), quantities)
         result = {"case": {"name": name, **vars(case)}, "contenders": rows, **origin}
-        (out / f"{name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1) + "\n")
+        json_files.write(out / f"{name.replace(' ', '_')}.json", result)
 
 
 def run_all(argv, cases, modules, quantities=QUANTITIES):

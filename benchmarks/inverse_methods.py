@@ -20,6 +20,7 @@ from absl import app, flags, logging
 
 import tfp_iaf
 from benchmarks.dimension_targets import Tree
+from examples import json_files
 from examples.provenance import provenance
 from tfp_iaf import InverseAutoregressiveFlow, vi
 
@@ -163,7 +164,7 @@ def main(argv):
     out.parent.mkdir(parents=True, exist_ok=True)
     origin = provenance()
     rows = [row for network in NETWORKS for row in measure(*network)]
-    out.write_text(json.dumps({"rounds": FLAGS.rounds, "steps": FLAGS.steps, "rows": rows, **origin}, indent=1) + "\n")
+    json_files.write(out, {"rounds": FLAGS.rounds, "steps": FLAGS.steps, "rows": rows, **origin})
 
 
 if __name__ == "__main__":

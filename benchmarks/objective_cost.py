@@ -6,7 +6,6 @@ The set-ups are those of `benchmarks.step_cost`. A step of "sticking_the_landing
 "doubly_reparameterized" with one of "importance_weighted" of as many samples.
 """
 
-import json
 import pathlib
 
 import keras
@@ -16,6 +15,7 @@ from absl import app, flags
 
 import tfp_iaf
 from benchmarks import step_cost
+from examples import json_files
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
@@ -60,7 +60,7 @@ def main(argv):
         origin = provenance()
         settings = {"name": case, "batch_size": FLAGS.batch_size, "num_samples": FLAGS.num_samples, "rounds": FLAGS.rounds}
         results = {"case": settings, "results": measure(case), **origin}
-        (out / f"{case}.json").write_text(json.dumps(results, indent=1) + "\n")
+        json_files.write(out / f"{case}.json", results)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from absl import app, flags, logging
 
 import tfp_iaf
 from benchmarks.flow_worker import timed
+from examples import json_files
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
@@ -85,7 +86,7 @@ def main(argv):
     path = pathlib.Path(FLAGS.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = {"batch_size": FLAGS.batch_size, "features": FEATURES, "rounds": FLAGS.rounds}
-    path.write_text(json.dumps({"milliseconds": results, **settings, **provenance()}, indent=1) + "\n")
+    json_files.write(path, {"milliseconds": results, **settings, **provenance()})
 
 
 if __name__ == "__main__":

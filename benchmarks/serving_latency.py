@@ -7,7 +7,6 @@ and flows that read its output as context. TFP's is `Invert(MaskedAutoregressive
 both in turn; figures are medians over the rounds.
 """
 
-import json
 import pathlib
 import statistics
 import tempfile
@@ -20,6 +19,7 @@ import tensorflow_probability as tfp
 from absl import app, flags
 
 import tfp_iaf
+from examples import json_files
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
@@ -116,7 +116,7 @@ def main(argv):
     settings = {"rounds": FLAGS.rounds, "requests": FLAGS.requests, "latent_size": LATENT_SIZE, "num_flows": NUM_FLOWS}
     out = pathlib.Path(FLAGS.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"milliseconds": results, "settings": settings, **origin}, indent=1) + "\n")
+    json_files.write(out, {"milliseconds": results, "settings": settings, **origin})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import tfp_iaf
+from examples import json_files
 from examples.provenance import provenance
 from tfp_iaf.bijectors import maps
 
@@ -84,7 +85,7 @@ def main(argv):
     path = pathlib.Path(FLAGS.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     result = {"runs": rows, "steps": FLAGS.steps, "latent_size": LATENT_SIZE, **provenance()}
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    json_files.write(path, result)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import tfp_iaf
+from examples import json_files
 from examples.provenance import provenance
 from tfp_iaf import layers, models
 
@@ -151,7 +152,7 @@ def main(argv):
         origin = provenance()
         settings = {"name": case, "batch_shape": CASES[case][2], "rounds": FLAGS.rounds, "seconds": FLAGS.seconds}
         results = {"case": settings, "results": measure(case), **origin}
-        (out / f"{case}.json").write_text(json.dumps(results, indent=1) + "\n")
+        json_files.write(out / f"{case}.json", results)
 
 
 if __name__ == "__main__":

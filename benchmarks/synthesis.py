@@ -25,6 +25,7 @@ from absl import app, flags
 
 from benchmarks import step_cost
 from benchmarks.pixel_samplers import FILTERS, KERNEL_SIZE, SHAPE, CachedSampler, autoregressive_network, naive_sampler
+from examples import json_files
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
@@ -91,7 +92,7 @@ def main(_):
         results[batch_size] = measure(batch_size)
         print(batch_size, json.dumps(results[batch_size], indent=1), flush=True)
     settings = {"filters": FILTERS, "kernel_size": KERNEL_SIZE, "naive_pixels": NAIVE_PIXELS, "rounds": FLAGS.rounds}
-    out.write_text(json.dumps({"settings": settings, "results": results, **origin}, indent=1) + "\n")
+    json_files.write(out, {"settings": settings, "results": results, **origin})
 
 
 if __name__ == "__main__":

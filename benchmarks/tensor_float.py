@@ -17,6 +17,7 @@ from absl import app, flags
 from benchmarks.contenders import ours
 from benchmarks.flow_cases import CASES, QUANTITIES
 from benchmarks.flow_worker import timed
+from examples import json_files
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
@@ -60,7 +61,7 @@ def main(argv):
         print(name, json.dumps(results[name]), flush=True)
     path = pathlib.Path(FLAGS.out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"results": results, "rounds": FLAGS.rounds, **provenance()}, indent=1) + "\n")
+    json_files.write(path, {"results": results, "rounds": FLAGS.rounds, **provenance()})
 
 
 if __name__ == "__main__":

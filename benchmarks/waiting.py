@@ -15,6 +15,7 @@ import sys
 
 from absl import app, flags
 
+from examples import json_files
 from examples.provenance import provenance
 
 FLAGS = flags.FLAGS
@@ -91,7 +92,7 @@ def main(argv):
     print(json.dumps(results, indent=1))
     out = pathlib.Path(FLAGS.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"seconds": results, "settings": {"rounds": FLAGS.rounds}, **origin}, indent=1) + "\n")
+    json_files.write(out, {"seconds": results, "settings": {"rounds": FLAGS.rounds}, **origin})
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def main(_):
     fits = [figures for figures, _ in panels.values()]
     draw(panels, chains, out)
     log_z = {energy: log_normalizer(log_target(energy)) for energy in FLAGS.energies}
-    out.with_suffix(".json").write_text(json.dumps({"log_z": log_z, "fits": fits, **provenance()}, indent=1) + "\n")
+    json_files.write(out.with_suffix(".json"), {"log_z": log_z, "fits": fits, **provenance()})
     print(f"\nKL(q to target) in nats, {FLAGS.draws:,} draws:\n\n{table(fits)}\n\nWrote {out}.")
 
 

@@ -9,7 +9,6 @@ an IAF can do both.
 
 # ruff: noqa: E402
 
-import json
 import math
 import pathlib
 import sys
@@ -31,6 +30,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import json_files
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
@@ -110,7 +110,7 @@ def main(_):
         axis.set_xlabel("$z_1$")
     axes[0].set_ylabel("$z_2$")
     figure.savefig(out, dpi=150)
-    out.with_suffix(".json").write_text(json.dumps({"kl": figures, "seed": FLAGS.seed, **provenance()}, indent=1) + "\n")
+    json_files.write(out.with_suffix(".json"), {"kl": figures, "seed": FLAGS.seed, **provenance()})
     print(f"Wrote {out}.")
 
 

@@ -17,7 +17,6 @@ y1 and of y2.
 
 # ruff: noqa: E402
 
-import json
 import math
 import pathlib
 
@@ -40,6 +39,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import json_files
 import matplotlib.pyplot as plt
 import numpy as np
 from progress import Progress
@@ -150,7 +150,7 @@ def main(_):
         "epochs": FLAGS.epochs,
         "seed": FLAGS.seed,
     }
-    out.with_suffix(".json").write_text(json.dumps({**figures, **provenance()}, indent=1) + "\n")
+    json_files.write(out.with_suffix(".json"), {**figures, **provenance()})
     print(f"Wrote {out}.")
 
 

@@ -9,7 +9,6 @@ weights of Keras 3 networks. Here: the two moons, each a class that the flow is 
 
 # ruff: noqa: E402
 
-import json
 import pathlib
 
 import command_line
@@ -30,6 +29,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import json_files
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
@@ -104,7 +104,7 @@ def main(_):
     axes[0].set_ylabel("$x_2$")
     figure.savefig(out, dpi=150)
     figures = {"log_likelihood": log_likelihood, "standard_error": error, "epochs": FLAGS.epochs, "seed": FLAGS.seed}
-    out.with_suffix(".json").write_text(json.dumps({**figures, **provenance()}, indent=1) + "\n")
+    json_files.write(out.with_suffix(".json"), {**figures, **provenance()})
     print(f"Wrote {out}.")
 
 

@@ -15,7 +15,6 @@ table says what each way finds, and the lines below it how many effective draws 
 # ruff: noqa: E402
 
 import functools
-import json
 import pathlib
 import sys
 import time
@@ -42,6 +41,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import json_files
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
@@ -270,7 +270,7 @@ def main(_):
     np.savez_compressed(out.with_suffix(".npz"), **pictured)
     settings = {name: FLAGS[name].value for name in ("target", "num_fits", "chains", "draws", "seed")}
     figures = {"names": names, "rows": rows, "neutra_ratio": ratio, "settings": settings}
-    out.with_suffix(".json").write_text(json.dumps({**figures, **provenance()}, indent=1) + "\n")
+    json_files.write(out.with_suffix(".json"), {**figures, **provenance()})
     print(f"\n{table(rows, names, shown)}\n")
     for title in ("NUTS", "NUTS through the IAF"):
         print(f"{title}: {rows[title]['effective_draws_per_second']:.1f} effective draws per second, of the worst unknown")

@@ -16,7 +16,6 @@ on where it was when the same command is given again.
 
 # ruff: noqa: E402
 
-import json
 import pathlib
 import sys
 
@@ -52,6 +51,7 @@ if __name__ == "__main__":
     command_line.parse()
 
 import datasets
+import json_files
 import keras
 import training
 import validations
@@ -112,7 +112,7 @@ def run(leapfrog_steps, splits, folder):
         "test": training.evaluate(loaded, splits["x_test"], importance_samples=FLAGS.importance_samples),
         **origin,
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    json_files.write(folder / "metrics.json", metrics)
     return metrics
 
 

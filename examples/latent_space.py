@@ -10,7 +10,6 @@ divergence to the true one, which is what the bound on the log-likelihood loses,
 
 # ruff: noqa: E402
 
-import json
 import pathlib
 
 import command_line
@@ -34,6 +33,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import json_files
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
@@ -193,7 +193,7 @@ def main(_):
     found = fit_posteriors(model, x, log_evidence)
     plot_posteriors(model, x, z, log_p, found, logdir / "posteriors.png")
     figures = {"log_evidence": log_evidence, "kl": {name: kl for name, (_, kl) in found.items()}, "seed": FLAGS.seed}
-    (logdir / "figures.json").write_text(json.dumps({**figures, **provenance()}, indent=1) + "\n")
+    json_files.write(logdir / "figures.json", {**figures, **provenance()})
     print(f"Wrote {logdir}/traversal.png and {logdir}/posteriors.png.")
 
 

@@ -10,7 +10,6 @@ E[x given z], and, for a second figure, pixels drawn from the likelihood.
 
 # ruff: noqa: E402
 
-import json
 import pathlib
 import sys
 
@@ -46,6 +45,7 @@ if __name__ == "__main__":
     command_line.parse()
 
 import datasets
+import json_files
 import keras
 import numpy as np
 import tensorflow as tf
@@ -148,7 +148,7 @@ def run(splits, labels, folder):
         first = np.arange(min(COLUMNS, FLAGS.samples_per_class))
         rows = np.concatenate([means[asked == label][first] for label in classes])
         vae_plots.plot_images([rows], ["samples, one class per row"], folder / "samples.png", columns=len(first))
-    (folder / "metrics.json").write_text(json.dumps({**metrics, **origin}, indent=1) + "\n")
+    json_files.write(folder / "metrics.json", {**metrics, **origin})
     return metrics
 
 

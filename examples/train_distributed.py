@@ -72,6 +72,7 @@ def work():
     # Before anything else of TensorFlow: it connects the workers.
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     import datasets
+    import json_files
     import keras
     from provenance import provenance
 
@@ -105,7 +106,7 @@ def work():
             "test": test,
             **origin,
         }
-        (logdir / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        json_files.write(logdir / "metrics.json", metrics)
         print(f"Test bound {test['elbo']:.2f} nats with {strategy.num_replicas_in_sync} replicas. Results are in {logdir}.")
 
 

@@ -11,7 +11,6 @@ stopped goes on where it was when the same command is given again.
 # ruff: noqa: E402
 
 import functools
-import json
 import pathlib
 import sys
 import types
@@ -117,6 +116,7 @@ if __name__ == "__main__":
     command_line.parse(read_settings)
 
 import image_datasets
+import json_files
 import keras
 import numpy as np
 import optimizers
@@ -309,7 +309,7 @@ def run(name, settings, images, folder):
     plot_panels(sample_panels(model, label), images, folder / "samples.png")
     plot_panels(reconstruction_panels(model, label, images), images, folder / "reconstructions.png")
     training.export(model, folder)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    json_files.write(folder / "metrics.json", metrics)
     return metrics, history
 
 

@@ -12,7 +12,6 @@ A flow may stand in the posterior, in the prior, or in both. This trains each po
 
 # ruff: noqa: E402
 
-import json
 import pathlib
 import sys
 
@@ -74,6 +73,7 @@ if __name__ == "__main__":
     command_line.parse()
 
 import datasets
+import json_files
 import keras
 import numpy as np
 import optimizers
@@ -207,7 +207,7 @@ def run(posterior, prior, splits, folder):
             folder / "reconstructions.png",
         )
     training.export(model, folder)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    json_files.write(folder / "metrics.json", metrics)
     return metrics, history
 
 

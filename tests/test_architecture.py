@@ -23,6 +23,7 @@ ROOMS = [
     "_keras_arguments",
     "_folders",
     "_progress",
+    "_kept_functions",
     "_convolutions",
     "versions",
     "_compat",

@@ -130,7 +130,7 @@ def test_an_evaluated_model_is_saved_and_exported(tmp_path):
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(evaluation.elbo(keras.saving.load_model(tmp_path / "model.keras"), x), before)
     serving.export(model, tmp_path / "saved")
-    assert "_log_weights_functions" not in dir(tf.saved_model.load(str(tmp_path / "saved")))
+    assert "_kept_functions" not in dir(tf.saved_model.load(str(tmp_path / "saved")))
 
 
 class Batches(keras.utils.PyDataset):

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfp_iaf import noise, objectives
 from tfp_iaf._arguments import flag, given, integer, integers
+from tfp_iaf._kept_functions import kept_function
 from tfp_iaf._progress import is_interactive
 from tfp_iaf._tensors import array_of_numbers
 from tfp_iaf._types import Data, Seed, TensorLike
@@ -230,20 +231,12 @@ def _reduce_log_weights(reduce, model, x, *, num_samples, batch_size, max_rows, 
 def _log_weights(model, num_samples, jit_compile):
     """A compiled function (x, [condition,] seed, index) -> log p(x, z) - log q(z|x), `[S, B]`."""
     jit_compile = bool(getattr(model, "jit_compile", False)) if jit_compile is None else jit_compile
-    # Kept in the model's `__dict__`: it lives as long as the model, and Keras, which would save an attribute, does not see it.
-    functions = vars(model).setdefault("_log_weights_functions", {})
-    # `enable_lora`, `quantize` and another encoder give the model other variables, and so another graph.
-    variables = model.variables
-    key = (num_samples, jit_compile, *map(id, variables))
-    if key not in functions:
 
-        @tf.function(jit_compile=jit_compile, autograph=False)  # As in `fit`.
-        def log_weights(*batch, seed, index):
-            seed = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
-            x = batch if len(batch) > 1 else batch[0]
-            terms = model.elbo_terms(x, num_samples=num_samples, seed=seed, training=False)
-            return objectives.elbo(terms["reconstruction"], terms["kl"])
+    def log_weights(*batch, seed, index):
+        seed = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
+        x = batch if len(batch) > 1 else batch[0]
+        terms = model.elbo_terms(x, num_samples=num_samples, seed=seed, training=False)
+        return objectives.elbo(terms["reconstruction"], terms["kl"])
 
-        # Of two threads that come at once, both take the function of the first. Variables that are held keep their ids.
-        functions.setdefault(key, (variables, log_weights))
-    return functions[key][1]
+    key = "log weights", num_samples, jit_compile
+    return kept_function(model, key, lambda: tf.function(log_weights, jit_compile=jit_compile, autograph=False))  # As in `fit`.

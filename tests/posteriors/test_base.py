@@ -135,7 +135,7 @@ def test_flows_of_wrong_shapes_are_refused():
         lambda: Scaled(2)(features(), value=z),
         lambda: Scaled(2).draw_with_score(parameters, tf.zeros_like(z)),
     ):
-        with pytest.raises(ValueError, match=r"Double, a flow of \w+, must return values of shape \[\.\.\., 2\] with"):
+        with pytest.raises(ValueError, match=r"Double, a flow of \w+, must return one log_det for each latent of shape \(2,\)"):
             call()
 
 

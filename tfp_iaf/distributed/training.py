@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfp_iaf._arguments import flag, given, integer
 from tfp_iaf._arguments import path as checked_path
+from tfp_iaf._kept_functions import kept_function
 from tfp_iaf._keras_arguments import check_callbacks
 from tfp_iaf._types import Data
 from tfp_iaf.distributed._checkpoint import restore, write_checkpoint
@@ -242,17 +243,13 @@ def _evaluate(replicas, data):
         rows = tf.cast(tf.size(mask) * replicas.count, loss.dtype)
         return {"sum": (loss - penalty) * rows, "rows": tf.cast(tf.reduce_sum(mask), loss.dtype), "penalty": penalty}
 
-    # Traced once for each set of variables, and kept in the model's `__dict__`: Keras, which would save an attribute, does not
-    # see it there. Variables that are held keep their ids.
-    functions = vars(model).setdefault("_distributed_score", {})
-    key = (bool(model.run_eagerly), model.num_samples, *map(id, model.variables))
-    if key not in functions:
-        functions[key] = replicas.function(score, tf.distribute.ReduceOp.SUM), model.variables
+    key = "distributed score", bool(model.run_eagerly), model.num_samples
+    score_batch = kept_function(model, key, lambda: replicas.function(score, tf.distribute.ReduceOp.SUM))
     model.reset_metrics()
     total = rows = penalty = 0.0
     for batch in data.batches():
         inputs, mask, _ = replicas.split(batch)
-        results = _floats(functions[key][0]((inputs, replicas.values(mask))))
+        results = _floats(score_batch((inputs, replicas.values(mask))))
         total, rows, penalty = total + results["sum"], rows + results["rows"], results["penalty"]
     if not rows:
         raise ValueError("x must hold at least one example, got none.")

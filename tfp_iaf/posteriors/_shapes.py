@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfp_iaf._arguments import given, integer, integers
 from tfp_iaf._tensors import check_numbers
 
-__all__ = ["check_flows", "check_value", "event_shape", "wrong_shapes"]
+__all__ = ["check_flows", "check_value", "event_shape", "refuse_log_det"]
 
 
 def event_shape(latent_size, latent_shape):
@@ -49,10 +49,9 @@ def check_flows(name, flows):
             raise ValueError(f"{name}.flows must return bijectors.FlowBijectors, got {type(flow).__name__}.")
 
 
-def wrong_shapes(posterior, flow, z, log_det):
-    """The error of a flow whose value or log_det has a shape with which log_q would be one of other latents, or of none."""
-    return ValueError(
-        f"{type(flow).__name__}, a flow of {posterior.name}, must return values of shape "
-        f"[..., {', '.join(map(str, posterior.event_shape))}] with a log_det of shape [...] (log-derivatives of the values' "
-        f"shape), got {tuple(z.shape)} and {tuple(np.shape(log_det))}."
+def refuse_log_det(posterior, flow, log_det):
+    """Raises the error of a log_det with more axes than the batch, with which log_q would be one of other latents."""
+    raise ValueError(
+        f"{type(flow).__name__}, a flow of {posterior.name}, must return one log_det for each latent of shape "
+        f"{posterior.event_shape} (or log-derivatives of the values' shape), got log_det of shape {tuple(np.shape(log_det))}."
     )

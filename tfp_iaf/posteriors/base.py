@@ -19,7 +19,7 @@ from tfp_iaf._types import Seed, Shape, TensorLike
 from tfp_iaf.bijectors import FlowBijector
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.noise import gaussian_log_prob, seed_pair, standard_normal
-from tfp_iaf.posteriors._shapes import check_flows, check_value, event_shape, wrong_shapes
+from tfp_iaf.posteriors._shapes import check_flows, check_value, event_shape, refuse_log_det
 from tfp_iaf.posteriors._symbolic import SymbolicLayer
 
 __all__ = ["Posterior"]
@@ -196,7 +196,7 @@ class Posterior(SymbolicLayer):
         log_q = log_q if by_entry else tf.reduce_sum(log_q, axis=self._event_axes)
         for flow in flows:
             z, log_det = flow.forward_and_log_derivatives(z) if by_entry else flow.forward_and_log_det(z)
-            log_q -= self._fitting(flow, z, log_det, by_entry)
+            log_q = log_q - log_det if len(np.shape(log_det)) <= len(log_q.shape) else refuse_log_det(self, flow, log_det)
         return z, log_q
 
     def draw_with_score(self, parameters: Sequence[tf.Tensor], noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -210,7 +210,7 @@ class Posterior(SymbolicLayer):
         score = tf.stop_gradient(-noise / scale)
         for flow in flows:
             z, log_det, score = flow.forward_and_score(z, score)
-            log_q -= self._fitting(flow, z, log_det)
+            log_q = log_q - log_det if len(np.shape(log_det)) <= len(log_q.shape) else refuse_log_det(self, flow, log_det)
             score = tf.stop_gradient(score)
         return z, log_q, score
 
@@ -220,7 +220,8 @@ class Posterior(SymbolicLayer):
         y, log_prob = tf.cast(z, self.density_dtype), 0.0
         for flow in reversed(flows):
             y, log_det = flow.inverse_and_log_det(y)
-            log_prob -= self._fitting(flow, y, log_det)
+            fits = len(np.shape(log_det)) <= len(y.shape) - len(self.event_shape)
+            log_prob = log_prob - log_det if fits else refuse_log_det(self, flow, log_det)
         return log_prob + tf.reduce_sum(gaussian_log_prob((y - loc) / scale, scale), axis=self._event_axes)
 
     def __call__(
@@ -320,12 +321,6 @@ class Posterior(SymbolicLayer):
     def get_config(self) -> dict[str, Any]:
         shape = {"latent_shape": list(self.event_shape)} if len(self.event_shape) > 1 else {"latent_size": self.latent_size}
         return {**super().get_config(), **shape}
-
-    def _fitting(self, flow, z, log_det, by_entry=False):
-        ndims = len(z.shape) - (0 if by_entry else len(self.event_shape))
-        if len(np.shape(log_det)) > ndims or not z.shape[self._event_axes[0] :].is_compatible_with(self.event_shape):
-            raise wrong_shapes(self, flow, z, log_det)
-        return log_det
 
     def _base_and_flows(self, parameters):
         loc, unconstrained, flow_inputs = (None if part is None else tf.cast(part, self.density_dtype) for part in parameters)

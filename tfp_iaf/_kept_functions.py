@@ -1,0 +1,29 @@
+"""Compiled functions that are made once for a model, and live as long as it does."""
+
+__all__ = ["kept_function"]
+
+# More than a program needs at once: one that sweeps over numbers of samples must not fill the memory.
+_MAX_FUNCTIONS = 16
+
+
+def kept_function(model, key, make):
+    """What `make()` returned at the first call for this key and the model's variables of now.
+
+    `enable_lora`, `quantize` and another encoder give a model other variables, and so another graph.
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+    >>> kept_function(model, "doubled", lambda: [2]) is kept_function(model, "doubled", lambda: [2])
+    True
+    """
+    # In the model's `__dict__`: Keras, which would save an attribute, does not see it there.
+    functions = vars(model).setdefault("_kept_functions", {})
+    variables = model.variables
+    key = key, *map(id, variables)
+    found = functions.get(key)
+    if found is None:
+        if len(functions) >= _MAX_FUNCTIONS:
+            functions.clear()
+        # Of two threads that come at once, both take the function of the first. Variables that are held keep their ids.
+        found = functions.setdefault(key, (variables, make()))
+    return found[1]
