@@ -101,8 +101,8 @@ smoke-hamiltonian:
 PYTORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 .venv-peers/installed: benchmarks/peers.txt
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --retries=0 --timeout=15 --index-url=$(PYTORCH_INDEX) torch || \
-	  echo "No PyTorch from $(PYTORCH_INDEX): taking it from pip's own index"
+	.venv-peers/bin/python -m pip install --quiet --retries=0 --timeout=15 --index-url=$(PYTORCH_INDEX) torch==2.13.0+cpu || \
+	  echo "No CPU build of PyTorch from $(PYTORCH_INDEX): taking what pip's own index has"
 	.venv-peers/bin/python -m pip install --quiet -r benchmarks/peers.txt
 	touch $@
 
