@@ -15,6 +15,8 @@ from tfp_iaf.bijectors import InverseAutoregressiveFlow
 from tfp_iaf.layers import folded_masks, initialize_weight_normalization
 from tfp_iaf.networks import AutoregressiveNetwork, Network
 
+tfb = tfp.bijectors
+
 pytestmark = pytest.mark.compiled
 
 
@@ -214,6 +216,30 @@ def test_a_network_of_a_users_own_is_not_traced():
         z = flow.forward_and_log_det(y)[0]
         np.testing.assert_allclose(z, y - network(y)[..., 0], rtol=1e-6)
         np.testing.assert_allclose(flow.inverse_and_log_det(z)[0], y, atol=1e-5)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_variables_that_a_map_reads_are_read_anew(trainable):
+    """TFP shows a flow no variables of a function: what it remembers for a tensor must not outlive an update."""
+    factor = tf.Variable(1.5, trainable=trainable)
+
+    def scaled(parameters):
+        return tfb.Chain([tfb.Shift(parameters[..., 0]), tfb.Scale(tf.exp(parameters[..., 1]) * factor)])
+
+    flow = InverseAutoregressiveFlow(AutoregressiveNetwork(2, 3, (4,)), bijector_fn=(scaled, 2))
+    y = tf.ones([2, 3])
+    for value in (1.5, 3.0, 0.5):
+        factor.assign(value)
+        z = flow.forward(y)
+        np.testing.assert_array_equal(z, flow.forward(tf.identity(y)))
+        np.testing.assert_array_equal(flow.forward_log_det_jacobian(y), flow.forward_log_det_jacobian(tf.identity(y)))
+    if trainable:
+        with pytest.raises(ValueError, match="reads trainable variables that are no weights of the network") as error:
+            flow.inverse(tf.identity(z))
+        assert "\n" not in str(error.value)
+    for inverse in ("sequential", *(() if trainable else ("blocks",))):
+        flow = InverseAutoregressiveFlow(flow.network, bijector_fn=(scaled, 2), inverse=inverse)
+        np.testing.assert_allclose(flow.inverse(tf.identity(z)), y, atol=1e-5)
 
 
 def test_a_reader_that_keras_changes_is_read_anew():

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfp_iaf import _compat
 
-__all__ = ["compiled_when_eager", "run_compiled", "uncompiled"]
+__all__ = ["compiled_when_eager", "other_variables", "run_compiled", "uncompiled"]
 
 # More than any program holds at once: a program that makes a new function for every call must not fill the memory.
 _MAX_FUNCTIONS = 64
@@ -90,6 +90,7 @@ def run_compiled(owner, function, settings, tensors, event_ndims, at_once=True):
                     own.clear()
                 if at_once or is_known:
                     traced = _traced(weakref.ref(owner), function, settings, tensors, event_ndims)
+                    own.note_variables(traced.variables, owner)
                 own[key] = traced
     return (
         function(owner, *settings, *tensors)
@@ -98,12 +99,24 @@ def run_compiled(owner, function, settings, tensors, event_ndims, at_once=True):
     )
 
 
+def other_variables(owner):
+    """The variables that eager calls of a layer have read and that are none of its own, as those in a map."""
+    functions = owner.__dict__.get(_ATTRIBUTE)
+    return functions.other_variables if functions else []
+
+
 class _Functions(dict):
     """What was traced for one owner, or None for what the next call traces: a copy of the owner starts with none."""
 
     def __init__(self):
         super().__init__()
         self.lock = threading.RLock()
+        self.other_variables = []
+
+    def note_variables(self, variables, owner):
+        """Keeps those of a graph's variables that are none of the owner's."""
+        known = {id(variable) for variable in (*_compat.tf_variables(owner.variables), *self.other_variables)}
+        self.other_variables += [variable for variable in variables if id(variable) not in known]
 
     def __copy__(self):
         return _Functions()

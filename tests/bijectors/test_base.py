@@ -2,6 +2,7 @@
 
 import gc
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -335,6 +336,33 @@ def test_a_subclass_with_another_forward_direction_inherits_no_inverse_and_no_sc
         Twice(network).inverse_and_log_det(y)
     with pytest.raises(NotImplementedError, match="is no sum over the event's entries"):
         Twice(network).forward_and_log_derivatives(y)
+
+
+def test_a_flow_of_ones_own_on_a_keras_layer():
+    """It gives fresh values, and shows the variables that it keeps."""
+
+    class Scaled(FlowBijector):
+        def __init__(self, layer, name="scaled"):
+            parameters = dict(locals())
+            self.layer = layer
+            self.weights_of_layer = tuple(weight.value for weight in layer.trainable_weights)
+            super().__init__(forward_min_event_ndims=1, dtype=tf.float32, parameters=parameters, name=name)
+
+        @classmethod
+        def _parameter_properties(cls, dtype):
+            return {}
+
+        def forward_and_log_det(self, y):
+            log_scale = self.layer(tf.ones([1, 1]))[0]
+            return y * tf.exp(log_scale), tf.reduce_sum(log_scale) * tf.ones_like(y[..., 0])
+
+    layer, y = keras.layers.Dense(3), tf.ones([5, 3])
+    layer.build((None, 1))
+    flow = Scaled(layer)
+    before = flow.forward(y)
+    layer.kernel.assign_add(tf.ones([1, 3]))
+    np.testing.assert_allclose(flow.forward(y), np.e * before, rtol=1e-5)
+    assert len(tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros([3])), flow).trainable_variables) == 2
 
 
 def test_a_subclass_with_other_log_derivatives_has_their_log_det_and_no_inverse():

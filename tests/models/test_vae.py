@@ -441,3 +441,35 @@ def test_a_learned_prior_is_trained_and_saved(tmp_path):
     restored = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(restored.sample(4, 1), model.sample(4, 1))
     np.testing.assert_array_equal(restored(data())["elbo"], model(data())["elbo"])
+
+
+class ListedEncoder(keras.Model):
+    """Its layers stand in a list, in which TensorFlow does not look."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = [keras.layers.Dense(5, "relu"), keras.layers.BatchNormalization()]
+
+    def call(self, x, training=None):
+        hidden = self.parts[0](keras.ops.concatenate(x, axis=-1))
+        return self.parts[1](hidden, training=training)
+
+
+def test_a_checkpoint_of_tensorflow_holds_every_weight(tmp_path):
+    """Of a conditional model, whose Sequentials never become functional, and of layers in lists; statistics, too."""
+
+    def make():
+        decoder = keras.Sequential([keras.layers.Concatenate(), keras.layers.Dense(12)])
+        model = VAE(ListedEncoder(), IAF(2, hidden_units=(8,)), decoder)
+        model.build([(None, 12), (None, 3)])
+        return model
+
+    model, restored = make(), make()
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape).astype(weight.dtype))
+    path = tf.train.Checkpoint(model=model).write(tmp_path / "checkpoint")
+    tf.train.Checkpoint(model=restored).read(path).assert_consumed()
+    assert len(model.weights) > 10
+    for ours, theirs in zip(restored.weights, model.weights):
+        np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)

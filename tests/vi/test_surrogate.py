@@ -1,4 +1,5 @@
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -8,8 +9,10 @@ import tensorflow_probability as tfp
 
 from tests import properties
 from tfp_iaf import vi
-from tfp_iaf.bijectors import maps
+from tfp_iaf.bijectors import InverseAutoregressiveFlow, maps
+from tfp_iaf.networks import AutoregressiveNetwork
 
+tfb = tfp.bijectors
 tfd = tfp.distributions
 
 STANDARD_ERRORS = np.array([15, 10, 16, 11, 9, 11, 10, 18], np.float32)
@@ -225,3 +228,64 @@ def test_what_does_not_fit_is_refused_in_one_line(build, message):
     with pytest.raises(ValueError, match=message) as error:
         build()
     assert "\n" not in str(error.value)
+
+
+def test_variables_of_the_joint_distribution_stay_as_they_are(tmp_path):
+    """Those of its supports, and of a flow that is the prior of a part."""
+    high = tf.Variable(2.0, name="high")
+    network = AutoregressiveNetwork(2, event_shape=2, hidden_units=(4,))
+    prior = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros([2])), InverseAutoregressiveFlow(network))
+    joint = tfd.JointDistributionNamedAutoBatched(
+        {"u": tfd.Uniform(0.0, high), "z": prior, "y": lambda u, z: tfd.Normal(u + z[..., 0], 1.0)}
+    )
+    pinned = joint.experimental_pin(y=1.0)
+    surrogate = vi.build_iaf_surrogate_posterior(pinned, num_flows=1, hidden_units=(8,))
+    theirs = [high, *network.tf_variables]
+    assert not {id(variable) for variable in theirs} & {id(variable) for variable in surrogate.variables}
+    before = [variable.numpy() for variable in theirs]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(vi.fit(pinned, surrogate, num_steps=20, sample_size=8, learning_rates=[1e-2]).elbo)
+    for variable, value in zip(theirs, before):
+        np.testing.assert_array_equal(variable, value)
+    high.assign(20.0)
+    assert surrogate.sample(100, seed=1)["u"].numpy().max() > 2.0
+    path = tf.train.Checkpoint(surrogate=surrogate).write(tmp_path / "checkpoint")
+    assert not any("high" in name for name, _ in tf.train.list_variables(path))
+
+
+def test_a_surrogate_of_ones_own_with_several_outputs():
+    """Its last bijector is trained, and gives a structure."""
+    chain = tfb.Chain(
+        [
+            tfb.JointMap({"a": tfb.Shift(tf.Variable(0.0)), "b": tfb.Shift(tf.Variable([0.0]))}),
+            tfb.JointMap({"a": tfb.Reshape([], [1]), "b": tfb.Identity()}),
+            tfb.Restructure({"a": 0, "b": 1}),
+            tfb.Split([1, 1]),
+            InverseAutoregressiveFlow(AutoregressiveNetwork(2, event_shape=2, hidden_units=(4,))),
+        ]
+    )
+    q = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros([2])), chain)
+
+    def target(z):
+        return -0.5 * ((z["a"] - 1.0) ** 2 + tf.reduce_sum((z["b"] + 1.0) ** 2, axis=-1))
+
+    vi.fit(target, q, num_steps=300, sample_size=32, learning_rates=[3e-2])
+    draws = q.sample(2000, seed=1)
+    np.testing.assert_allclose([np.mean(draws["a"]), np.mean(draws["b"])], [1.0, -1.0], atol=0.1)
+
+
+def test_a_joint_distribution_within_a_joint_distribution():
+    inner = tfd.JointDistributionNamed({"a": tfd.Normal(0.0, 1.0), "b": tfd.Gamma(2.0, 1.0)})
+    joint = tfd.JointDistributionNamed({"inner": inner, "y": lambda inner: tfd.Normal(inner["a"], inner["b"])})
+    surrogate = vi.build_iaf_surrogate_posterior(joint.experimental_pin(y=1.0), num_flows=1, hidden_units=(4,))
+    assert surrogate.sample(3)["inner"]["b"].numpy().min() > 0.0
+    auto_batched = tfd.JointDistributionNamedAutoBatched(
+        {
+            "inner": tfd.JointDistributionNamedAutoBatched({"a": tfd.Normal(0.0, 1.0), "b": tfd.Gamma(2.0, 1.0)}),
+            "t": lambda inner: tfd.Normal(inner["a"], inner["b"]),
+        }
+    )
+    pinned = auto_batched.experimental_pin(inner={"a": 1.0, "b": 2.0})
+    surrogate = vi.build_iaf_surrogate_posterior(pinned, num_flows=1, hidden_units=(4,))
+    assert surrogate.sample(3)["t"].shape == (3,)

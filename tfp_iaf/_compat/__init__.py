@@ -6,7 +6,7 @@
 | `bijector_memory.py` | `tfb.Bijector._cache`, `BijectorCache`, the names that TFP calls | TFP answers an eager call from memory after a weight update, and keeps every traced graph alive | stale values, leaks; `tests/_compat/test_bijector_memory.py` |
 | `composite_tensor.py` | `tf.__internal__.CompositeTensor`, `BatchableTypeSpec`, `_convert_variables_to_tensors` | TFP's automatic composite tensors read constructor arguments, in which a Keras network is no tensor | flows do not pass through `tf.function`, `Dataset.map`, loops; `tests/_compat/test_composite_tensor.py` |
 | `chain.py` | the base class of `tfb.Chain` | `tfb.Chain(...)` is no `tfb.Chain` when a part is no composite tensor | `vi.fit` inverts flows to find the score, and is slow; `tests/_compat/test_chain.py` |
-| `joint_distribution.py` | `_jd` and `_joint_bijector` of the event-space bijector of a joint distribution | a checkpoint follows the bijector to the joint distribution, which it cannot write | surrogates of a joint distribution without pins have no checkpoints; `tests/_compat/test_joint_distribution.py` |
+| `joint_distribution.py` | `tf.Module._TF_MODULE_IGNORED_PROPERTIES`, `_trackable_children` | the event-space bijector of a joint distribution holds its variables, which no surrogate should train, and parts that no checkpoint can write | surrogates train the joint distribution and have no checkpoints; `tests/_compat/test_joint_distribution.py` |
 | `custom_gradient.py` | the gradient registry | `tf.custom_gradient` keeps every traced graph alive | graphs are never freed; `tests/_compat/test_custom_gradient.py` |
 """  # noqa: E501
 
@@ -14,7 +14,7 @@ from tfp_iaf._compat.bijector_memory import FreshBijector, fingerprint, forget
 from tfp_iaf._compat.chain import Chain
 from tfp_iaf._compat.composite_tensor import BijectorSpec, CompositeBijector
 from tfp_iaf._compat.custom_gradient import custom_gradient
-from tfp_iaf._compat.joint_distribution import without_joint_distribution
+from tfp_iaf._compat.joint_distribution import fixed, is_fixed, variables_of_fixed
 from tfp_iaf._compat.variables import (
     call_under_way,
     current_values,
@@ -35,12 +35,14 @@ __all__ = [
     "current_values",
     "custom_gradient",
     "fingerprint",
+    "fixed",
     "forget",
     "in_stateless_scope",
+    "is_fixed",
     "layers_of",
     "tf_variable",
     "tf_variables",
+    "variables_of_fixed",
     "variables_read",
     "with_values",
-    "without_joint_distribution",
 ]

@@ -1,26 +1,48 @@
-"""Joint distributions of TFP inside of what `tf.train.Checkpoint` writes."""
+"""Bijectors of TFP's joint distributions as parts of other objects."""
 
-__all__ = ["without_joint_distribution"]
+import tensorflow as tf
+
+__all__ = ["fixed", "is_fixed", "variables_of_fixed"]
 
 
-def without_joint_distribution(bijector):
-    """The event-space bijector of a joint distribution, whose checkpoints do not follow the joint distribution itself.
+def fixed(bijector):
+    """A bijector of a joint distribution, whose variables belong to nothing that holds the bijector.
 
-    A joint distribution keeps its parts in a dict whose keys are numbers of graphs, and TensorFlow writes no such dict.
+    The event-space bijector of a joint distribution holds the joint distribution, and with it its variables: an object that
+    holds the bijector would train them. A checkpoint would follow them, too, and fail, since a joint distribution keeps its
+    parts in a dict whose keys are numbers of graphs.
 
-    >>> import tensorflow as tf
     >>> import tensorflow_probability as tfp
-    >>> joint = tfp.distributions.JointDistributionSequential([tfp.distributions.Normal(0.0, 1.0)])
-    >>> bijector = without_joint_distribution(joint.experimental_default_event_space_bijector())
-    >>> joint.event_shape
-    [TensorShape([])]
+    >>> joint = tfp.distributions.JointDistributionSequential([tfp.distributions.Uniform(0.0, tf.Variable(2.0))])
+    >>> bijector = fixed(joint.experimental_default_event_space_bijector())
+    >>> joint.event_shape, len(bijector.trainable_variables), len(variables_of_fixed(bijector))
+    ([TensorShape([])], 0, 1)
     >>> path = tf.train.Checkpoint(bijector=bijector).write("joint")
     """
-    # That of an auto-batched joint distribution holds another.
-    for each in (bijector, vars(bijector).get("_joint_bijector")):
-        if hasattr(each, "_jd"):
-            joint_distribution = each._jd
-            # Deleting an attribute ends its tracking, which an assignment of Python's own does not begin.
-            del each._jd
-            object.__setattr__(each, "_jd", joint_distribution)
+    hidden = {
+        "_variables_of_fixed": tuple(bijector.variables) if isinstance(bijector, tf.Module) else (),
+        # Where `tf.Module` and checkpoints look.
+        "_TF_MODULE_IGNORED_PROPERTIES": _Everything(),
+        "_trackable_children": lambda *args, **kwargs: {},
+    }
+    for name, value in hidden.items():
+        object.__setattr__(bijector, name, value)
     return bijector
+
+
+def is_fixed(bijector):
+    """Whether a bijector was made `fixed`."""
+    return "_variables_of_fixed" in vars(bijector)
+
+
+def variables_of_fixed(module):
+    """The variables of the bijectors made `fixed` in a `tf.Module`, or of one such bijector."""
+    parts = (module, *module.submodules)
+    return tuple(variable for part in parts for variable in vars(part).get("_variables_of_fixed", ()))
+
+
+class _Everything:
+    """Contains all names."""
+
+    def __contains__(self, name):
+        return True

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf import _compat
-from tfp_iaf._eager import run_compiled
+from tfp_iaf._eager import other_variables, run_compiled
 from tfp_iaf._types import TensorLike
 from tfp_iaf.bijectors.base import FlowBijector
 
@@ -71,6 +71,8 @@ class NetworkFlow(FlowBijector, _compat.CompositeBijector):
         if self._passed is not None or not isinstance(self._network, keras.layers.Layer):
             return super()._look_at_weights()
         seen = run_compiled(self._network, _fingerprint, (), (), (), at_once=False).numpy().tobytes()
+        others = other_variables(self._network)
+        seen = seen + _compat.fingerprint(others).numpy().tobytes() if others else seen
         # A context may be a variable, or depend on some.
         is_fixed = self._context is None or isinstance(self._context, tf.Tensor)
         return seen if is_fixed else seen + super()._look_at_weights()

@@ -104,7 +104,11 @@ class FlowBijector(_compat.FreshBijector):
     @property
     def keras_weights(self) -> Sequence[keras.Variable]:
         """The weights of the Keras layers that the flow evaluates, those that stay as they are, too."""
-        return ()
+        layers = (value for value in vars(self).values() if isinstance(value, keras.layers.Layer))
+        return [weight for layer in layers for weight in layer.weights]
+
+    def _look_at_weights(self):
+        return _compat.fingerprint([*self.variables, *_compat.tf_variables(self.keras_weights)]).numpy().tobytes()
 
     @staticmethod
     def _scope(name, validate_args):

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfp_iaf.layers import TrackedLayer
 from tfp_iaf.models._errors import first_line
 from tfp_iaf.models._saving import bytes_of, check_model_name, check_weights_name, write_whole
 from tfp_iaf.models._twins import check_loading
@@ -16,7 +17,7 @@ from tfp_iaf.models._twins import check_loading
 __all__ = ["FileModel"]
 
 
-class FileModel(keras.Model):
+class FileModel(TrackedLayer, keras.Model):
     """A Keras model whose files are written whole or not at all, and keep the names of the columns that it was fitted on.
 
     Attributes:

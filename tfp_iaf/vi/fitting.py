@@ -238,7 +238,8 @@ class _Trainer:
 def _warn_of_variables_left_out(read, surrogate):
     """Looks at the variables that the surrogate's draws have read: a Keras layer's are not among those that TFP lists."""
     flows = [module for module in surrogate.submodules if isinstance(module, FlowBijector)]
-    known = [*surrogate.variables, *(variable for flow in flows for variable in _compat.tf_variables(flow.keras_weights))]
+    of_flows = (variable for flow in flows for variable in _compat.tf_variables(flow.keras_weights))
+    known = [*surrogate.variables, *of_flows, *_compat.variables_of_fixed(surrogate)]
     left_out = {id(variable): variable.name for variable in read if variable.trainable}
     for variable in known:
         left_out.pop(id(variable), None)
@@ -270,7 +271,10 @@ def _path_loss(target, surrogate, sample_size, seed, beta=1.0):
     parts = tf.nest.flatten(z)
     with tf.GradientTape() as tape:
         tape.watch(parts)
-        x, log_det = fixed.forward(z), fixed.forward_log_det_jacobian(z, event_ndims)
+        # A chain without parts takes no structures.
+        x, log_det = tf.nest.map_structure(tf.identity, z), tf.zeros_like(log_q)
+        if fixed.bijectors:
+            x, log_det = fixed.forward(z), fixed.forward_log_det_jacobian(z, event_ndims)
     draws = tf.nest.map_structure(tf.stop_gradient, x)
     with tf.GradientTape() as of_target:
         of_target.watch(tf.nest.flatten(draws))
@@ -299,7 +303,7 @@ def _trained_and_fixed(bijector):
 
 
 def _in_order(bijector):
-    if not isinstance(bijector, _compat.Chain):
+    if not isinstance(bijector, _compat.Chain) or _compat.is_fixed(bijector):
         return [bijector]
     return [each for part in reversed(bijector.bijectors) for each in _in_order(part)]
 

@@ -185,7 +185,7 @@ def _event_space(joint_distribution):
         )
     _check_pins(joint_distribution)
     try:
-        bijector = _compat.without_joint_distribution(joint_distribution.experimental_default_event_space_bijector())
+        bijector = _compat.fixed(joint_distribution.experimental_default_event_space_bijector())
     except (AttributeError, NotImplementedError) as error:  # The first from a part whose bijector is None.
         parts = ", ".join(_without_bijector(joint_distribution)) or "one"
         raise ValueError(
@@ -258,17 +258,20 @@ def _check_pins(joint_distribution):
     # Of an auto-batched distribution the batch shape is one, and what would be a part's is in its event shape.
     is_auto_batched = isinstance(batch_shapes, tf.TensorShape)
     for name, event_shape in _by_name(whole, event_shapes).items():
-        batch_shape = () if is_auto_batched else _by_name(whole, batch_shapes)[name]
-        if tuple(batch_shape):
-            raise ValueError(
-                f"The pinned part {name} has batch shape {tuple(batch_shape)}: wrap it in tfd.Independent, or use an "
-                "auto-batched joint distribution."
-            )
-        if name in pins and event_shape.rank is not None and (pins[name].shape.rank or 0) > event_shape.rank:
-            raise ValueError(
-                f"The part {name} is pinned to a value of shape {tuple(pins[name].shape)}, and one draw of it has shape "
-                f"{tuple(event_shape)}: write independent data as tfd.Sample(..., {tuple(pins[name].shape)})."
-            )
+        # A part may be a joint distribution itself.
+        for batch_shape in () if is_auto_batched else _shapes(_by_name(whole, batch_shapes)[name]):
+            if tuple(batch_shape):
+                raise ValueError(
+                    f"The pinned part {name} has batch shape {tuple(batch_shape)}: wrap it in tfd.Independent, or use an "
+                    "auto-batched joint distribution."
+                )
+        values = tf.nest.flatten(pins[name]) if name in pins else []
+        for value, shape in zip(map(tf.convert_to_tensor, values), _shapes(event_shape)):
+            if shape.rank is not None and (value.shape.rank or 0) > shape.rank:
+                raise ValueError(
+                    f"The part {name} is pinned to a value of shape {tuple(value.shape)}, and one draw of it has shape "
+                    f"{tuple(shape)}: write independent data as tfd.Sample(..., {tuple(value.shape)})."
+                )
 
 
 def _by_name(whole, structure):

@@ -112,8 +112,5 @@ class _Flows(FlowBijector):
             total += log_det
         return y, total, score
 
-    def _look_at_weights(self):
-        return _compat.fingerprint([*self.variables, *_compat.tf_variables(self.keras_weights)]).numpy().tobytes()
-
     def _flows(self):
         return self._posterior.flows(None if self._inputs is None else tf.convert_to_tensor(self._inputs))

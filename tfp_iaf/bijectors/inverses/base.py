@@ -126,7 +126,16 @@ class ImplicitInverse(Inverse):
 
             return (y, log_det), gradient
 
-        return solved(equation.z, *([equation.context] if num_contexts else []), *equation.values)
+        try:
+            return solved(equation.z, *([equation.context] if num_contexts else []), *equation.values)
+        except TypeError as error:
+            if "'variables'" not in str(error):
+                raise
+            raise ValueError(
+                f"{equation.network.name}, or the map on it, reads trainable variables that are no weights of the network, and "
+                f"{type(self).__name__} has no gradient for them: make them with add_weight of a Network of your own, or take "
+                "inverse='sequential'."
+            ) from error
 
     def forward_and_score(self, equation: Equation, y: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(z, log-derivatives, the score at z) of a given y and the score there; see `FlowBijector.forward_and_score`.
