@@ -152,6 +152,23 @@ def test_an_argument_that_a_config_leaves_out_is_found_before_a_file_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["default.keras"]
 
 
+class UnregisteredEncoder(keras.layers.Dense):
+    """Known to `load_model` by `custom_objects=` alone."""
+
+
+def test_classes_that_are_not_registered_are_saved_in_a_scope(tmp_path):
+    model = VAE(UnregisteredEncoder(8), posteriors.DiagonalGaussian(2), keras.layers.Dense(5))
+    model.build((None, 5))
+    with pytest.raises(ValueError, match=r"Could not locate class .* Save in a keras\.saving\.custom_object_scope") as error:
+        model.save(tmp_path / "model.keras")
+    assert "\n" not in str(error.value)
+    custom_objects = {"UnregisteredEncoder": UnregisteredEncoder}
+    with keras.saving.custom_object_scope(custom_objects):
+        model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=custom_objects)
+    np.testing.assert_array_equal(loaded.encoder.kernel, model.encoder.kernel)
+
+
 def test_a_users_check_is_heard():
     with pytest.raises(ValueError, match="takes counts"):
         MAKERS["likelihood"]().fit(X + 0.5, verbose=0)

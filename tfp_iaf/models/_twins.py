@@ -70,9 +70,9 @@ def check_loading(model, config):
     try:
         check_twin(model, type(model).from_config(keras.saving.serialize_keras_object(config)))
     except Exception as error:
-        raise ValueError(
-            f"The model could be saved, but not loaded again: {first_line(error)} (Classes that load_model gets by "
-            "custom_objects= are found in a keras.saving.custom_object_scope around save.)"
-        ) from error
+        message = f"The model could be saved, but not loaded again: {first_line(error)}"
+        if "Could not locate" in str(error):
+            message += " (Save in a keras.saving.custom_object_scope of the classes that load_model gets by custom_objects=.)"
+        raise ValueError(message) from error
     finally:
         random.setstate(state)
