@@ -159,7 +159,7 @@ class UnregisteredEncoder(keras.layers.Dense):
 def test_classes_that_are_not_registered_are_saved_in_a_scope(tmp_path):
     model = VAE(UnregisteredEncoder(8), posteriors.DiagonalGaussian(2), keras.layers.Dense(5))
     model.build((None, 5))
-    with pytest.raises(ValueError, match=r"Could not locate class .* Save in a keras\.saving\.custom_object_scope") as error:
+    with pytest.raises(ValueError, match=r"Could not locate class .*Save in a keras\.saving\.custom_object_scope") as error:
         model.save(tmp_path / "model.keras")
     assert "\n" not in str(error.value)
     custom_objects = {"UnregisteredEncoder": UnregisteredEncoder}
