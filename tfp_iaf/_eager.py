@@ -102,7 +102,7 @@ def run_compiled(owner, function, settings, tensors, event_ndims, at_once=True):
 def other_variables(owner):
     """The variables that eager calls of a layer have read and that are none of its own, as those in a map."""
     functions = owner.__dict__.get(_ATTRIBUTE)
-    return functions.other_variables if functions else []
+    return [] if functions is None else functions.other_variables
 
 
 class _Functions(dict):
