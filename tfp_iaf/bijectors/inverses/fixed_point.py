@@ -9,10 +9,7 @@ import tensorflow as tf
 
 from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Linearization
 
-__all__ = ["LARGEST_SCALE", "FixedPoint", "row_scale", "settled"]
-
-# Of the entries in a search: one huge entry must not loosen what the others have to reach.
-LARGEST_SCALE = 1.0
+__all__ = ["FixedPoint", "row_scale", "search_scale", "settled"]
 
 
 class FixedPoint(ImplicitInverse):
@@ -27,7 +24,7 @@ class FixedPoint(ImplicitInverse):
     def solve(self, equation: Equation) -> tuple[tf.Tensor, tf.Tensor]:
         z, degrees = equation.z, equation.network.degrees
         event_axes = range(-degrees.ndim, 0)
-        scale = tf.minimum(row_scale(z, event_axes), LARGEST_SCALE)
+        scale = search_scale(z, event_axes)
 
         def update(count, y, _):
             new = equation.map.inverse_near(z, equation.parameters_at(y), y)
@@ -80,6 +77,11 @@ def _bounded(values, is_exact, equation):
 def row_scale(values: tf.Tensor, axes: int | Sequence[int]) -> tf.Tensor:
     """The largest magnitude along these axes, which are kept: a scale per row, since another row may be tiny, huge or NaN."""
     return tf.reduce_max(tf.abs(values), axis=axes, keepdims=True)
+
+
+def search_scale(z: tf.Tensor, axes: int | Sequence[int]) -> tf.Tensor:
+    """The scale of a row in the search for its y: at most 1, so that one huge entry does not loosen what the others reach."""
+    return tf.minimum(row_scale(z, axes), 1.0)
 
 
 def settled(new: tf.Tensor, old: tf.Tensor, scale: tf.Tensor, axes: int | Sequence[int]) -> tf.Tensor:
