@@ -17,7 +17,6 @@ def fixed(bijector):
     >>> bijector = fixed(joint.experimental_default_event_space_bijector())
     >>> joint.event_shape, len(bijector.trainable_variables), len(variables_of_fixed(bijector))
     ([TensorShape([])], 0, 1)
-    >>> path = tf.train.Checkpoint(bijector=bijector).write("joint")
     """
     hidden = {
         "_variables_of_fixed": tuple(bijector.variables) if isinstance(bijector, tf.Module) else (),
