@@ -7,13 +7,13 @@ one call, measured over at least that many seconds.
 """
 
 import importlib
-import importlib.metadata
 import json
 import os
 import sys
 import time
 
 from benchmarks import conv_cases, flow_cases, vae_cases
+from examples.provenance import version
 
 CASES = {**flow_cases.CASES, **flow_cases.GROWTH, **conv_cases.CASES, **vae_cases.CASES}
 # Log q from sampling against log q from inverting; float32, chains of 8.
@@ -71,7 +71,7 @@ def describe(flow, packages, before):
         "round_trip_error": error,
         "first_call_seconds": {name: seconds for name, (seconds, _) in measured.items()},
         "peak_mib": {name: peak for name, (_, peak) in measured.items()},
-        "versions": {package: importlib.metadata.version(package) for package in packages},
+        "versions": {package: version(package) for package in packages},
     }
 
 

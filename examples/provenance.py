@@ -6,8 +6,6 @@ import platform
 import subprocess
 import sys
 
-import tensorflow as tf
-
 PACKAGES = ("tfp_iaf", "tensorflow", "tensorflow-probability", "keras", "numpy")
 
 
@@ -16,7 +14,7 @@ def provenance():
     return {
         "command": " ".join(["python", *_program(), *sys.argv[1:]]),
         "commit": _commit(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system(), **_gpu()},
     }
 
@@ -38,7 +36,8 @@ def _commit():
     return f"{commit}+changes" if changed else commit
 
 
-def _version(package):
+def version(package):
+    """The version of an installed package; None for one that is not, as where a checkout runs by its path."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -47,6 +46,8 @@ def _version(package):
 
 def _gpu():
     """The name of the first GPU under "gpu", if there is one."""
+    import tensorflow as tf  # Peers ask for versions where there is none.
+
     devices = tf.config.list_physical_devices("GPU")
     return {"gpu": tf.config.experimental.get_device_details(devices[0]).get("device_name")} if devices else {}
 
