@@ -117,6 +117,21 @@ def test_vectorized_map(make):
         check_equal(tf.vectorized_map(lambda y, function=function: function(y), rows), function(rows))
 
 
+@cases.parametrize("make", FLOWS, set(FLOWS) - {"affine", "monotone", "images"})
+def test_gradients_of_a_vectorized_map(make):
+    """It drops custom gradients, such as those of inverses by search."""
+    flow, rows = make(), make.events(4)
+
+    def gradients(function):
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            z, log_det = function(rows)
+            total = tf.reduce_sum(tf.sin(z)) + tf.reduce_sum(log_det)
+        return tape.gradient(total, [rows, *flow.trainable_variables], unconnected_gradients="zero")
+
+    check_equal(gradients(lambda rows: tf.vectorized_map(flow.inverse_and_log_det, rows)), gradients(flow.inverse_and_log_det))
+
+
 @cases.parametrize("make", DISTINCT_FLOWS, set(DISTINCT_FLOWS) - {"affine", "own network"})
 def test_vectorized_map_over_contexts(make):
     flow, z = make((4,)), make.events(4)

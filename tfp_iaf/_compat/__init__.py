@@ -8,6 +8,7 @@
 | `chain.py` | the base class of `tfb.Chain` | `tfb.Chain(...)` is no `tfb.Chain` when a part is no composite tensor | `vi.fit` inverts flows to find the score, and is slow; `tests/_compat/test_chain.py` |
 | `joint_distribution.py` | `tf.Module._TF_MODULE_IGNORED_PROPERTIES`, `_trackable_children` | the event-space bijector of a joint distribution holds its variables, which no surrogate should train, and parts that no checkpoint can write | surrogates train the joint distribution and have no checkpoints; `tests/_compat/test_joint_distribution.py` |
 | `custom_gradient.py` | the gradient registry | `tf.custom_gradient` keeps every traced graph alive | graphs are never freed; `tests/_compat/test_custom_gradient.py` |
+| `vectorized_map.py` | the name of the scope that rows are traced in, `FuncGraph.outer_graph` | nothing public tells that operations are traced for `tf.vectorized_map`, which drops custom gradients | gradients of inverses raise an error there; `tests/_compat/test_vectorized_map.py` |
 """  # noqa: E501
 
 from tfp_iaf._compat.bijector_memory import FreshBijector, fingerprint, forget
@@ -25,6 +26,7 @@ from tfp_iaf._compat.variables import (
     variables_read,
     with_values,
 )
+from tfp_iaf._compat.vectorized_map import in_vectorized_map
 
 __all__ = [
     "BijectorSpec",
@@ -38,6 +40,7 @@ __all__ = [
     "fixed",
     "forget",
     "in_stateless_scope",
+    "in_vectorized_map",
     "is_fixed",
     "layers_of",
     "tf_variable",

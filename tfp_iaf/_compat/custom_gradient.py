@@ -9,11 +9,13 @@ __all__ = ["custom_gradient"]
 
 
 def custom_gradient(function):
-    """As `tf.custom_gradient`, but a graph that has one can be freed.
+    """As `tf.custom_gradient`, but a graph that has one can be freed, and where TensorFlow loses the gradient, there is none.
 
     While a graph is traced, TensorFlow registers the gradient under a new name for good, and with it keeps the graph and all
     variables that it reads. Here the graph keeps the gradient, and the registry a weak reference. The name is read off the
     operation that carries the gradient, so threads that trace at the same time do not disturb each other.
+
+    `tf.vectorized_map` copies the function's operations without that gradient. Theirs would be wrong, and is refused.
 
     >>> cube = custom_gradient(lambda x: (x**3, lambda upstream: 3.0 * x**2 * upstream))
     >>> x = tf.Variable(2.0)
@@ -22,7 +24,10 @@ def custom_gradient(function):
     >>> tape.gradient(y, x).numpy().item()
     12.0
     """
-    traced = tf.custom_gradient(function)
+
+    @tf.custom_gradient
+    def traced(*args):
+        return function(*(args if tf.executing_eagerly() else map(_without_gradient, args)))
 
     def call(*args):
         outputs = traced(*args)
@@ -32,6 +37,13 @@ def custom_gradient(function):
         return outputs
 
     return call
+
+
+def _without_gradient(value):
+    message = (
+        "tf.vectorized_map loses the gradient of a tf.function that was traced outside of it: call it undecorated."
+    )
+    return tf.raw_ops.PreventGradient(input=value, message=message)
 
 
 def _weaken(name, graph):

@@ -11,9 +11,10 @@
 from __future__ import annotations
 
 from tfp_iaf._arguments import choice, given
-from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Inverse
+from tfp_iaf.bijectors.inverses.base import Equation, Inverse
 from tfp_iaf.bijectors.inverses.blocks import Blocks
 from tfp_iaf.bijectors.inverses.fixed_point import FixedPoint
+from tfp_iaf.bijectors.inverses.implicit import ImplicitInverse
 from tfp_iaf.bijectors.inverses.recurrent import Recurrent
 from tfp_iaf.bijectors.inverses.sequential import Sequential
 from tfp_iaf.networks import Network

@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf.bijectors.inverses._cycle import Layer, solve_cycle
-from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Linearization
+from tfp_iaf.bijectors.inverses.base import Equation
 from tfp_iaf.bijectors.inverses.fixed_point import row_scale, search_scale
+from tfp_iaf.bijectors.inverses.implicit import ImplicitInverse, Linearization
 from tfp_iaf.networks import Network
 
 __all__ = ["Blocks"]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf.bijectors.inverses.base import Equation, ImplicitInverse, Linearization
+from tfp_iaf.bijectors.inverses.base import Equation
+from tfp_iaf.bijectors.inverses.implicit import ImplicitInverse, Linearization
 
 __all__ = ["FixedPoint", "row_scale", "search_scale", "settled"]
 
