@@ -134,6 +134,36 @@ def test_a_saved_model_and_one_that_stops_early(tmp_path):
     np.testing.assert_allclose(loaded.encode(X), model.encode(X), rtol=1e-6)
 
 
+def test_a_run_that_a_callback_has_ended_is_over(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    def epochs():
+        model = make(mirrored_strategy(), DiagonalGaussianOf2)
+        return distributed.fit(
+            model, X[:5], 5, 4, verbose=0, callbacks=[Stop()], checkpoint=tmp_path / "checkpoint", shuffle=False
+        ).epoch
+
+    assert [epochs(), epochs()] == [[0, 1], []]
+
+
+def test_callbacks_see_the_validation():
+    """As in Keras's `fit`: averaged weights are those that are validated."""
+
+    def validated(fit):
+        model = make(ONE, DiagonalGaussianOf2, keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=0.9))
+        swap = keras.callbacks.SwapEMAWeights()
+        history = fit(
+            model, x=X[:12], batch_size=4, epochs=2, validation_data=X[12:16], verbose=0, shuffle=False, callbacks=[swap]
+        )
+        return history.history["val_loss"]
+
+    np.testing.assert_allclose(validated(distributed.fit), validated(VAE.fit), rtol=0.05)
+    with pytest.raises(ValueError, match="BackupAndRestore does not resume a distributed fit"):
+        distributed.fit(make(ONE, DiagonalGaussianOf2), X, callbacks=[keras.callbacks.BackupAndRestore("folder")])
+
+
 def DiagonalGaussianOf2(*_, seed, **__):  # noqa: N802 - in the place of a class.
     return DiagonalGaussian(2, seed=seed)
 

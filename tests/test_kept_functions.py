@@ -25,6 +25,22 @@ def test_one_for_each_key_and_set_of_variables():
     assert [kept("a"), kept("a")] == [3, 3]
 
 
+def test_settings_that_change_give_another():
+    model, made = make(), []
+
+    def kept():
+        return _kept_functions.kept_function(model, "a", lambda: made.append(0) or len(made))
+
+    assert [kept(), kept()] == [1, 1]
+    model.layers[0].activation = keras.activations.tanh
+    assert [kept(), kept()] == [2, 2]
+    model.scale = 2.0
+    assert [kept(), kept()] == [3, 3]
+    model.scale = 1.0
+    model.likelihood = object()
+    assert kept() == 4
+
+
 def test_their_number_is_bounded_and_they_go_with_the_model():
     model = make()
     for key in range(100):

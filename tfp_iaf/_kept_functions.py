@@ -1,5 +1,9 @@
 """Compiled functions that are made once for a model, and live as long as it does."""
 
+import types
+
+from tfp_iaf._compat import layers_of
+
 __all__ = ["kept_function"]
 
 # More than a program needs at once: one that sweeps over numbers of samples must not fill the memory.
@@ -7,9 +11,10 @@ _MAX_FUNCTIONS = 16
 
 
 def kept_function(model, key, make):
-    """What `make()` returned at the first call for this key and the model's variables of now.
+    """What `make()` returned at the first call for this key and the model's variables and settings of now.
 
-    `enable_lora`, `quantize` and another encoder give a model other variables, and so another graph.
+    `enable_lora`, `quantize` and another encoder give a model other variables, and so another graph. So does an attribute of
+    the model, of its likelihood or of a layer in it that is assigned anew: a number, a text, a function, another likelihood.
 
     >>> import keras
     >>> model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
@@ -19,7 +24,7 @@ def kept_function(model, key, make):
     # In the model's `__dict__`: Keras, which would save an attribute, does not see it there.
     functions = vars(model).setdefault("_kept_functions", {})
     variables = model.variables
-    key = key, *map(id, variables)
+    key = key, _settings(model), *map(id, variables)
     found = functions.get(key)
     if found is None:
         if len(functions) >= _MAX_FUNCTIONS:
@@ -27,3 +32,12 @@ def kept_function(model, key, make):
         # Of two threads that come at once, both take the function of the first. Variables that are held keep their ids.
         found = functions.setdefault(key, (variables, make()))
     return found[1]
+
+
+def _settings(model):
+    """The public attributes of a model and of its parts that a traced function has read for good, as far as they compare."""
+    likelihood = getattr(model, "likelihood", None)
+    parts = [*layers_of(model), *([] if likelihood is None else [likelihood])]
+    attributes = [(name, value) for part in parts for name, value in vars(part).items() if not name.startswith("_")]
+    kinds = bool | int | float | str | types.FunctionType
+    return id(likelihood), tuple((name, value) for name, value in attributes if isinstance(value, kinds) and name != "built")

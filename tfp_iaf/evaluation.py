@@ -54,7 +54,8 @@ def log_likelihood(
     latents: its estimate is exact for any number of samples.
 
     The first call compiles one function for all batches and samples, and later calls of the same sizes use it again. It is
-    kept with the model. `max_rows` bounds the memory: so many rows pass the decoder at a time.
+    kept with the model until variables, layers or plain attributes (numbers, texts, functions) change. `max_rows` bounds the
+    memory: so many rows pass the decoder at a time.
 
     Args:
         model: a `models.VAE`, a `models.HierarchicalVAE`, or another `models.ElboModel`.

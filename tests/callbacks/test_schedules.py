@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_iaf import VAE, KLWarmUp
+from tfp_iaf.callbacks import FreeEnergyAnnealing
 from tfp_iaf.models import ConditionalDensity, ElboModel
 from tfp_iaf.posteriors import DiagonalGaussian
 
@@ -115,3 +116,9 @@ class WithoutLatents(ElboModel):
     def elbo_terms(self, x, num_samples=1, seed=None, training=None):
         reconstruction = tf.reduce_sum(self.as_input(x) - self.shift, axis=-1)[tf.newaxis]
         return {"reconstruction": reconstruction, "kl": tf.zeros_like(reconstruction)}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_schedules_of_one_term_are_refused_in_the_first_batch(order):
+    with pytest.raises(ValueError, match="anneal the same term: use one of them"):
+        make().fit(X, batch_size=96, verbose=0, callbacks=[FreeEnergyAnnealing(10), KLWarmUp(10)][::order])

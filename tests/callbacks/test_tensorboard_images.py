@@ -67,3 +67,16 @@ def test_refuses_what_it_cannot_draw(tmp_path):
         with pytest.raises(ValueError, match=r"draws x of shape \[N, H, W\]"):
             TensorBoardImages(tmp_path, x).on_train_begin()
     assert not list(tmp_path.iterdir())
+
+
+def test_images_that_the_model_cannot_take(tmp_path):
+    """Before the first epoch, and not when the first picture is due."""
+    model = VAE(
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)]),
+        DiagonalGaussian(2),
+        keras.Sequential([keras.layers.Dense(24), keras.layers.Reshape([4, 6])]),
+    )
+    model.compile("adam")
+    for wrong in (255.0 * X, X[:, :3]):
+        with pytest.raises(ValueError, match=r"0 or 1|shape"):
+            model.fit(X, verbose=0, callbacks=[TensorBoardImages(tmp_path, wrong, every=9)])

@@ -97,3 +97,14 @@ def test_blocks_train_with_xla_without_building_first():
     losses = model.fit(np.ones([8, 4, 4, 1]), np.zeros([8, 4, 4, 1]), epochs=3, verbose=0).history["loss"]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
+
+
+def test_a_frozen_block_has_no_trainable_weights():
+    x = images(2, 5, 6, 3)
+    for layer in (
+        ResidualBlock(4, trainable=False),
+        WeightNormalization(keras.layers.Dense(4, use_bias=False), trainable=False),
+    ):
+        layer(x)
+        assert layer.weights
+        assert not keras.Sequential([layer]).trainable_variables

@@ -318,3 +318,25 @@ def test_bad_initializations():
         initialize_weight_normalization(layer, np.full_like(x, np.nan))
     with pytest.raises(ValueError, match="no WeightNormalization layer"):
         initialize_weight_normalization(keras.layers.Dense(3), x)
+
+
+def test_low_rank_updates_are_part_of_the_kernel():
+    layer = WeightNormalization(keras.layers.Conv2D(4, 3, padding="same", use_bias=False))
+    x = np.random.default_rng(0).normal(size=[2, 5, 5, 3]).astype(np.float32)
+    layer(x)
+    layer.layer.enable_lora(2)
+    layer.layer.lora_kernel_b.assign(np.random.default_rng(1).normal(size=layer.layer.lora_kernel_b.shape))
+    np.testing.assert_allclose(layer(x), tf.nn.conv2d(x, layer.kernel, 1, "SAME") + layer.bias, atol=1e-5)
+
+
+def test_a_quantized_kernel_is_refused():
+    model = keras.Sequential([keras.Input([4]), WeightNormalization(keras.layers.Dense(3, use_bias=False))])
+    model.quantize("int8")
+    with pytest.raises(ValueError, match=r"quantize has rounded the kernel inside .* weight_norm=False"):
+        model(np.ones([1, 4], np.float32))
+
+
+def test_penalties_on_outputs_are_kept():
+    layer = WeightNormalization(keras.layers.Conv2D(4, 3, use_bias=False, activity_regularizer="l2"))
+    layer(np.ones([1, 5, 5, 3], np.float32))
+    assert len(layer.losses) == 1

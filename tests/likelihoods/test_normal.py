@@ -42,3 +42,16 @@ def test_standardized_data_get_none(scale):
     assert standardization_hint("", scale * np.random.default_rng(0).normal(size=[100, 3])) is None
     assert standardization_hint("", np.zeros([100, 3])) is None
     assert standardization_hint("", np.ones([1, 3])) is None
+
+
+def test_a_hint_looks_at_a_bounded_number_of_numbers():
+    class Rows:
+        """Many large rows, of which slices are read."""
+
+        shape = (4096, 2**20)
+
+        def __getitem__(self, rows):
+            assert rows.stop == 4
+            return np.full([rows.stop, 2**10], 100.0, np.float32)
+
+    assert "standardized" in standardization_hint("Expects standardized data", Rows())

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfp_iaf import ConditionalDensity
+from tfp_iaf import ConditionalDensity, distributed
 from tfp_iaf.posteriors import IAF
 
 RNG = np.random.default_rng(0)
@@ -106,3 +106,34 @@ def test_columns_that_hold_no_numbers_are_named():
     table = Frame(["age", "group"], range(8), dtypes=[np.dtype(float), np.dtype(object)])
     with pytest.raises(ValueError, match="condition must be real numbers, got dtype object in group: encode categories"):
         make().fit((Frame(["y"], range(8)), table), verbose=0)
+
+
+def test_columns_of_validation_data_in_the_first_fit():
+    model, condition = make(), Frame(["age", "income"], range(8))
+    y, other = Frame(["y"], range(8)), Frame(["income", "age"], range(8))
+    with pytest.raises(ValueError, match="column 1 was 'age', and is 'income' now"):
+        model.fit((y, condition), validation_data=(y, other), verbose=0)
+    # A fit that was refused leaves no names.
+    model.fit((y, other), validation_data=(y, other), verbose=0)
+    assert model.column_names == [["y"], ["income", "age"]]
+
+
+def test_columns_of_a_distributed_fit():
+    model, y = make(), Frame(["y"], range(8))
+    condition, other = Frame(["age", "income"], range(8)), Frame(["income", "age"], range(8))
+    model.compile("adam", jit_compile=False)
+    with pytest.raises(ValueError, match="column 1 was 'age', and is 'income' now"):
+        distributed.fit(model, (y, condition), validation_data=(y, other), verbose=0)
+    distributed.fit(model, (y, condition), verbose=0)
+    with pytest.raises(ValueError, match="column 1 was 'age', and is 'income' now"):
+        model.evaluate((y, other), verbose=0)
+
+
+def test_weights_with_another_index():
+    model, data = make(), (Frame(["y"], range(8)), Frame(["age", "income"], range(8)))
+    weights = Frame(["weight"], range(8))
+    weights.values = np.abs(weights.values)
+    model.fit(data, sample_weight=weights, verbose=0)
+    weights.index = Index(reversed(range(8)))
+    with pytest.raises(ValueError, match=r"data and of the sample weights must have equal indexes, .* weights.loc\[x.index\]"):
+        model.fit(data, sample_weight=weights, verbose=0)

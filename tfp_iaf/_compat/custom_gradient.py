@@ -40,9 +40,7 @@ def custom_gradient(function):
 
 
 def _without_gradient(value):
-    message = (
-        "tf.vectorized_map loses the gradient of a tf.function that was traced outside of it: call it undecorated."
-    )
+    message = "tf.vectorized_map loses the gradient of a tf.function that was traced outside of it: call it undecorated."
     return tf.raw_ops.PreventGradient(input=value, message=message)
 
 

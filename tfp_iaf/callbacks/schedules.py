@@ -17,8 +17,8 @@ class KLWarmUp(keras.callbacks.Callback):
 
     kl_weight = start + (end - start) min(1, iterations / num_steps), set before every batch (with `steps_per_execution` n,
     every n batches). It follows the optimizer's count of steps, so a resumed run goes on where it stopped. Evaluation (also
-    `val_loss`) takes the weight 1, and so does training when `fit` is called without this callback. A `fit` that ends before
-    the warm-up does warns of it.
+    `val_loss`) takes the weight 1, and so does training when `fit` is called without this callback. If `fit` ends before the
+    warm-up is over, it warns.
 
     Args:
         num_steps: length of the warm-up, at least 1.
@@ -56,6 +56,7 @@ class KLWarmUp(keras.callbacks.Callback):
             )
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        _check_alone(self.model.inverse_temperature)
         self.model.kl_weight.assign(self.weight_at(int(self.model.optimizer.iterations.numpy())))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -103,13 +104,18 @@ class FreeEnergyAnnealing(keras.callbacks.Callback):
             )
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if float(self.model.kl_weight.numpy()) != 1.0:
-            raise ValueError("KLWarmUp and FreeEnergyAnnealing anneal the same term: use one of them.")
+        _check_alone(self.model.kl_weight)
         self.model.inverse_temperature.assign(self.beta_at(int(self.model.optimizer.iterations.numpy())))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         _warn_if_unfinished(self, self.beta_at, "beta")
         self.model.inverse_temperature.assign(1.0)
+
+
+def _check_alone(weight_of_other):
+    """Raises a ValueError if the other callback has set its weight."""
+    if float(weight_of_other.numpy()) != 1.0:
+        raise ValueError("KLWarmUp and FreeEnergyAnnealing anneal the same term: use one of them.")
 
 
 def _warn_if_unfinished(callback, weight_at, name):

@@ -20,7 +20,7 @@ class TensorBoardImages(keras.callbacks.Callback):
     """Writes a grid of samples, and one of reconstructions beside their originals, for TensorBoard.
 
     The pictures are E[x given z]: of z from the prior, one for each given image, and of z from the posterior of the given
-    images. Every model of images will do that has `sample` and `reconstruct`, such as a `VAE`, a `HierarchicalVAE` or a
+    images. Works with every model of images that has `sample` and `reconstruct`, such as a `VAE`, a `HierarchicalVAE` or a
     `models.ElboModel` of your own. A conditional model draws its samples under the conditions of the given images. The seed is
     the same each time, so that pictures differ by what the model has learned. Beside `keras.callbacks.TensorBoard` with the
     same `log_dir`, the pictures stand with the curves.
@@ -32,7 +32,7 @@ class TensorBoardImages(keras.callbacks.Callback):
         seed: an integer or a pair.
 
     Raises:
-        ValueError: for arguments out of range; in `fit`, for data that are no images.
+        ValueError: for arguments out of range; in `fit`, for data that are no images, or that the model does not take.
 
     >>> from tfp_iaf import VAE, DiagonalGaussian
     >>> model = VAE(
@@ -61,6 +61,7 @@ class TensorBoardImages(keras.callbacks.Callback):
             raise ValueError(
                 f"TensorBoardImages draws x of shape [N, H, W] or [N, H, W, C] with C = 1 or 3, got {list(images.shape)}."
             )
+        self.model.check_data(self.x)
         self._writer = tf.summary.create_file_writer(str(self.log_dir / "images"))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -79,7 +80,7 @@ class TensorBoardImages(keras.callbacks.Callback):
         self._writer.close()
 
     def _images_and_condition(self):
-        x, condition = self.x if isinstance(self.x, tuple) else (self.x, None)
+        x, condition = (*self.x, None)[:2] if isinstance(self.x, tuple) else (self.x, None)
         return np.asarray(x), condition
 
 

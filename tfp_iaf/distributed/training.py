@@ -43,14 +43,15 @@ def fit(
 
     Keras's own `fit` serves `MirroredStrategy`, several devices of one process, and fails under
     `MultiWorkerMirroredStrategy`. This one runs `model.train_step` on every replica, each with noise of its own. B need not be
-    a multiple of the number of replicas. Free bits count the nats of each replica's rows apart.
+    a multiple of the number of replicas. With free bits, each replica takes the mean KL over its own rows only.
 
-    Callbacks run on every worker. All see the same logs, which are reduced over the replicas, and so decide alike. Once one
-    worker has set `model.stop_training`, all end after that epoch. Only the chief, the worker of the first replica, prints.
+    Callbacks run on every worker, at the begin and end of training, epochs, training batches and validation. All see the same
+    logs, which are reduced over the replicas, and so decide alike. Once one worker has set `model.stop_training`, all end after
+    that epoch. Only the chief, the worker of the first replica, prints.
 
     With `checkpoint`, the chief writes weights, optimizer, moving averages and the state of the noise there after each epoch.
-    A run that finds a checkpoint goes on from it; the other workers get all of it from the chief, and need not see its files.
-    If a worker dies, the others raise a ConnectionError: start all of them again.
+    A run that finds a checkpoint goes on from it, unless a callback has ended that run; the other workers get all of it from
+    the chief, and need not see its files. If a worker dies, the others raise a ConnectionError: start all of them again.
 
     Args:
         model: a compiled `models.ElboModel`, made and compiled under `strategy.scope()`.
@@ -70,8 +71,8 @@ def fit(
 
     Raises:
         TypeError: if the model is no `models.ElboModel`.
-        ValueError: for a model that is not compiled, or asks for `jit_compile` or `steps_per_execution`; for data as in
-            `evaluation.elbo`; for a checkpoint that is damaged or of another model.
+        ValueError: for a model that is not compiled, or asks for `jit_compile` or `steps_per_execution`; for a
+            `BackupAndRestore`; for data as in `evaluation.elbo`; for a checkpoint that is damaged or of another model.
         ConnectionError: if another worker ends, or cannot be reached any more.
 
     >>> from tfp_iaf import models, posteriors
@@ -85,19 +86,22 @@ def fit(
     data = _Data(model, x, batch_size)
     epochs, seed, shuffle = integer("epochs", epochs), integer("seed", seed, at_least=0), flag("shuffle", shuffle)
     check_callbacks(callbacks)
+    if any(isinstance(each, keras.callbacks.BackupAndRestore) for each in callbacks or ()):
+        raise ValueError("BackupAndRestore does not resume a distributed fit: leave it out, and give fit checkpoint=.")
     folder = None if checkpoint is None else checked_path("checkpoint", checkpoint)
     if getattr(model, "optimizer", None) is None:
         raise ValueError("The model is not compiled: call model.compile(optimizer) under the strategy's scope.")
     if model.jit_compile or model.steps_per_execution > 1:
         raise ValueError("jit_compile and steps_per_execution do not run on replicas: compile the model without them.")
-    validation = None if validation_data is None else _Data(model, validation_data, batch_size)
+    with model.columns_of(x):
+        validation = None if validation_data is None else _Data(model, validation_data, batch_size)
     replicas = Replicas(model)
     try:
         with replicas.strategy.scope():
             model.optimizer.build(model.trainable_variables)
     except RuntimeError as error:
         raise ValueError("The optimizer was made outside of the strategy's scope: make it inside, as the model.") from error
-    done = 0 if folder is None else restore(replicas, folder)
+    done, is_over = (0, False) if folder is None else restore(replicas, folder)
     if data.arrays is not None:
         model.give_hints(data.arrays if len(data.arrays) > 1 else data.arrays[0])
     model.check_decoder()
@@ -116,7 +120,7 @@ def fit(
     try:
         callback_list.on_train_begin()
         logs = {}
-        for epoch in range(done, epochs):
+        for epoch in range(epochs if is_over else done, epochs):
             model.reset_metrics()
             callback_list.on_epoch_begin(epoch)
             for index, batch in enumerate(data.batches((seed, epoch) if shuffle else None)):
@@ -129,11 +133,15 @@ def fit(
                 raise ValueError("x must hold at least one example, got none.")
             logs = _floats(model.get_metrics_result())
             if validation is not None:
-                logs.update((f"val_{name}", value) for name, value in _evaluate(replicas, validation).items())
+                callback_list.on_test_begin()
+                found = _evaluate(replicas, validation)
+                callback_list.on_test_end(found)
+                logs.update((f"val_{name}", value) for name, value in found.items())
             callback_list.on_epoch_end(epoch, logs)
+            is_over = bool(replicas.sum(lambda _: model.stop_training))
             if folder is not None:
-                write_checkpoint(replicas, folder, epoch + 1)
-            if replicas.sum(lambda _: model.stop_training):
+                write_checkpoint(replicas, folder, epoch + 1, is_over)
+            if is_over:
                 break
         model.optimizer.finalize_variable_values(model.trainable_variables)
         callback_list.on_train_end(logs)

@@ -8,15 +8,16 @@ import keras
 import tensorflow as tf
 
 from tfp_iaf._arguments import flag, integer
-from tfp_iaf._keras_arguments import check_layer_arguments, identified
+from tfp_iaf._keras_arguments import identified
 from tfp_iaf._types import Identifier, Shape
 from tfp_iaf.layers.linear_layer import linear_layer
+from tfp_iaf.layers.tracked_layer import TrackedLayer
 
 __all__ = ["ResidualBlock"]
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(TrackedLayer):
     """A pre-activation residual block of two 3 x 3 convolutions, which may halve or double the image.
 
     ```none
@@ -60,7 +61,6 @@ class ResidualBlock(keras.layers.Layer):
         activation: Identifier = "elu",
         **kwargs: Any,
     ) -> None:
-        check_layer_arguments(**kwargs)
         super().__init__(**kwargs)
         self.filters = integer("filters", filters)
         self.stride = integer("stride", stride)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ tfd = tfp.distributions
 LARGE = 20.0
 SMALL = 0.01
 MAX_ROWS = 4096
+MAX_NUMBERS = 2**22
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
@@ -71,12 +73,13 @@ class Normal(Likelihood):
 
 def standardization_hint(expectation: str, x: np.ndarray) -> str | None:
     """One line that begins with `expectation` if the array x `[N, ...]` is far from mean 0 and standard deviation 1 per entry;
-    None if it is not. The first 4096 rows are looked at.
+    None if it is not. The first rows are looked at, at most 4,096 and some four million numbers.
 
     >>> standardization_hint("The model expects standardized data", np.zeros([10, 2])) is None
     True
     """
-    x = np.asarray(x[:MAX_ROWS], np.float64)
+    rows = max(2, min(MAX_ROWS, MAX_NUMBERS // max(1, math.prod(np.shape(x)[1:]))))
+    x = np.asarray(x[:rows], np.float64)
     if len(x) < 2:
         return None
     mean, deviation = np.abs(x.mean(axis=0)).max(), x.std(axis=0).max()

@@ -23,7 +23,7 @@ from tfp_iaf.layers import density_dtype
 from tfp_iaf.models import _data
 from tfp_iaf.models._errors import REPORTED, raise_in_one_line
 from tfp_iaf.models._file_model import FileModel
-from tfp_iaf.models._frames import check_frames, column_names
+from tfp_iaf.models._frames import check_frames
 from tfp_iaf.models._own_weights import check_variables
 
 __all__ = ["CheckedModel", "Untracked"]
@@ -297,13 +297,12 @@ class CheckedModel(FileModel):
             self.check_decoder()
             if self.train_function is None and arguments.get("verbose", 1):
                 announce_compiling(self)
-            if arguments.get("validation_data") is not None:
-                data.append(_data.CheckedData(*_data.validation_parts(arguments["validation_data"]), self))
-                arguments["validation_data"] = tuple(data[1].arguments.values())
+            with self.columns_of(x):
+                if arguments.get("validation_data") is not None:
+                    data.append(_data.CheckedData(*_data.validation_parts(arguments["validation_data"]), self))
+                    arguments["validation_data"] = tuple(data[1].arguments.values())
             if not data[0].can_be_shuffled:
                 arguments.setdefault("shuffle", False)  # Keras warns of its own default.
-            if self.compiled and any(hasattr(part, "columns") for part in (x if isinstance(x, tuple) else (x,))):
-                self.column_names = column_names(x if isinstance(x, tuple) else (x,), self.column_names)
         arguments.update((name, value) for name, value in data[0].arguments.items() if name in names)
         try:
             return method(**arguments)

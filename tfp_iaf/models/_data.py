@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._tensors import array_of_numbers
+from tfp_iaf.models._frames import check_indexes
 
 __all__ = [
     "CheckedData",
@@ -184,6 +185,7 @@ class CheckedData:
 
     def _batch(self, x, weights):
         """x and its weights as arrays, checked."""
+        check_indexes(x[0] if isinstance(x, tuple) and x else x, weights, "sample weights")
         x = self.model.check_data(x)
         rows = len(x[0] if isinstance(x, tuple) else x)
         return x, None if weights is None else self._weights(weights, rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -11,6 +13,7 @@ import numpy as np
 
 from tfp_iaf.layers import TrackedLayer
 from tfp_iaf.models._errors import first_line
+from tfp_iaf.models._frames import column_names
 from tfp_iaf.models._saving import bytes_of, check_model_name, check_weights_name, write_whole
 from tfp_iaf.models._twins import check_loading
 
@@ -27,6 +30,17 @@ class FileModel(TrackedLayer, keras.Model):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.column_names: list = [None, None]
+
+    @contextlib.contextmanager
+    def columns_of(self, x: Any) -> Iterator[None]:
+        """The names of the tables that training takes count from here on, unless the block raises an error."""
+        before = self.column_names
+        self.column_names = column_names(x if isinstance(x, tuple) else (x,), before)
+        try:
+            yield
+        except ValueError:
+            self.column_names = before
+            raise
         self._can_be_loaded = False
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:

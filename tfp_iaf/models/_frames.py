@@ -1,6 +1,6 @@
 """Tables with names of columns and rows, such as pandas DataFrames: their entries count by place, so the names must agree."""
 
-__all__ = ["check_frames", "column_names"]
+__all__ = ["check_frames", "check_indexes", "column_names"]
 
 
 def column_names(parts, before=(None, None)):
@@ -32,11 +32,16 @@ def check_frames(parts, expected):
             f"The {name} must have the columns that fit has seen, in their order: column {place + 1} was {was}, and is {found} "
             "now. Select them by name, frame[columns]."
         )
-    indexes = [part.index for part in parts if hasattr(getattr(part, "index", None), "equals")]
+    check_indexes(*(*parts, None)[:2], "condition")
+
+
+def check_indexes(x, other, name):
+    """Raises a ValueError for rows of x and of what goes with it that have other names, where both have names."""
+    indexes = [part.index for part in (x, other) if hasattr(getattr(part, "index", None), "equals")]
     if len(indexes) == 2 and not indexes[0].equals(indexes[1]):
         raise ValueError(
-            "The tables of the data and of the condition must have equal indexes, since rows go together by their place: align "
-            "them with condition.loc[x.index], or call reset_index(drop=True) on both."
+            f"The tables of the data and of the {name} must have equal indexes, since rows go together by their place: align "
+            f"them with {name.split()[-1]}.loc[x.index], or call reset_index(drop=True) on both."
         )
 
 

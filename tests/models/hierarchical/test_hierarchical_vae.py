@@ -350,3 +350,26 @@ def test_numbers_in_tensors():
         np.testing.assert_array_equal(model.sample(tf.constant(2), seed=0, temperature=one), expected)
     sample = tf.function(lambda temperature: model.sample(2, seed=0, temperature=temperature))
     np.testing.assert_allclose(sample(tf.constant(1)), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_likelihoods_of_ones_own(dtype):
+    """Half of three channels is no number, and a distribution has a dtype."""
+
+    def logistic(parameters):
+        loc, scale = tf.split(parameters, 2, axis=-1)
+        return tfd.Independent(tfd.Logistic(loc, tf.nn.softplus(scale) + tf.constant(0.1, dtype)), 3)
+
+    settings = {"image_shape": (8, 8, 3), "num_layers": (1,), "filters": 4, "latent_channels": 2, "dtype": dtype}
+    model = HierarchicalVAE(**settings, likelihood=logistic)
+    assert model.mean(model.prior_sample(2, seed=0)).shape == [2, 8, 8, 3]
+    with pytest.raises(ValueError, match=r"or two parameters per pixel value: wrap it in tfd.Independent\."):
+        HierarchicalVAE(**settings, likelihood=lambda parameters: tfd.Normal(parameters, tf.ones([], dtype)))
+
+
+def test_latents_of_the_prior_are_checked():
+    model = make()
+    z = model.prior.sample(2, seed=0)
+    for wrong in ([*z, z[0]], z[:1], z[::-1], [z[0][..., :1], *z[1:]]):
+        with pytest.raises(ValueError, match="The model takes a list of z_1"):
+            model.prior.log_prob(wrong)

@@ -5,7 +5,7 @@ import tensorflow as tf
 __all__ = ["has_log_scale"]
 
 
-def has_log_scale(likelihood, image_shape):
+def has_log_scale(likelihood, image_shape, dtype=tf.float32):
     """Whether the likelihood takes two parameters per pixel value, one after the other in the last axis, rather than one.
 
     Raises:
@@ -16,14 +16,17 @@ def has_log_scale(likelihood, image_shape):
     (True, False)
     """
     *size, channels = image_shape
+    is_batch = False
     for count in (1, 2):
         try:
-            distribution = likelihood.distribution(tf.zeros([1, *size, count * channels]))
-        except ValueError:  # Half of an odd number of channels, for instance.
+            distribution = likelihood.distribution(tf.zeros([1, *size, count * channels], dtype))
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError):  # Half of an odd number of channels, for instance.
             continue
         if distribution.batch_shape == [1] and distribution.event_shape == image_shape:
             return count == 2
+        is_batch |= distribution.batch_shape.concatenate(distribution.event_shape) == [1, *image_shape]
+    remedy = "wrap it in tfd.Independent" if is_batch else "use models.VAE with a decoder that fits it"
     raise ValueError(
         f"The likelihood {likelihood.name} makes no distribution of images {image_shape} from one or two parameters per pixel "
-        "value: use models.VAE with a decoder that fits it."
+        f"value: {remedy}."
     )

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf._tensors import count
+from tfp_iaf._tensors import check_numbers, count
 from tfp_iaf._tensors import temperature as checked_temperature
 from tfp_iaf.layers import density_dtype
 from tfp_iaf.noise import seed_pair, standard_normal
 
-__all__ = ["LadderPrior", "noise_of_latents"]
+__all__ = ["LadderPrior", "check_latents", "noise_of_latents"]
 
 
 class LadderPrior:
@@ -29,6 +29,7 @@ class LadderPrior:
 
     def log_prob(self, z, condition=None):
         """log p(z), or log p(z | condition), `[B]`, of a list of z_1 ... z_L, `[B, H, W, C]` each."""
+        check_latents(self._ladder, z)
         num_rows = np.shape(z[0])[0] or tf.shape(z[0])[0]
         log_p = []
 
@@ -69,6 +70,21 @@ class LadderPrior:
 
     def _condition_map(self, condition, num_rows):
         return self._ladder.condition_maps(self._condition_rows(condition, num_rows))[1]
+
+
+def check_latents(ladder, z, num_rows=None):
+    """Raises a ValueError unless z is a list of a ladder's latents, of so many rows if that is known."""
+    expected = [layer.event_shape for layer in ladder.stochastic_layers]
+    shapes = []
+    for latent in z if isinstance(z, list | tuple) else [None]:
+        check_numbers("Each of z_1 ... z_L, in a list,", z if latent is None else latent)
+        shapes.append(tuple(np.shape(latent)))
+    sizes = {shape[:1] for shape in shapes} | ({(num_rows,)} if num_rows is not None else set())
+    if [shape[1:] for shape in shapes] != expected or len(sizes - {(None,)}) > 1:
+        raise ValueError(
+            f"The model takes a list of z_1 ... z_L of shapes [batch, *] {expected} and equal batches, got "
+            f"{shapes}{'' if num_rows is None else f' for {num_rows} images'}."
+        )
 
 
 def noise_of_latents(ladder, num_rows, seed):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfp_iaf import likelihoods
 from tfp_iaf._arguments import choice, flag, given, integer, integers, widths
-from tfp_iaf._tensors import check_numbers, count
+from tfp_iaf._tensors import count
 from tfp_iaf._types import Data, Seed, Shape, TensorLike
 from tfp_iaf.bijectors import maps
 from tfp_iaf.likelihoods import Likelihood
@@ -20,7 +20,7 @@ from tfp_iaf.models.elbo_model import ElboModel
 from tfp_iaf.models.hierarchical import _posterior_factories as posterior_factories
 from tfp_iaf.models.hierarchical._image_likelihood import has_log_scale
 from tfp_iaf.models.hierarchical._ladder import Ladder
-from tfp_iaf.models.hierarchical._ladder_prior import LadderPrior, noise_of_latents
+from tfp_iaf.models.hierarchical._ladder_prior import LadderPrior, check_latents, noise_of_latents
 from tfp_iaf.noise import SeededLayer
 
 __all__ = ["HierarchicalVAE"]
@@ -64,9 +64,9 @@ class HierarchicalVAE(ElboModel):
         likelihood: "discretized_logistic", "bernoulli", or what else `likelihoods.get` takes, if its parameters have the
             image's shape, or twice the image's channels: then the second half is one learned number per channel.
         weight_norm: whether the convolutions are weight-normalized, the masked ones of "linear" and "iaf" too.
-        recompute: whether the activations inside a layer are computed again for the gradient instead of kept: on a CPU
-            in graph mode it saved a quarter of the memory that grows with the batch. TensorFlow keeps what it has traced
-            for that until the process ends.
+        recompute: whether the activations inside a layer are computed again for the gradient instead of kept. On a CPU in
+            graph mode, that saves a quarter of the memory that grows with the batch. TensorFlow keeps every model that was
+            traced in this way until the process ends.
         num_samples: posterior samples per image in training.
         seed: integer seed of the noise.
         condition_size: the number of entries of an image's condition, such as a class in one-hot form; None for a model that
@@ -152,7 +152,7 @@ class HierarchicalVAE(ElboModel):
             bidirectional=inference == "bidirectional",
             centre=centre,
             scale=scale,
-            has_log_scale=has_log_scale(self.likelihood, self.image_shape),
+            has_log_scale=has_log_scale(self.likelihood, self.image_shape, self.density_dtype),
             image_shape=self.image_shape,
             num_layers=self.num_layers,
             filters=self.filters,
@@ -264,14 +264,14 @@ class HierarchicalVAE(ElboModel):
             return latent, self.ladder.stochastic_layers[index].log_prob_at(statistics, latent)
 
         x, condition = self.split(self.as_input(x))
-        self._check_latents(z, x.shape[0])
+        check_latents(self.ladder, z, x.shape[0])
         _, log_q, _, _ = self._up_and_down(x, condition, 1, score)
         return sum(tf.reduce_sum(of_layer, axis=-1) for of_layer in log_q)
 
     def decode(self, z: Any, condition: TensorLike | None = None, training: bool = False) -> tf.Tensor:
         """The likelihood's parameters at z_1 ... z_L, in `density_dtype`; `condition` as of `sample`."""
         del training
-        self._check_latents(z)
+        check_latents(self.ladder, z)
         condition = self.condition_rows(condition, np.shape(z[0])[0] or tf.shape(z[0])[0])
         condition_map = self.ladder.condition_maps(condition)[1]
         return self.ladder.down(tf.shape(z[0])[0], condition_map, lambda index, prior: tf.cast(z[index], self.density_dtype))
@@ -298,25 +298,13 @@ class HierarchicalVAE(ElboModel):
     def _noise(self, num_samples, x, seed, noise=None):
         if noise is not None:
             self.check_noise(num_samples, seed)
-            self._check_latents(noise, x.shape[0])
+            check_latents(self.ladder, noise, x.shape[0])
             return [tf.cast(each, self.density_dtype) for each in noise]
         return noise_of_latents(self.ladder, num_samples * tf.shape(x)[0], self.noise.next_seed(seed))
 
     def _drawn(self, noise):
         """The function that `Ladder.up_and_down` takes, which draws each latent with its part of the noise."""
         return lambda index, statistics: self.ladder.stochastic_layers[index].draw(statistics, noise[index])
-
-    def _check_latents(self, z, num_rows=None):
-        shapes = []
-        for latent in z if isinstance(z, list | tuple) else [None]:
-            check_numbers("Each of z_1 ... z_L, in a list,", z if latent is None else latent)
-            shapes.append(tuple(np.shape(latent)))
-        sizes = {shape[:1] for shape in shapes} | ({(num_rows,)} if num_rows is not None else set())
-        if [shape[1:] for shape in shapes] != self.latent_shapes or len(sizes - {(None,)}) > 1:
-            raise ValueError(
-                f"The model takes a list of z_1 ... z_L of shapes [batch, *] {self.latent_shapes} and equal batches, got "
-                f"{shapes}{'' if num_rows is None else f' for {num_rows} images'}."
-            )
 
     def get_config(self) -> dict[str, Any]:
         return {
