@@ -30,6 +30,7 @@ class FileModel(TrackedLayer, keras.Model):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.column_names: list = [None, None]
+        self._can_be_loaded = False
 
     @contextlib.contextmanager
     def columns_of(self, x: Any) -> Iterator[None]:
@@ -41,7 +42,6 @@ class FileModel(TrackedLayer, keras.Model):
         except ValueError:
             self.column_names = before
             raise
-        self._can_be_loaded = False
 
     def save(self, filepath: str | os.PathLike, overwrite: bool = True, **kwargs: Any) -> None:
         check_model_name(filepath, kwargs.get("zipped"))
