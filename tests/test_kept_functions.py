@@ -4,6 +4,7 @@ import gc
 import weakref
 
 import keras
+import numpy as np
 
 from tfp_iaf import _kept_functions
 
@@ -32,6 +33,9 @@ def test_settings_that_change_give_another():
         return _kept_functions.kept_function(model, "a", lambda: made.append(0) or len(made))
 
     assert [kept(), kept()] == [1, 1]
+    model.compile("adam", "mse")
+    model.fit(np.ones([4, 2]), np.ones([4, 2]), verbose=0)
+    assert kept() == 1
     model.layers[0].activation = keras.activations.tanh
     assert [kept(), kept()] == [2, 2]
     model.scale = 2.0

@@ -8,6 +8,12 @@ __all__ = ["kept_function"]
 
 # More than a program needs at once: one that sweeps over numbers of samples must not fill the memory.
 _MAX_FUNCTIONS = 16
+# What Keras notes in a model and in its layers while it builds, compiles and trains them.
+_NOTES_OF_KERAS = frozenset(
+    ["built", "compiled", "steps_per_execution", "unrolled_steps_per_execution"]
+    + [f"stop_{name}" for name in ("training", "evaluating", "predicting")]
+    + [f"{name}_function" for name in ("train", "test", "predict")]
+)
 
 
 def kept_function(model, key, make):
@@ -38,6 +44,11 @@ def _settings(model):
     """The public attributes of a model and of its parts that a traced function has read for good, as far as they compare."""
     likelihood = getattr(model, "likelihood", None)
     parts = [*layers_of(model), *([] if likelihood is None else [likelihood])]
-    attributes = [(name, value) for part in parts for name, value in vars(part).items() if not name.startswith("_")]
+    # A list, since another thread may add an attribute.
+    attributes = [(name, value) for part in parts for name, value in list(vars(part).items())]
     kinds = bool | int | float | str | types.FunctionType
-    return id(likelihood), tuple((name, value) for name, value in attributes if isinstance(value, kinds) and name != "built")
+    return id(likelihood), tuple(
+        (name, value)
+        for name, value in attributes
+        if isinstance(value, kinds) and not name.startswith("_") and name not in _NOTES_OF_KERAS
+    )

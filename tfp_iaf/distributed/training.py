@@ -45,7 +45,7 @@ def fit(
     `MultiWorkerMirroredStrategy`. This one runs `model.train_step` on every replica, each with noise of its own. B need not be
     a multiple of the number of replicas. With free bits, each replica takes the mean KL over its own rows only.
 
-    Callbacks run on every worker, at the begin and end of training, epochs, training batches and validation. All see the same
+    Callbacks run on every worker, at the beginning and end of training, epochs, training batches and validation. All see the same
     logs, which are reduced over the replicas, and so decide alike. Once one worker has set `model.stop_training`, all end after
     that epoch. Only the chief, the worker of the first replica, prints.
 
