@@ -45,9 +45,9 @@ def fit(
     `MultiWorkerMirroredStrategy`. This one runs `model.train_step` on every replica, each with noise of its own. B need not be
     a multiple of the number of replicas. With free bits, each replica takes the mean KL over its own rows only.
 
-    Callbacks run on every worker, at the beginning and end of training, epochs, training batches and validation. All see the same
-    logs, which are reduced over the replicas, and so decide alike. Once one worker has set `model.stop_training`, all end after
-    that epoch. Only the chief, the worker of the first replica, prints.
+    Callbacks run on every worker, at the beginning and end of training, epochs, training batches and validation. All see the
+    same logs, which are reduced over the replicas, and so decide alike. Once one worker has set `model.stop_training`, all end
+    after that epoch. Only the chief, the worker of the first replica, prints.
 
     With `checkpoint`, the chief writes weights, optimizer, moving averages and the state of the noise there after each epoch.
     A run that finds a checkpoint goes on from it, unless a callback has ended that run; the other workers get all of it from
