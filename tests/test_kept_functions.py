@@ -1,6 +1,7 @@
 """Functions that are kept with a model."""
 
 import gc
+import types
 import weakref
 
 import keras
@@ -41,8 +42,10 @@ def test_settings_that_change_give_another():
     model.scale = 2.0
     assert [kept(), kept()] == [3, 3]
     model.scale = 1.0
-    model.likelihood = object()
-    assert kept() == 4
+    model.likelihood = types.SimpleNamespace(bound=1.0)
+    assert [kept(), kept()] == [4, 4]
+    model.likelihood.bound = 2.0
+    assert kept() == 5
 
 
 def test_their_number_is_bounded_and_they_go_with_the_model():
