@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 import weakref
@@ -297,7 +298,7 @@ class CheckedModel(FileModel):
             self.check_decoder()
             if self.train_function is None and arguments.get("verbose", 1):
                 announce_compiling(self)
-            with self.columns_of(x):
+            with self.columns_of(x) if data[0].has_columns else contextlib.nullcontext():
                 if arguments.get("validation_data") is not None:
                     data.append(_data.CheckedData(*_data.validation_parts(arguments["validation_data"]), self))
                     arguments["validation_data"] = tuple(data[1].arguments.values())

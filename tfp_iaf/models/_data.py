@@ -159,6 +159,7 @@ class CheckedData:
         shapes: the shapes of x, or of (x, condition), with None for the batch.
         first: the first rows of x, or of (x, condition), as arrays; None if a dataset has still to be read.
         error: the ValueError of a batch that was refused in a thread of `tf.data`, where TensorFlow buries it under its own.
+        has_columns: whether x or the condition is a table with named columns.
         can_be_shuffled: whether Keras can shuffle the data.
     """
 
@@ -166,6 +167,7 @@ class CheckedData:
         self.model = model
         self.error = None
         self.first = None
+        self.has_columns = any(hasattr(part, "columns") for part in (x if isinstance(x, tuple) else (x,)))
         self.can_be_shuffled = not (isinstance(x, tf.data.Dataset) or hasattr(x, "__next__"))
         y = None
         if isinstance(x, tf.data.Dataset | keras.utils.PyDataset) or hasattr(x, "__next__"):
@@ -185,10 +187,12 @@ class CheckedData:
 
     def _batch(self, x, weights):
         """x and its weights as arrays, checked."""
-        check_indexes(x[0] if isinstance(x, tuple) and x else x, weights, "sample weights")
+        first = x[0] if isinstance(x, tuple) and x else x
         x = self.model.check_data(x)
-        rows = len(x[0] if isinstance(x, tuple) else x)
-        return x, None if weights is None else self._weights(weights, rows)
+        if weights is None:
+            return x, None
+        check_indexes(first, weights, "sample weights")
+        return x, self._weights(weights, len(x[0] if isinstance(x, tuple) else x))
 
     def _weights(self, weights, rows):
         weights = as_array("sample weights", weights)
