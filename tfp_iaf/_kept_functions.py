@@ -35,9 +35,9 @@ def kept_function(model, key, make):
     if found is None:
         if len(functions) >= _MAX_FUNCTIONS:
             functions.clear()
-        # Of two threads that come at once, both take the function of the first. Variables that are held keep their ids.
-        found = functions.setdefault(key, (variables, make()))
-    return found[1]
+        # Of two threads that come at once, both take the function of the first. What is held keeps its id.
+        found = functions.setdefault(key, (make(), variables, getattr(model, "likelihood", None)))
+    return found[0]
 
 
 def _settings(model):
