@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal
+from tfp_iaf.noise import SeededLayer, gaussian_log_prob, seed_pair, standard_normal, uniform
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
@@ -117,3 +117,10 @@ def test_bad_seeds_of_a_layer(seed):
     with pytest.raises(ValueError, match=r"seed must be") as error:
         SeededLayer(seed)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("draw", [standard_normal, uniform])
+def test_other_dtypes_are_refused(draw):
+    with pytest.raises(ValueError, match=r"float32 or float64, got dtype float16: cast them"):
+        draw([2], seed_pair(0), "float16")
+    assert draw([2], seed_pair(0), "float64").dtype == tf.float64

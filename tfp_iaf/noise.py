@@ -36,6 +36,9 @@ def standard_normal(shape: TensorLike, seed: tf.Tensor, dtype: Any = tf.float32)
         seed: what `seed_pair` returned.
         dtype: float32 or float64.
 
+    Raises:
+        ValueError: for another dtype.
+
     >>> standard_normal([2, 3], seed=seed_pair(1)).shape
     TensorShape([2, 3])
     """
@@ -54,10 +57,16 @@ def uniform(shape: TensorLike, seed: tf.Tensor, dtype: Any = tf.float32) -> tf.T
         seed: what `seed_pair` returned.
         dtype: float32 or float64.
 
+    Raises:
+        ValueError: for another dtype.
+
     >>> u = uniform([1000], seed=seed_pair(1))
     >>> bool(tf.reduce_min(u) > 0.0), bool(tf.reduce_max(u) < 1.0)
     (True, True)
     """
+    dtype = tf.as_dtype(dtype)
+    if dtype not in (tf.float32, tf.float64):
+        raise ValueError(f"Random numbers are float32 or float64, got dtype {dtype.name}: cast them.")
     bits_dtype, num_bits, kept = (tf.uint64, 64, 52) if dtype == tf.float64 else (tf.uint32, 32, 23)
     bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=bits_dtype, alg="philox")
     cell = tf.cast(tf.bitwise.right_shift(bits, tf.constant(num_bits - kept, bits_dtype)), dtype)

@@ -118,7 +118,23 @@ class WithoutLatents(ElboModel):
         return {"reconstruction": reconstruction, "kl": tf.zeros_like(reconstruction)}
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_two_schedules_of_one_term_are_refused_in_the_first_batch(order):
-    with pytest.raises(ValueError, match="anneal the same term: use one of them"):
-        make().fit(X, batch_size=96, verbose=0, callbacks=[FreeEnergyAnnealing(10), KLWarmUp(10)][::order])
+@pytest.mark.parametrize(
+    "schedules",
+    [
+        [FreeEnergyAnnealing(10), KLWarmUp(10)],
+        [KLWarmUp(10), FreeEnergyAnnealing(10)],
+        [KLWarmUp(10), KLWarmUp(20)],
+        [FreeEnergyAnnealing(10), FreeEnergyAnnealing(10)],
+    ],
+    ids=lambda schedules: " and ".join(type(schedule).__name__ for schedule in schedules),
+)
+def test_two_schedules_of_one_term_are_refused_in_the_first_batch(schedules):
+    with pytest.raises(ValueError, match=r"Two callbacks anneal the same term: .* Use one of them"):
+        make().fit(X, batch_size=96, verbose=0, callbacks=schedules)
+
+
+def test_a_schedule_refuses_what_sets_its_weight_between_batches():
+    model = make()
+    other = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: model.kl_weight.assign(0.7))
+    with pytest.raises(ValueError, match=r"kl_weight is 0.7, and was 0 after the batch before"):
+        model.fit(X, batch_size=16, verbose=0, callbacks=[KLWarmUp(10), other])

@@ -161,6 +161,7 @@ add(
     params=roles.optional(roles.COUNT),
     bijector_fn=roles.MAP,
 )
+add("bijectors", inverses.known, lambda: {"inverse": "auto"}, "inverses.known")
 add("bijectors", inverses.get, lambda: {"inverse": "auto", "network": BIJECTORS["affine"]().network}, "inverses.get")
 
 # Posteriors.

@@ -13,3 +13,10 @@ def test_outputs_are_of_the_order_of_the_scale(weight_norm):
     assert layer.name == "features"
     assert layer.bias is not None
     assert 0.05 < np.std(outputs) < 0.2
+
+
+@pytest.mark.parametrize("weight_norm", [False, True])
+def test_arguments_that_it_sets_itself_are_refused(weight_norm):
+    for name, value in {"use_bias": False, "kernel_initializer": "zeros"}.items():
+        with pytest.raises(ValueError, match=rf"linear_layer sets {name} itself, got .*{value}.*: leave it out"):
+            linear_layer(keras.layers.Dense, 3, weight_norm=weight_norm, **{name: value})

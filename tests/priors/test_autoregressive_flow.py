@@ -171,3 +171,8 @@ def test_flow_prior_and_flow_posterior_train_in_one_model_and_one_file(tmp_path)
     np.testing.assert_allclose(loaded.sample(200, tf.constant([0, 1]))["z"], z, atol=1e-4)
     entropy_gap = np.mean(model.prior.log_prob(z)) - np.mean(model.prior.log_prob(untrained))
     assert entropy_gap > 0
+
+
+def test_an_unknown_inverse_is_refused_where_it_is_given():
+    with pytest.raises(ValueError, match=r"inverse must be one of auto, blocks, .*got 'block'"):
+        priors.AutoregressiveFlow(inverse="block")

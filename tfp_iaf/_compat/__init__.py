@@ -7,6 +7,7 @@
 | `composite_tensor.py` | `tf.__internal__.CompositeTensor`, `BatchableTypeSpec`, `_convert_variables_to_tensors` | TFP's automatic composite tensors read constructor arguments, in which a Keras network is no tensor | flows do not pass through `tf.function`, `Dataset.map`, loops; `tests/_compat/test_composite_tensor.py` |
 | `chain.py` | the base class of `tfb.Chain` | `tfb.Chain(...)` is no `tfb.Chain` when a part is no composite tensor | `vi.fit` inverts flows to find the score, and is slow; `tests/_compat/test_chain.py` |
 | `joint_distribution.py` | `tf.Module._TF_MODULE_IGNORED_PROPERTIES`, `_trackable_children` | the event-space bijector of a joint distribution holds its variables, which no surrogate should train, and parts that no checkpoint can write | surrogates train the joint distribution and have no checkpoints; `tests/_compat/test_joint_distribution.py` |
+| `open_after_build.py` | `Layer._lock_state` | Keras closes a model when it is built, except for its own functional and sequential ones | subclasses of `HierarchicalVAE`, which its constructor builds, cannot add layers; `tests/_compat/test_open_after_build.py` |
 | `custom_gradient.py` | the gradient registry | `tf.custom_gradient` keeps every traced graph alive | graphs are never freed; `tests/_compat/test_custom_gradient.py` |
 | `vectorized_map.py` | the name of the scope that rows are traced in, `FuncGraph.outer_graph` | nothing public tells that operations are traced for `tf.vectorized_map`, which drops custom gradients | gradients of inverses raise an error there; `tests/_compat/test_vectorized_map.py` |
 """  # noqa: E501
@@ -16,6 +17,7 @@ from tfp_iaf._compat.chain import Chain
 from tfp_iaf._compat.composite_tensor import BijectorSpec, CompositeBijector
 from tfp_iaf._compat.custom_gradient import custom_gradient
 from tfp_iaf._compat.joint_distribution import fixed, is_fixed, variables_of_fixed
+from tfp_iaf._compat.open_after_build import OpenAfterBuild
 from tfp_iaf._compat.variables import (
     call_under_way,
     current_values,
@@ -33,6 +35,7 @@ __all__ = [
     "Chain",
     "CompositeBijector",
     "FreshBijector",
+    "OpenAfterBuild",
     "call_under_way",
     "current_values",
     "custom_gradient",

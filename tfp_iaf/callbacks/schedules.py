@@ -27,7 +27,7 @@ class KLWarmUp(keras.callbacks.Callback):
 
     Raises:
         ValueError: for arguments out of range; in `fit`, for a model whose loss has no KL term, since it has no latents or its
-            objective is importance-weighted.
+            objective is importance-weighted, and beside another schedule.
 
     Source: Bowman et al. 2016, section 3.1; Sonderby et al. 2016, section 2.3. beta-VAE: Higgins et al. 2017, equation 4.
 
@@ -55,9 +55,11 @@ class KLWarmUp(keras.callbacks.Callback):
                 "leave it out."
             )
 
+        self._left = 1.0
+
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        _check_alone(self.model.inverse_temperature)
-        self.model.kl_weight.assign(self.weight_at(int(self.model.optimizer.iterations.numpy())))
+        _check_alone(self.model, kl_weight=self._left, inverse_temperature=1.0)
+        self._left = _assign(self.model.kl_weight, self.weight_at(int(self.model.optimizer.iterations.numpy())))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         _warn_if_unfinished(self, self.weight_at, "KL weight")
@@ -77,7 +79,7 @@ class FreeEnergyAnnealing(keras.callbacks.Callback):
         start: the first beta, in [0, 1].
 
     Raises:
-        ValueError: for arguments out of range; in `fit`, for a model that cannot be annealed so, and beside a `KLWarmUp`.
+        ValueError: for arguments out of range; in `fit`, for a model that cannot be annealed so, and beside another schedule.
 
     Source: Rezende and Mohamed 2015, section 6.1 and equation 20.
 
@@ -102,20 +104,32 @@ class FreeEnergyAnnealing(keras.callbacks.Callback):
                 "FreeEnergyAnnealing takes a VAE with objective 'elbo' or 'sticking_the_landing' and no free bits, whose loss "
                 f"is a free energy, got {type(self.model).__name__}({', '.join(settings)})."
             )
+        self._left = 1.0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        _check_alone(self.model.kl_weight)
-        self.model.inverse_temperature.assign(self.beta_at(int(self.model.optimizer.iterations.numpy())))
+        _check_alone(self.model, kl_weight=1.0, inverse_temperature=self._left)
+        self._left = _assign(self.model.inverse_temperature, self.beta_at(int(self.model.optimizer.iterations.numpy())))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         _warn_if_unfinished(self, self.beta_at, "beta")
         self.model.inverse_temperature.assign(1.0)
 
 
-def _check_alone(weight_of_other):
-    """Raises a ValueError if the other callback has set its weight."""
-    if float(weight_of_other.numpy()) != 1.0:
-        raise ValueError("KLWarmUp and FreeEnergyAnnealing anneal the same term: use one of them.")
+def _check_alone(model, **expected):
+    """Raises a ValueError if another callback has set one of the model's weights of terms."""
+    for name, left in expected.items():
+        found = float(getattr(model, name).numpy())
+        if found != left:
+            raise ValueError(
+                f"Two callbacks anneal the same term: {name} is {found:.3g}, and was {left:.3g} after the batch before. "
+                "Use one of them."
+            )
+
+
+def _assign(variable, value):
+    """Assigns the value, and returns it as the variable holds it, rounded."""
+    variable.assign(value)
+    return float(variable.numpy())
 
 
 def _warn_if_unfinished(callback, weight_at, name):

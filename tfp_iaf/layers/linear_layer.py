@@ -33,11 +33,16 @@ def linear_layer(
         initial_scale: factor of the initial kernel.
         name: name of the layer.
 
+    Raises:
+        ValueError: for another `layer_type`, a negative `initial_scale`, and `use_bias` or `kernel_initializer`.
+
     >>> linear_layer(keras.layers.Dense, 3, name="features").name
     'features'
     """
     if not (isinstance(layer_type, type) and issubclass(layer_type, keras.layers.Layer)):
         raise ValueError(f"layer_type must be a class of Keras layers, such as keras.layers.Dense, got {given(layer_type)}.")
+    for argument in sorted({"use_bias", "kernel_initializer"} & set(kwargs)):
+        raise ValueError(f"linear_layer sets {argument} itself, got {given(kwargs[argument])}: leave it out.")
     initial_scale = non_negative("initial_scale", initial_scale)
     if not flag("weight_norm", weight_norm):
         # Keras's default, scaled.

@@ -74,12 +74,16 @@ class TrackedLayer(keras.layers.Layer):
         @functools.wraps(build)
         def build_and_track(*args, **kwargs):
             build(*args, **kwargs)
-            if not layer.trainable:
-                # Keras leaves the layers inside as they were made, and passes over `layer.trainable = False` where it is False.
-                for each in layers_of(layer):
-                    each.trainable = False
-            layer._tracked_weights = _Weights(layer.variables)  # With the state of the noise, which is no weight.
-            layer.__dict__.pop("tf_variables", None)
+            layer.finish_build()
 
         layer.build = build_and_track
         return layer
+
+    def finish_build(self) -> None:
+        """Follows `build`: what layers inside take over, and what `tf.train.Checkpoint` is to find."""
+        if not self.trainable:
+            # Keras leaves the layers inside as they were made, and passes over `layer.trainable = False` where it is False.
+            for each in layers_of(self):
+                each.trainable = False
+        self._tracked_weights = _Weights(self.variables)  # With the state of the noise, which is no weight.
+        self.__dict__.pop("tf_variables", None)

@@ -62,8 +62,6 @@ class CheckedModel(FileModel):
         self.checks = likelihoods.Likelihood() if likelihood is None else likelihood
         # Whether `is_valid` checks all that `check_data` does: not if the likelihood's author wrote `check` alone.
         self.checks_in_graphs = not is_outdated(type(self.checks), "is_valid", "check")
-        self.data_shape: tuple[int, ...] = None  # Until it is built.
-        self.condition_shape: tuple[int, ...] | None = None
         self._memory: Any = Untracked(passed=())
         # TensorFlow variables that the model needs in no file.
         self._unsaved: Any = Untracked()
@@ -208,19 +206,13 @@ class CheckedModel(FileModel):
             raise_in_one_line(error)
             raise
         if is_traced:
-            own = _compat.tf_variables(self.variables)
+            own = _compat.tf_variables([*self.variables, *self.metrics_variables])
             check_variables(_compat.variables_read(), [*before, *own, *vars(self._unsaved).values()])
         return outputs
 
     def build(self, input_shape: Shape | Sequence[Shape]) -> None:
         self.set_shapes(input_shape)
-        dtype = self.density_dtype
-        symbolic = tuple(keras.KerasTensor(tuple(shape), dtype) for shape in _shapes_of(input_shape) if shape is not None)
-        try:
-            self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
-        except REPORTED as error:
-            raise_in_one_line(error)
-            raise
+        self.call_symbolically()
 
     def set_shapes(self, input_shape: Shape | Sequence[Shape]) -> None:
         """Sets `data_shape` and `condition_shape` from the shape of x, or the shapes of (x, condition), batch included."""
@@ -321,6 +313,7 @@ class CheckedModel(FileModel):
             shapes = x.shapes if isinstance(x, _data.CheckedData) else _data.CheckedData(x, None, self).shapes
             with self.distribute_strategy.scope():
                 self.build(shapes)
+        self.grow()
 
     def batches(self, x: Data, batch_size: int) -> tuple[Iterator, int | None]:
         """Data that `fit` takes, without weights, in batches of `batch_size` rows; the last may have fewer.

@@ -8,19 +8,18 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
-from tfp_iaf.layers import TrackedLayer
 from tfp_iaf.models._errors import first_line
 from tfp_iaf.models._frames import column_names
+from tfp_iaf.models._growing_model import GrowingModel
 from tfp_iaf.models._saving import bytes_of, check_model_name, check_weights_name, write_whole
 from tfp_iaf.models._twins import check_loading
 
 __all__ = ["FileModel"]
 
 
-class FileModel(TrackedLayer, keras.Model):
+class FileModel(GrowingModel):
     """A Keras model whose files are written whole or not at all, and keep the names of the columns that it was fitted on.
 
     Attributes:
@@ -57,6 +56,7 @@ class FileModel(TrackedLayer, keras.Model):
 
     def load_weights(self, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs: Any) -> None:
         self.check_built()
+        self.grow()
         try:
             super().load_weights(filepath, skip_mismatch, **kwargs)
         except ValueError as error:

@@ -160,12 +160,13 @@ def deserialize_parts(config, layers, custom_objects=None):
 
     Args:
         config: of `get_config`.
-        layers: names of the Keras layers in it. Posterior, likelihood and prior are made only if the program registered them.
+        layers: names of the Keras layers in it, which a subclass with a constructor of its own may leave out. Posterior,
+            likelihood and prior are made only if the program registered them.
         custom_objects: as in Keras.
     """
     _registered.check_functions(config, custom_objects)
     parts = {}
-    for name in layers:
+    for name in (name for name in layers if name in config):
         try:
             parts[name] = keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
         except TypeError as error:  # Keras would add the model's whole config to it.

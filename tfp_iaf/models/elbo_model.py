@@ -189,7 +189,7 @@ class ElboModel(CheckedModel):
         """The KL term of the training loss, a scalar, of `call`'s outputs and the examples' weights `[B]`."""
         if self._free_bits is None or not self._free_bits.minimum:
             return tf.reduce_mean(y_pred["kl"] * sample_weight)
-        return self._free_bits.kl(y_pred["kl_per_map"], sample_weight, self.free_bits_weights, training)
+        return self._free_bits.kl(self._training_term(y_pred, "kl_per_map"), sample_weight, self.free_bits_weights, training)
 
     def call(self, x: Data, training: bool | None = None) -> dict[str, tf.Tensor]:
         terms = self.elbo_terms(x, num_samples=self.num_samples, training=training)
@@ -253,14 +253,22 @@ class ElboModel(CheckedModel):
         if not training:
             return tf.reduce_mean(y_pred["elbo"] * sample_weight)
         if not self.weights_kl:
-            return tf.reduce_mean(y_pred["bound"] * sample_weight)
+            return tf.reduce_mean(self._training_term(y_pred, "bound") * sample_weight)
         kl = self.kl_objective(y_pred, sample_weight, training)
         reconstruction = tf.reduce_mean(y_pred["reconstruction"] * sample_weight)
         bound = objectives.elbo(reconstruction, kl, tf.cast(self.kl_weight, kl.dtype))
         if not self.anneals_free_energy:
             return bound
-        log_q = tf.reduce_mean(y_pred["log_q"] * sample_weight)
+        log_q = tf.reduce_mean(self._training_term(y_pred, "log_q") * sample_weight)
         return objectives.annealed_free_energy(bound, log_q, tf.cast(self.inverse_temperature, kl.dtype))
+
+    def _training_term(self, y_pred, name):
+        if name not in y_pred:
+            raise ValueError(
+                f"{type(self).__name__}.elbo_terms must return {name} in training, got {', '.join(y_pred)}: pass its argument "
+                "training on to super().elbo_terms."
+            )
+        return y_pred[name]
 
     def fit(self, x: Data = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         # A weight that an interrupted warm-up left behind would stay for ever.

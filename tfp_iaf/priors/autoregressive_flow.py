@@ -77,7 +77,7 @@ class AutoregressiveFlow(Prior):
         self.hidden_units = widths("hidden_units", hidden_units)
         self.condition_size = None if condition_size is None else integer("condition_size", condition_size)
         self.map = maps.get(bijector_fn)
-        self.inverse = inverse
+        self.inverse = inverses.known(inverse)
         self.activation = identified("activation", activation)
 
     def connect(self, model: keras.Model) -> None:

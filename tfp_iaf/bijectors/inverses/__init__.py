@@ -19,7 +19,18 @@ from tfp_iaf.bijectors.inverses.recurrent import Recurrent
 from tfp_iaf.bijectors.inverses.sequential import Sequential
 from tfp_iaf.networks import Network
 
-__all__ = ["Blocks", "Equation", "FixedPoint", "ImplicitInverse", "Inverse", "Recurrent", "Sequential", "get", "serialize"]
+__all__ = [
+    "Blocks",
+    "Equation",
+    "FixedPoint",
+    "ImplicitInverse",
+    "Inverse",
+    "Recurrent",
+    "Sequential",
+    "get",
+    "known",
+    "serialize",
+]
 
 _NAMED = {"blocks": Blocks(), "fixed_point": FixedPoint(), "recurrent": Recurrent(), "sequential": Sequential()}
 
@@ -38,8 +49,7 @@ def get(inverse: str | Inverse, network: Network) -> Inverse:
     >>> type(get("auto", AutoregressiveNetwork(params=2, event_shape=3))).__name__
     'Blocks'
     """
-    if not isinstance(inverse, Inverse):
-        choice("inverse", inverse, ("auto", *_NAMED), ", or an inverses.Inverse")
+    known(inverse)
     if not isinstance(network, Network):
         raise ValueError(f"network must be a tfp_iaf.networks.Network, such as AutoregressiveNetwork, got {given(network)}.")
     names = [name for name in network.inverses if _NAMED[name].serves(network)]
@@ -56,6 +66,20 @@ def get(inverse: str | Inverse, network: Network) -> Inverse:
             f"choose auto or one of {', '.join(names)}."
         )
     return found
+
+
+def known(inverse: str | Inverse) -> str | Inverse:
+    """An `inverse=` argument as it is, for a network that is not made yet.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    >>> known("blocks")
+    'blocks'
+    """
+    return (
+        inverse if isinstance(inverse, Inverse) else choice("inverse", inverse, ("auto", *_NAMED), ", or an inverses.Inverse")
+    )
 
 
 def serialize(inverse: str | Inverse) -> str:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_iaf import likelihoods
+from tfp_iaf import _compat, likelihoods
 from tfp_iaf._arguments import choice, flag, given, integer, integers, widths
 from tfp_iaf._tensors import count
 from tfp_iaf._types import Data, Seed, Shape, TensorLike
@@ -29,7 +29,7 @@ INFERENCES = ("bidirectional", "bottom-up")
 
 
 @keras.saving.register_keras_serializable("tfp_iaf")
-class HierarchicalVAE(ElboModel):
+class HierarchicalVAE(_compat.OpenAfterBuild, ElboModel):
     """A VAE of images with L layers of H x W x C latents, each with a learned prior conditioned on those above.
 
     ```none
@@ -168,6 +168,7 @@ class HierarchicalVAE(ElboModel):
         self.data_shape = self.image_shape
         self.condition_shape = None if condition_size is None else (self.condition_size,)
         images = None, *self.image_shape
+        self.know_layers()
         self.build(images if condition_size is None else (images, (None, self.condition_size)))
 
     @property
@@ -305,6 +306,12 @@ class HierarchicalVAE(ElboModel):
     def _drawn(self, noise):
         """The function that `Ladder.up_and_down` takes, which draws each latent with its part of the noise."""
         return lambda index, statistics: self.ladder.stochastic_layers[index].draw(statistics, noise[index])
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> HierarchicalVAE:
+        model = super().from_config(config, custom_objects)
+        model.grow()  # Keras builds no model that is built, and loads no weights of layers that are not.
+        return model
 
     def get_config(self) -> dict[str, Any]:
         return {
