@@ -247,6 +247,7 @@ def dimension():
     fits = {(fit["family"], fit["posterior"], fit["size"]): fit for fit in run["fits"]}
     sizes = sorted({size for _, _, size in fits})
     titles = {**NAMES, "planar": "planar, 16 flows"}
+    families = {"in_family": "in family", "maf_direction": "MAF direction", "permuted": "permuted"}
     lines = [
         f"| target | posterior | {' | '.join(f'D = {size}' for size in sizes)} | seconds at D = {sizes[-1]} |",
         "|---" * (3 + len(sizes)) + "|",
@@ -255,7 +256,7 @@ def dimension():
         for posterior in ("diagonal", "full_covariance", "planar", "iaf"):
             row = [fits[family, posterior, size] for size in sizes]
             cells = [f"{fit['kl_per_dimension_q_to_p']['mean']:.4f}" for fit in row]
-            name = f"{family.replace('_', ' ')} | {titles[posterior]}"
+            name = f"{families[family]} | {titles[posterior]}"
             lines.append(f"| {name} | {' | '.join(cells)} | {row[-1]['seconds']:.0f} |")
     return "\n".join(lines)
 

@@ -46,9 +46,8 @@ def log_likelihood(
     In expectation the estimate is a lower bound on log p(x), and it gets tighter with more samples.
 
     The standard error is too small where few samples carry most of the weight: q then lacks mass that p(z|x) has, the
-    estimate is low, and the samples do not show by how much. With weights of heavy tails it was measured 1.3 to 1.4 times too
-    small. The effective sample size shows this: if it is far below S for many examples, take more samples, or train a more
-    flexible posterior.
+    estimate is low, and the samples do not show by how much. The effective sample size shows this: if it is far below S for
+    many examples, take more samples, or train a more flexible posterior.
 
     A conditional model is evaluated at (x, condition), and gives log p(x|condition). A `models.ConditionalDensity` has no
     latents: its estimate is exact for any number of samples.

@@ -25,8 +25,8 @@ class ResidualBlock(TrackedLayer):
     ```
 
     With `stride` s the first convolution strides; with `upsample` u the second is the transpose of one that strides. So both
-    mostly work on the small image, and a block and its mirror image cost the same. Two other ways to upsample take 1.5 times as
-    long on a CPU (u = 2, forward and backward): a convolution to u^2 times the maps that are then moved to space, and nearest
+    mostly work on the small image, and a block and its mirror image cost the same. Two other ways to upsample take longer
+    on a CPU: a convolution to u^2 times the maps that are then moved to space, and nearest
     neighbours before a convolution.
     The shortcut is the identity if the shapes agree, and otherwise a linear map of s x s patches onto pixels or of pixels onto
     u x u patches.
