@@ -229,7 +229,7 @@ REFUSED = {
     "warm-up, weighted": (fit_with([KLWarmUp(3)], objective="importance_weighted"), "has no KL term"),
     "annealing, weighted": (fit_with([FreeEnergyAnnealing()], objective="importance_weighted"), "FreeEnergyAnnealing takes"),
     "annealing, free bits": (fit_with([FreeEnergyAnnealing()], free_bits=0.1), r"got VAE\(objective='elbo', free_bits=0.1\)"),
-    "both schedules": (fit_with([KLWarmUp(3), FreeEnergyAnnealing()]), "use one of them"),
+    "both schedules": (fit_with([KLWarmUp(3), FreeEnergyAnnealing()]), "Use one of them"),
     "start": (lambda: FreeEnergyAnnealing(start=2.0), "start must lie in"),
 }
 
