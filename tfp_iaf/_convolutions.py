@@ -16,7 +16,8 @@ def with_channels(outputs, inputs, channels):
     TensorShape([0, 5, 4])
     """
     outputs = tf.reshape(outputs, tf.concat([tf.shape(inputs)[:-1], [channels]], axis=0))
-    return tf.ensure_shape(outputs, inputs.shape[:-1].concatenate(channels))
+    outputs.set_shape(inputs.shape[:-1].concatenate(channels))
+    return outputs
 
 
 class _KeepsPlaces:

@@ -50,7 +50,7 @@ def array_of_numbers(name: str, value: Any, kinds: str = "an array, a tensor or 
     >>> array_of_numbers("data", [[0, 1]]).shape
     (1, 2)
     """
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    if _is_masked(value):
         raise ValueError(f"{name} must not have masked entries, of which nothing here knows: fill them, or leave them out.")
     if isinstance(value, tf.RaggedTensor | tf.SparseTensor) or hasattr(value, "toarray"):
         raise ValueError(f"{name} must be dense, got {type(value).__name__}: convert it to an array.")
@@ -63,10 +63,29 @@ def array_of_numbers(name: str, value: Any, kinds: str = "an array, a tensor or 
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} must have rows of one shape, got a {type(value).__name__} of several shapes.") from None
+    if array.dtype.kind == "O":
+        array = _of_nullable_columns(value, array)
     if array.dtype.kind not in "biuf":
         dtype = value.dtype.name if isinstance(value, tf.Tensor) else array.dtype
         raise ValueError(f"{name} must be real numbers, got dtype {dtype}{_other_columns(value)}.")
     return array
+
+
+def _is_masked(value):
+    """Whether entries of an array, or of one in a (nested) list, are masked."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_masked, value))
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value))
+
+
+def _of_nullable_columns(table, array):
+    """The numbers of a pandas table whose columns may lack values, which are NaN then; of anything else the array itself."""
+    dtypes = list(getattr(table, "dtypes", [])) if hasattr(table, "columns") else [getattr(table, "dtype", None)]
+    if not dtypes or any(getattr(dtype, "kind", "O") not in "biuf" or not hasattr(table, "isna") for dtype in dtypes):
+        return array
+    dtype = np.result_type(*(getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes))
+    lacks_values = bool(np.any(table.isna()))
+    return table.to_numpy(dtype="float64" if lacks_values else dtype, na_value=np.nan)
 
 
 def _other_columns(table):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import warnings
 
 import tensorflow as tf
 
@@ -100,6 +101,12 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
         )
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another path, or pass overwrite=True to replace it.")
+    if not model.checks_in_graphs:
+        warnings.warn(
+            f"{model.checks.name} checks data in Python, which an export cannot: it gives numbers for data that check refuses, "
+            "too, unless the likelihood writes is_valid(x).",
+            stacklevel=2,
+        )
     with folded_masks(model), written_beside(path) as complete:
         signatures = _signatures(model)
         # Not `keras.export.ExportArchive`: it traces every function twice, and writes both graphs.

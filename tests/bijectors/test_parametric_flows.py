@@ -329,3 +329,26 @@ def test_the_score_moves_along(make):
     expected = tf.linalg.solve(transposed, (score - by_log_det)[..., tf.newaxis])[..., 0]
     for found, value in zip(flow.forward_and_score(y, score), (z, log_det, expected)):
         np.testing.assert_allclose(found, value, atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [1e-18, 1e-13, 1e10, 1e20])
+def test_planar_flows_along_tiny_and_huge_directions(size):
+    """In float32, whose range their squares leave."""
+    found = []
+    for dtype in ("float32", "float64"):
+        u, w, b, y = (tf.constant(value, dtype) for value in ([-1.0, 1.0], [size, 0.0], 0.5, [0.3, -1.0]))
+        with tf.GradientTape() as tape:
+            tape.watch(w)
+            z, log_det = Planar(u, w, b).forward_and_log_det(y)
+        found.append([*z.numpy(), log_det.numpy(), size * tape.gradient(z, w)[1].numpy()])
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-19, 1e20])
+@pytest.mark.parametrize("kind", ["columns", "reflections"])
+def test_sylvester_flows_have_an_orthogonal_basis_of_vectors_of_any_size(kind, size):
+    vectors = size * tf.constant([[1.0, 2.0], [3.0, 1.0]])
+    q = Sylvester(tf.ones([2, 2]), tf.ones([2, 2]), tf.zeros([2]), **{kind: vectors}).basis()
+    expected = Sylvester(tf.ones([2, 2]), tf.ones([2, 2]), tf.zeros([2]), **{kind: vectors / size}).basis()
+    np.testing.assert_allclose(tf.matmul(q, q, transpose_a=True), np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(q, expected, atol=1e-6)

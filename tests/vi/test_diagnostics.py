@@ -103,3 +103,20 @@ def test_a_target_of_bounded_support():
     """Weights of 0 are weights."""
     uniform = vi.diagnose(lambda z: tf.where(z > 0.0, tfd.Normal(0.0, 1.0).log_prob(z), -np.inf), tfd.Normal(0.0, 1.0))
     assert uniform.effective_sample_size == pytest.approx(0.5, abs=0.02)
+
+
+def test_pareto_k_of_hopeless_fits_grows_with_their_spread():
+    noise = np.random.default_rng(0).normal(size=1000)
+    found = [vi.pareto_k(spread * noise) for spread in (10.0, 100.0, 1e3, 1e4, 1e5)]
+    assert np.all(np.diff(found) > 0.0)
+    assert found[0] > 1.0
+    target = tfd.MultivariateNormalDiag(tf.zeros(20))
+    for surrogate in (
+        tfd.MultivariateNormalDiag(tf.zeros(20), tf.fill([20], 100.0)),
+        tfd.MultivariateNormalDiag(tf.fill([20], 200.0)),
+    ):
+        assert vi.diagnose(target.log_prob, surrogate).pareto_k > 10.0
+
+
+def test_pareto_k_where_most_weights_are_zero():
+    assert np.isfinite(vi.pareto_k(np.concatenate([np.full(90, -np.inf), np.linspace(-1.0, 0.0, 10)])))

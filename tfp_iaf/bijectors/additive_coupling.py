@@ -167,7 +167,8 @@ class AdditiveCoupling(NetworkFlow):
             )
         shape = tf.concat([tf.shape(inputs)[:-1], [len(self._other_entries)]], axis=0)
         shift = tf.reshape(tf.cast(shift, kept.dtype), shape)
-        return tf.ensure_shape(shift, inputs.shape[:-1].concatenate([len(self._other_entries)]))
+        shift.set_shape(inputs.shape[:-1].concatenate([len(self._other_entries)]))
+        return shift
 
     def _evaluate(self, rows):
         with _compat.with_values(self._network, self.values()):

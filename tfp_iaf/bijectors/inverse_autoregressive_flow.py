@@ -207,10 +207,11 @@ def _with_batch_shape_of(context, y, axes):
     static = tf.broadcast_static_shape(y.shape[:axes], context.shape[:axes])
     if static.is_fully_defined() and static == y.shape[:axes]:
         return y
-    # A sum, since the runtimes that exports are converted for know no broadcast of shapes.
+    # A sum, and no `tf.ensure_shape`: the runtimes that exports are converted for know neither that nor a broadcast of shapes.
     of_batch = (..., *([slice(1)] * -axes))
     repeated = y + tf.zeros_like(context[of_batch], dtype=y.dtype)
-    return tf.ensure_shape(repeated, static.concatenate(y.shape[axes:]))
+    repeated.set_shape(static.concatenate(y.shape[axes:]))
+    return repeated
 
 
 def _check_network(network):

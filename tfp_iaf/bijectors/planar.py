@@ -143,10 +143,13 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
             return self._constraint
         u, w, b = (tf.convert_to_tensor(value) for value in (self._u, self._w, self._b))
         x = tf.reduce_sum(w * u, axis=-1)
-        squared_norm = tf.reduce_sum(w * w, axis=-1)
         # Where |w|^2 is 0 to rounding, w'y and so a do not depend on y.
-        has_norm = squared_norm + tf.zeros_like(x) > np.finfo(w.dtype.as_numpy_dtype).tiny
-        divisor = tf.where(has_norm, squared_norm + tf.zeros_like(x), tf.ones_like(x))
+        largest = tf.stop_gradient(tf.reduce_max(tf.abs(w), axis=-1))
+        has_norm = largest + tf.zeros_like(x) > np.finfo(w.dtype.as_numpy_dtype).tiny ** 0.5
+        # In a unit in which neither |w|^2 nor its square, which is in the gradient, leaves the range of numbers.
+        unit = tf.where(has_norm, largest + tf.zeros_like(x), tf.ones_like(x))[..., tf.newaxis]
+        direction = tf.where(has_norm[..., tf.newaxis], w / unit, tf.ones_like(w / unit))
+        direction = direction / tf.reduce_sum(tf.square(direction), axis=-1, keepdims=True) / unit
         # softplus(x + log(e - 1)) - 1 - x = log(1 + (exp(-x) - 1) / e) is exact near 0; in the other form m(x) - x does not
         # overflow.
         is_near = x > -1.0
@@ -154,7 +157,7 @@ class Planar(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         near = near - scales.SMALLEST_SLOPE * (near + x)
         slope = scales.softplus_slope(x)
         change = tf.where(is_near, near, slope - 1.0 - x)
-        v = u + tf.where(has_norm, change / divisor, tf.zeros_like(x))[..., tf.newaxis] * w
+        v = u + tf.where(has_norm, change, tf.zeros_like(x))[..., tf.newaxis] * direction
         return w, b, v, tf.where(has_norm, slope, tf.ones_like(x))
 
 

@@ -116,10 +116,10 @@ class Sylvester(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
     def basis(self) -> tf.Tensor | None:
         """Q, `[..., D, M]`, with Q'Q = I; None for the triangular variant, whose Q is the identity."""
         if self._columns is not None:
-            return tf.linalg.qr(tf.convert_to_tensor(self._columns)).q
+            return tf.linalg.qr(_in_own_units(tf.convert_to_tensor(self._columns), axis=-2)).q
         if self._reflections is None:
             return None
-        vectors = tf.convert_to_tensor(self._reflections)
+        vectors = _in_own_units(tf.convert_to_tensor(self._reflections), axis=-1)
         squared_norms = tf.reduce_sum(tf.square(vectors), axis=-1, keepdims=True)
         is_reflection = squared_norms > 0.0
         units = vectors * tf.math.rsqrt(tf.where(is_reflection, squared_norms, tf.ones_like(squared_norms)))
@@ -156,6 +156,12 @@ class Sylvester(FlowBijector, tfp.bijectors.AutoCompositeTensorBijector):
         k = tf.linalg.set_diag(k, 1.0 + tf.linalg.diag_part(k))
         along = tf.linalg.triangular_solve(k, moved[..., tf.newaxis])[..., 0]
         return y + _from(q, tf.linalg.matvec(r, tf.tanh(a))), _log_det(r, s, a), given - _from(q, along)
+
+
+def _in_own_units(vectors, axis):
+    """Vectors along the axis divided by their largest magnitudes, which changes no direction: no square over- or underflows."""
+    largest = tf.stop_gradient(tf.reduce_max(tf.abs(vectors), axis=axis, keepdims=True))
+    return vectors / tf.where(largest > 0.0, largest, tf.ones_like(largest))
 
 
 def _bounded_triangle(matrix):

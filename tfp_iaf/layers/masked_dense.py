@@ -195,7 +195,8 @@ class MaskedDense(MaskedLayer):
             outputs = tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype))
         if x.shape.rank != 2:
             outputs = tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [num_outputs]], axis=0))
-            outputs = tf.ensure_shape(outputs, x.shape[:-1].concatenate(num_outputs))
+            # No `tf.ensure_shape`, an operation that LiteRT lacks.
+            outputs.set_shape(x.shape[:-1].concatenate(num_outputs))
         return outputs
 
     def save_own_variables(self, store: Any) -> None:

@@ -106,6 +106,8 @@ class CheckedModel(FileModel):
             check_frames(parts, self.column_names)
         arrays = tuple(_data.as_array(name, part, limit) for name, part in zip(names, parts))
         self.check_shapes(tuple(array.shape for array in arrays) if isinstance(x, tuple) else arrays[0].shape)
+        if not self.checks_in_graphs:
+            likelihoods.Likelihood().check(arrays[0])  # Finite, unless the author of `check` has written `is_valid`, too.
         self.checks.check(arrays[0])
         if len(arrays) > 1 and not np.isfinite(arrays[1]).all():
             raise ValueError(NOT_FINITE)
@@ -191,9 +193,13 @@ class CheckedModel(FileModel):
 
     def give_hints(self, x: Data) -> None:
         """Warns about data, arrays x or (x, condition), that the model can score and will not train well on."""
-        hint = None if self.likelihood is None else self.likelihood.hint(self.split(x)[0])
-        if hint is not None:
+        data, condition = self.split(x)
+        for hint in filter(None, (self.hint(data), _data.hint_of_condition(condition))):
             warnings.warn(hint, stacklevel=2)
+
+    def hint(self, data: np.ndarray) -> str | None:
+        """One line about data without their condition, or None; that of the likelihood."""
+        return None if self.likelihood is None else self.likelihood.hint(data)
 
     def __call__(self, x: Data, *args: Any, **kwargs: Any) -> Any:
         # Checked here, since Keras makes a report of an error that is raised in `call`.
@@ -313,7 +319,8 @@ class CheckedModel(FileModel):
             shapes = x.shapes if isinstance(x, _data.CheckedData) else _data.CheckedData(x, None, self).shapes
             with self.distribute_strategy.scope():
                 self.build(shapes)
-        self.grow()
+        elif self.train_function is None:
+            self.grow()
 
     def batches(self, x: Data, batch_size: int) -> tuple[Iterator, int | None]:
         """Data that `fit` takes, without weights, in batches of `batch_size` rows; the last may have fewer.

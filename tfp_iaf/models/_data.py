@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_iaf._tensors import array_of_numbers
+from tfp_iaf.likelihoods.normal import standardization_hint
 from tfp_iaf.models._frames import check_indexes
 
 __all__ = [
@@ -60,6 +61,13 @@ def as_array(name, x, dtype="float32"):
             "them from 0."
         )
     return array
+
+
+def hint_of_condition(condition):
+    """One line about conditions `[N, ...]` that are far from standardized; None for others, and without conditions."""
+    if condition is None or condition.dtype.kind != "f":
+        return None  # Integers may be the numbers of classes.
+    return standardization_hint("A conditional model expects standardized conditions", condition)
 
 
 def warn_of_rounding(condition, parts):
@@ -167,6 +175,7 @@ class CheckedData:
         self.model = model
         self.error = None
         self.first = None
+        self.has_hinted = False
         self.has_columns = any(hasattr(part, "columns") for part in (x if isinstance(x, tuple) else (x,)))
         self.can_be_shuffled = not (isinstance(x, tf.data.Dataset) or hasattr(x, "__next__"))
         y = None
@@ -256,7 +265,8 @@ class CheckedData:
             checked, _ = self._batch(
                 tf.nest.pack_sequence_as(x, arrays[: len(specs)]), arrays[len(specs)] if weights is not None else None
             )
-            if index == 0:
+            if not self.has_hinted:
+                self.has_hinted = True
                 self.model.give_hints(checked)
             return True
 

@@ -26,6 +26,8 @@ __all__ = [
 
 # An activation is evaluated this far out, and a thousand times farther: if it hardly grows, it is called bounded.
 FAR = 1e6
+# Of so many outputs at random latents, one that is not bounded is below 0 somewhere.
+MANY_OUTPUTS = 8
 
 
 def check_posterior(model, posterior):
@@ -174,6 +176,23 @@ def deserialize_parts(config, layers, custom_objects=None):
     registered = {name: config[name] for name in ("posterior", "likelihood", "prior") if isinstance(config.get(name), dict)}
     parts.update((name, _registered.deserialize(part, custom_objects)) for name, part in registered.items())
     return {**config, **parts}
+
+
+def bounds_of(outputs):
+    """What bounded activation the outputs `[B, ...]` of a decoder at latents far out seem to come from, in words; or None.
+
+    >>> bounds_of(np.tanh(np.random.default_rng(0).normal(size=[64, 8])))
+    'lie in [-1, 1]'
+    """
+    lowest, highest = outputs.min(), outputs.max()
+    if lowest == highest:
+        return None
+    if lowest >= 0.0 and highest <= 1.0:
+        return "lie in [0, 1]"
+    if lowest >= -1.0 and highest <= 1.0:
+        return "lie in [-1, 1]"
+    # A few outputs may all be positive by chance.
+    return "are at least 0" if lowest >= 0.0 and math.prod(outputs.shape[1:]) >= MANY_OUTPUTS else None
 
 
 def check_unbounded(decoder, likelihood):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,12 +162,8 @@ class ConditionalDensity(ElboModel):
         """p(y | condition) as a `tfd.Distribution` of batch_shape [B] and y's event_shape."""
         return self.posterior.distribution(self.encode(condition))
 
-    def give_hints(self, x: Data) -> None:
-        for name, values in zip(("y", "conditions"), self.split(x)):
-            hint = standardization_hint(f"A conditional density expects standardized {name}", values)
-            # Integers may be the numbers of classes.
-            if hint is not None and (name == "y" or values.dtype.kind == "f"):
-                warnings.warn(hint, stacklevel=2)
+    def hint(self, data: np.ndarray) -> str | None:
+        return standardization_hint("A conditional density expects standardized y", data)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -298,11 +298,11 @@ class VAE(ElboModel):
         rng = np.random.default_rng(0)
         z = 30.0 * rng.normal(size=[64, *self.posterior.event_shape])
         condition = None if self.condition_shape is None else tf.zeros([64, *self.condition_shape])
-        outputs = np.asarray(self.decode(tf.constant(z, self.density_dtype), condition))
-        if outputs.min() >= 0.0 and outputs.max() <= 1.0 and outputs.min() < outputs.max():
+        found = _parts.bounds_of(np.asarray(self.decode(tf.constant(z, self.density_dtype), condition)))
+        if found is not None:
             warnings.warn(
-                f"All outputs of the decoder lie in [0, 1], and the likelihood {self.likelihood.name} takes any real "
-                "parameters, such as logits: if the decoder ends in a sigmoid, leave it out.",
+                f"All outputs of the decoder {found}, and the likelihood {self.likelihood.name} takes any real parameters, "
+                "such as logits: if the decoder ends in an activation that bounds them, leave it out.",
                 stacklevel=2,
             )
 

@@ -210,7 +210,8 @@ class MaskedNetwork(Network):
         outputs = _with_context(self.output_layer(x), context, self.context_kernels[-1])
         axes = [self.event_shape[-1], self.params]
         parameters = tf.reshape(outputs, tf.concat([tf.shape(outputs)[:-1], axes], axis=0))
-        return tf.ensure_shape(parameters, outputs.shape[:-1].concatenate(axes)), pre_activations
+        parameters.set_shape(outputs.shape[:-1].concatenate(axes))
+        return parameters, pre_activations
 
     def get_config(self) -> dict[str, Any]:
         return {

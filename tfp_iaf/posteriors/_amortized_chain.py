@@ -60,7 +60,8 @@ class AmortizedChain(Posterior):
     def flows(self, flow_inputs: tf.Tensor | None) -> list[FlowBijector]:
         sizes = [self.num_flows, sum(self.sizes)]
         parameters = tf.reshape(flow_inputs, tf.concat([tf.shape(flow_inputs)[:-1], sizes], axis=0))
-        return self.chain(tf.ensure_shape(parameters, flow_inputs.shape[:-1].concatenate(sizes)))
+        parameters.set_shape(flow_inputs.shape[:-1].concatenate(sizes))
+        return self.chain(parameters)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_flows": self.num_flows}

@@ -117,18 +117,27 @@ def pareto_k(log_weights: TensorLike) -> float:
     tail = math.ceil(min(size / 5.0, 3.0 * math.sqrt(size)))
     if size < 25:
         raise ValueError(f"pareto_k takes at least 25 weights, got {size}.")
-    weights = np.exp(log_weights - log_weights[-1])
-    x = weights[-tail:] - weights[-tail - 1]
-    if x[-1] <= 0.0:
+    # What the largest weights exceed the next one by, in logs: those of a poor fit span more than numbers do.
+    x, cut = log_weights[-tail:], log_weights[-tail - 1]
+    if np.isfinite(cut):
+        with np.errstate(divide="ignore"):
+            x = x + np.log(-np.expm1(cut - x))
+    if np.isneginf(x[-1]):
         return -math.inf
-    # Zhang and Stephens: a grid of m values of b = k / sigma, weighted by their profile likelihoods.
+    # Zhang and Stephens: a grid of m values of b = k / sigma, weighted by their profile likelihoods. In units of the quartile.
     count, quartile = len(x), x[int(len(x) / 4.0 + 0.5) - 1]
+    x = x - (quartile if np.isfinite(quartile) else x[np.isfinite(x)][0])
     m = 30 + int(math.sqrt(count))
-    scale = 3.0 * (quartile if quartile > 0.0 else x[x > 0.0][0])
-    b = 1.0 / x[-1] + (1.0 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / scale
-    shape = np.log1p(-b[:, np.newaxis] * x).mean(axis=1)
+    b = math.exp(-x[-1]) + (1.0 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / 3.0
+    shape = np.array([_mean_log1p(-each, x) for each in b])
     log_likelihood = count * (np.log(-b / shape) - shape - 1.0)
     likelihood = np.exp(log_likelihood - log_likelihood.max())
-    best = np.sum(b * likelihood) / likelihood.sum()
-    k = np.log1p(-best * x).mean()
+    k = _mean_log1p(-np.sum(b * likelihood) / likelihood.sum(), x)
     return float((count * k + 10.0 * 0.5) / (count + 10.0))
+
+
+def _mean_log1p(factor, log_x):
+    """The mean of log(1 + factor x), for a factor above -1 / max(x)."""
+    if factor > 0.0:
+        return np.logaddexp(0.0, math.log(factor) + log_x).mean()
+    return np.log1p(factor * np.exp(log_x)).mean()

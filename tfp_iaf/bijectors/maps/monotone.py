@@ -61,10 +61,13 @@ class Monotone(ElementwiseMap):
     def inverse(self, z: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         constrained = self._constrained(parameters)
         y = inverse_without_gradient(z, *constrained)
-        # Two steps at the solution leave it as it is, and have its first three derivatives.
+        # Two steps at the solution have its first three derivatives. They leave it as it is to rounding: beside a step that is
+        # narrower than the spacing of numbers, Newton's method would go far away.
+        rounding = 4.0 * np.finfo(z.dtype.as_numpy_dtype).eps * (1.0 + tf.abs(y))
         for _ in range(2):
             value, slope = value_and_slope(y, *constrained)
-            y = y - (value - z) / slope
+            change = (z - value) / slope
+            y = y + change + tf.stop_gradient(tf.clip_by_value(change, -rounding, rounding) - change)
         return y, tf.math.log(value_and_slope(y, *constrained)[1])
 
     def inverse_near(self, z: tf.Tensor, parameters: tf.Tensor, start: tf.Tensor) -> tf.Tensor:

@@ -11,8 +11,9 @@ import tensorflow_probability as tfp
 from tfp_iaf import _registered, scales
 from tfp_iaf._arguments import given, integer, positive
 from tfp_iaf.bijectors.maps.base import ElementwiseMap, MapLike
-from tfp_iaf.bijectors.maps.from_bijector import FromBijector, Spline
+from tfp_iaf.bijectors.maps.from_bijector import FromBijector
 from tfp_iaf.bijectors.maps.monotone import Monotone
+from tfp_iaf.bijectors.maps.spline import Spline
 
 __all__ = ["Affine", "Gated", "Location", "get", "serialize"]
 
