@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests import own_models, properties
-from tfp_iaf import VAE, bijectors, models, objectives, serving
+from tfp_iaf import VAE, bijectors, likelihoods, models, objectives, serving
 from tfp_iaf.posteriors import IAF, DiagonalGaussian, FullCovariance, Posterior
 
 tfd = tfp.distributions
@@ -403,3 +403,14 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     assert loaded.encode(x, tf.constant([0, 1]))["z"].shape == (7, 3)
+
+
+def test_an_export_says_that_it_cannot_ask_a_check_in_python(tmp_path):
+    class OwnCheck(likelihoods.Normal):
+        def check(self, x):
+            super().check(x)
+
+    model = VAE(keras.layers.Dense(4), DiagonalGaussian(2), keras.layers.Dense(6), likelihood=OwnCheck())
+    model.build((None, 3))
+    with pytest.warns(UserWarning, match=r"OwnCheck checks data in Python, .* unless the likelihood writes is_valid"):
+        serving.export(model, tmp_path / "saved")

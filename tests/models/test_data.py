@@ -150,6 +150,7 @@ def test_calls_outside_functions_check_too(model, conditional):
     [
         (X + 1j, "real numbers, got dtype complex"),
         (np.ma.masked_array(X, X == 1), "masked entries"),
+        ([np.ma.masked_array(row, row == 1) for row in X], "masked entries"),
         (X.astype(np.float64) * 1e300, "rescale them"),
         (np.array([["a", "b"]]), "real numbers"),
         ([[1.0, 0.0], [1.0]], "rows of one shape"),
@@ -352,3 +353,31 @@ def test_integers_that_half_precision_rounds():
     # What the warning advises.
     assert fit("float32") > 290
     fit("mixed_bfloat16", rows=200)
+
+
+def test_nan_is_refused_where_the_author_of_a_check_forgot_it(model):
+    class OwnCheck(likelihoods.Bernoulli):
+        def check(self, x):
+            if (x < 0.0).any():
+                raise ValueError("negative")
+
+    own = VAE(keras.layers.Dense(4), DiagonalGaussian(2), keras.layers.Dense(6), likelihood=OwnCheck())
+    own.compile("adam")
+    with pytest.raises(ValueError, match="The data hold NaN or infinite values"):
+        own.fit(np.full([8, 6], np.nan), verbose=0)
+
+
+def test_conditions_far_from_standardized_get_a_hint_once_per_fit():
+    rng = np.random.default_rng(0)
+    x, condition = rng.integers(0, 2, [64, 6]).astype(np.float32), 1e6 * rng.normal(size=[64, 3])
+
+    def joined(*layers):
+        return keras.Sequential([keras.layers.Concatenate(), *layers])
+
+    model = VAE(joined(keras.layers.Dense(4)), DiagonalGaussian(2), joined(keras.layers.Dense(6)))
+    model.compile("adam")
+    batches = tf.data.Dataset.from_tensor_slices(((x, condition),)).shuffle(64).batch(16)
+    for data in ((x, condition), batches):
+        with pytest.warns(UserWarning, match="expects standardized conditions") as caught:
+            model.fit(data, epochs=3, verbose=0)
+        assert len(caught) == 1

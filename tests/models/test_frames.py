@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tfp_iaf import ConditionalDensity, distributed
+from tfp_iaf._tensors import array_of_numbers
 from tfp_iaf.posteriors import IAF
 
 RNG = np.random.default_rng(0)
@@ -137,3 +138,25 @@ def test_weights_with_another_index():
     weights.index = Index(reversed(range(8)))
     with pytest.raises(ValueError, match=r"data and of the sample weights must have equal indexes, .* weights.loc\[x.index\]"):
         model.fit(data, sample_weight=weights, verbose=0)
+
+
+class NullableFrame(Frame):
+    """What this package reads of a pandas DataFrame whose columns may lack values: as an array it is one of objects."""
+
+    class Float64:
+        kind, numpy_dtype, na_value = "f", np.dtype("float64"), None
+
+    def __init__(self, values):
+        super().__init__(["a", "b"], range(len(values)), [self.Float64()] * 2)
+        self.values = np.array(values, object)
+
+    def isna(self):
+        return np.array([[value is None for value in row] for row in self.values])
+
+    def to_numpy(self, dtype, na_value):
+        return np.array([[na_value if value is None else value for value in row] for row in self.values], dtype)
+
+
+def test_columns_that_may_lack_values():
+    np.testing.assert_array_equal(array_of_numbers("x", NullableFrame([[0.5, 1.0], [2.0, 3.0]])), [[0.5, 1.0], [2.0, 3.0]])
+    np.testing.assert_array_equal(array_of_numbers("x", NullableFrame([[0.5, None]])), [[0.5, np.nan]])

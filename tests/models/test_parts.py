@@ -99,6 +99,16 @@ def test_an_opaque_decoder_is_looked_at_once():
     vae(Opaque()).fit(X, verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("activation", "found"), [("tanh", r"lie in \[-1, 1\]"), ("relu", "are at least 0"), ("softplus", "are at least 0")]
+)
+def test_other_bounds_of_an_opaque_decoder(activation, found):
+    inputs = keras.Input((2,))
+    outputs = getattr(keras.ops, activation)(layers.Dense(12)(inputs))
+    with pytest.warns(UserWarning, match=f"All outputs of the decoder {found}"):
+        vae(keras.Model(inputs, outputs), "normal").fit(X, verbose=0)
+
+
 def test_raw_data_under_a_normal_likelihood_are_warned_about_and_do_not_blow_up():
     raw = 1e4 * (1.0 + np.random.default_rng(0).normal(size=[256, 6]))
     model = vae(layers.Dense(12), "normal")
