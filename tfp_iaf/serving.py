@@ -9,7 +9,7 @@ import warnings
 
 import tensorflow as tf
 
-from tfp_iaf import objectives
+from tfp_iaf import _compat, objectives
 from tfp_iaf._arguments import flag, given
 from tfp_iaf._arguments import path as checked_path
 from tfp_iaf._folders import written_beside
@@ -107,7 +107,7 @@ def export(model: ElboModel, path: str | os.PathLike, overwrite: bool = False) -
             "too, unless the likelihood writes is_valid(x).",
             stacklevel=2,
         )
-    with folded_masks(model), written_beside(path) as complete:
+    with _compat.without_gradients(), folded_masks(model), written_beside(path) as complete:
         signatures = _signatures(model)
         # Not `keras.export.ExportArchive`: it traces every function twice, and writes both graphs.
         served = tf.Module()

@@ -15,7 +15,7 @@
 from tfp_iaf._compat.bijector_memory import FreshBijector, fingerprint, forget
 from tfp_iaf._compat.chain import Chain
 from tfp_iaf._compat.composite_tensor import BijectorSpec, CompositeBijector
-from tfp_iaf._compat.custom_gradient import custom_gradient
+from tfp_iaf._compat.custom_gradient import custom_gradient, without_gradients
 from tfp_iaf._compat.joint_distribution import fixed, is_fixed, variables_of_fixed
 from tfp_iaf._compat.open_after_build import OpenAfterBuild
 from tfp_iaf._compat.variables import (
@@ -51,4 +51,5 @@ __all__ = [
     "variables_of_fixed",
     "variables_read",
     "with_values",
+    "without_gradients",
 ]

@@ -1,11 +1,32 @@
 """`tf.custom_gradient` without its leak."""
 
+import contextlib
+import contextvars
 import weakref
 
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-__all__ = ["custom_gradient"]
+__all__ = ["custom_gradient", "without_gradients"]
+
+_has_gradients: contextvars.ContextVar[bool] = contextvars.ContextVar("has_gradients", default=True)
+
+
+@contextlib.contextmanager
+def without_gradients():
+    """Within it, nobody asks for gradients of graphs that are traced, so they hold no guards, which some runtimes do not know.
+
+    >>> with without_gradients():
+    ...     cube = tf.function(custom_gradient(lambda x: (x**3, lambda upstream: 3.0 * x**2 * upstream)))
+    ...     graph = cube.get_concrete_function(tf.TensorSpec([])).graph
+    >>> any(operation.type == "PreventGradient" for operation in graph.get_operations())
+    False
+    """
+    token = _has_gradients.set(False)
+    try:
+        yield
+    finally:
+        _has_gradients.reset(token)
 
 
 def custom_gradient(function):
@@ -27,7 +48,8 @@ def custom_gradient(function):
 
     @tf.custom_gradient
     def traced(*args):
-        return function(*(args if tf.executing_eagerly() else map(_without_gradient, args)))
+        is_guarded = _has_gradients.get() and not tf.executing_eagerly()
+        return function(*(map(_without_gradient, args) if is_guarded else args))
 
     def call(*args):
         outputs = traced(*args)

@@ -37,8 +37,8 @@ class Likelihood:
     what it learns belongs in the decoder (see `layers.ChannelLogScale`). A subclass of another likelihood that writes
     `distribution` anew does not inherit its `mean`.
 
-    Where `check` is written and `is_valid` is not, batches of a `tf.data.Dataset` are checked by `check`, in Python, and NaN and
-    infinite values are refused besides. An export cannot run `check`; it warns.
+    Where `check` is written and `is_valid` is not, batches of a `tf.data.Dataset` are checked by `check`, in Python, and NaN
+    and infinite values are refused besides. An export cannot run `check`; it warns.
 
     Attributes:
         needs_unbounded_parameters: whether each parameter must be able to take any real value; a decoder that ends in a
