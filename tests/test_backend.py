@@ -16,3 +16,8 @@ def test_another_backend_is_refused_in_one_line(backend):
     assert run.stderr.splitlines()[-1].startswith(
         f"ImportError: tfp_iaf needs Keras on TensorFlow, got the backend {backend!r}"
     )
+
+
+def test_an_empty_name_means_the_default():
+    run = subprocess.run([sys.executable, "-c", "import tfp_iaf"], env={**os.environ, "KERAS_BACKEND": ""}, capture_output=True)
+    assert run.returncode == 0

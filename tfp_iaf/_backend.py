@@ -16,7 +16,7 @@ def _check(backend):
 
 if "keras" not in sys.modules:
     # Before Keras looks for a backend that is not installed.
-    _check(os.environ.get("KERAS_BACKEND", "tensorflow"))
+    _check(os.environ.get("KERAS_BACKEND") or "tensorflow")
 
 import keras  # noqa: E402
 

@@ -74,7 +74,9 @@ def array_of_numbers(name: str, value: Any, kinds: str = "an array, a tensor or 
 def _is_masked(value):
     """Whether entries of an array, or of one in a (nested) list, are masked."""
     if isinstance(value, list | tuple):
-        return any(map(_is_masked, value))
+        # Types first: there may be millions of numbers.
+        is_plain = set(map(type, value)) <= {int, float, bool}
+        return not is_plain and any(map(_is_masked, value))
     return isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value))
 
 

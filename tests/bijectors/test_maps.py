@@ -247,6 +247,14 @@ def test_inverse_of_a_spline_beside_steep_and_flat_knots():
     np.testing.assert_allclose(back, z, atol=5e-3)
 
 
+def test_a_spline_of_very_many_bins():
+    spline = maps.Spline(4000)
+    parameters = (30.0 * np.random.default_rng(0).normal(size=[50, spline.params])).astype(np.float32)
+    for z in (4.9999995, -4.9999995, 1.0):
+        for direction in (spline.forward, spline.inverse):
+            assert np.isfinite(direction(tf.fill([50], np.float32(z)), parameters)).all()
+
+
 @pytest.mark.parametrize("half_range", [1e-6, 1e-3, 1e6])
 def test_a_spline_is_as_exact_on_any_range(half_range):
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_iaf import VAE, ConditionalDensity, likelihoods
-from tfp_iaf.models._data import as_array
+from tfp_iaf.models._data import as_array, hint_of_condition
 from tfp_iaf.posteriors import IAF, DiagonalGaussian
 
 X = (np.random.default_rng(0).random([48, 6]) < 0.5).astype(np.float32)
@@ -381,3 +381,5 @@ def test_conditions_far_from_standardized_get_a_hint_once_per_fit():
         with pytest.warns(UserWarning, match="expects standardized conditions") as caught:
             model.fit(data, epochs=3, verbose=0)
         assert len(caught) == 1
+    # Numbers of classes, for an Embedding, are no hint's business.
+    assert hint_of_condition(np.arange(64.0)[:, np.newaxis]) is None

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_iaf import VAE, HierarchicalVAE, posteriors
+from tfp_iaf import VAE, ConditionalDensity, HierarchicalVAE, models, posteriors
 
 X = np.random.default_rng(0).integers(0, 2, size=[24, 4, 4, 1]).astype("uint8")
 
@@ -90,3 +90,59 @@ def test_a_subclass_that_forgets_training_is_told():
     ) as error:
         model.fit(X, batch_size=8, verbose=0)
     assert "\n" not in str(error.value)
+
+
+@keras.saving.register_keras_serializable("tests")
+class TrainedWithHead(VAEWithHead):
+    """The head is called in training alone."""
+
+    def elbo_terms(self, x, num_samples=1, seed=None, training=None, **kwargs):
+        terms = VAE.elbo_terms(self, x, num_samples, seed, training, **kwargs)
+        if training:
+            self.add_loss(tf.reduce_mean(tf.square(self.head(terms["z"]))) + tf.reduce_sum(tf.square(self.shift)))
+        return terms
+
+
+@keras.saving.register_keras_serializable("tests")
+class DensityWithHead(ConditionalDensity):
+    def __init__(self, **kwargs):
+        super().__init__(keras.layers.Dense(4), posteriors.IAF(2, hidden_units=(8,)), **kwargs)
+        self.head = keras.layers.Dense(3)
+
+    def call(self, x, training=None):
+        self.add_loss(tf.reduce_mean(tf.square(self.head(self.split(x)[1]))))
+        return super().call(x, training=training)
+
+    def get_config(self):
+        return {"dtype": self.dtype_policy}
+
+
+@pytest.mark.parametrize("model_type", [TrainedWithHead, DensityWithHead])
+def test_other_ways_to_call_a_layer_of_a_subclass(model_type, tmp_path):
+    model, y = model_type(), np.random.default_rng(0).normal(size=[24, 2])
+    x = X if isinstance(model, VAE) else (y, y)
+    model.compile(keras.optimizers.Adam(0.1))
+    model.fit(x, batch_size=8, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert len(loaded.head.weights) == 2
+    np.testing.assert_array_equal(loaded.head.kernel, model.head.kernel)
+    loaded.fit(x, batch_size=8, verbose=0)
+
+
+def test_a_build_of_ones_own_need_not_know_the_shapes():
+    class Plain(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    class Own(models.ElboModel):
+        def __init__(self):
+            super().__init__()
+            self.plain, self.dense = Plain(), keras.layers.Dense(2)
+
+        def build(self, input_shape):
+            self.dense.build(input_shape)
+
+    model = Own()
+    model.build((None, 3))
+    assert len(model.weights) == 2

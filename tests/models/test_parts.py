@@ -109,6 +109,34 @@ def test_other_bounds_of_an_opaque_decoder(activation, found):
         vae(keras.Model(inputs, outputs), "normal").fit(X, verbose=0)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [layers.Dense(16, "tanh"), layers.Dense(12)],
+        lambda: [layers.Dense(16), layers.LayerNormalization(), layers.Dense(12)],
+        lambda: [layers.Dense(12, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3))],
+    ],
+    ids=["tanh inside", "normalized", "small"],
+)
+def test_opaque_decoders_that_end_in_a_linear_layer_are_taken(make):
+    class Decoder(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.parts = make()
+
+        def build(self, shape):
+            for part in self.parts:
+                part.build(shape)
+                shape = part.compute_output_shape(shape)
+
+        def call(self, z):
+            for part in self.parts:
+                z = part(z)
+            return z
+
+    vae(Decoder(), "normal").fit(X, verbose=0)
+
+
 def test_raw_data_under_a_normal_likelihood_are_warned_about_and_do_not_blow_up():
     raw = 1e4 * (1.0 + np.random.default_rng(0).normal(size=[256, 6]))
     model = vae(layers.Dense(12), "normal")

@@ -118,5 +118,10 @@ def test_pareto_k_of_hopeless_fits_grows_with_their_spread():
         assert vi.diagnose(target.log_prob, surrogate).pareto_k > 10.0
 
 
-def test_pareto_k_where_most_weights_are_zero():
-    assert np.isfinite(vi.pareto_k(np.concatenate([np.full(90, -np.inf), np.linspace(-1.0, 0.0, 10)])))
+@pytest.mark.parametrize("size", [100, 1000])
+@pytest.mark.parametrize("positive", [1, 5, 10])
+def test_pareto_k_where_most_weights_are_zero(size, positive):
+    """As where they are tiny: never a fit that can be trusted."""
+    weights = np.concatenate([np.full(size - positive, -np.inf), 300.0 * np.linspace(0.0, 1.0, positive)])
+    assert vi.pareto_k(weights) > 1.0
+    assert (vi.pareto_k(weights) == np.inf) == (positive < 6)

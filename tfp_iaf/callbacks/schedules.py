@@ -40,6 +40,7 @@ class KLWarmUp(keras.callbacks.Callback):
         self.num_steps = integer("num_steps", num_steps)
         self.start = _start(start)
         self.end = positive("end", end)
+        self._left = 1.0
 
     def weight_at(self, step: int) -> float:
         """kl_weight at the given optimizer step."""
@@ -91,6 +92,7 @@ class FreeEnergyAnnealing(keras.callbacks.Callback):
         super().__init__()
         self.num_steps = integer("num_steps", num_steps)
         self.start = _start(start)
+        self._left = 1.0
 
     def beta_at(self, step: int) -> float:
         """beta at the given optimizer step."""

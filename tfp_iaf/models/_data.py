@@ -65,9 +65,17 @@ def as_array(name, x, dtype="float32"):
 
 def hint_of_condition(condition):
     """One line about conditions `[N, ...]` that are far from standardized; None for others, and without conditions."""
-    if condition is None or condition.dtype.kind != "f":
-        return None  # Integers may be the numbers of classes.
+    if condition is None or _may_be_classes(condition):
+        return None
     return standardization_hint("A conditional model expects standardized conditions", condition)
+
+
+def _may_be_classes(condition):
+    """Whether an array `[N, ...]` holds integers, or one whole number of at least 0 per row in floats: numbers of classes."""
+    if condition.dtype.kind != "f":
+        return True
+    first = condition[:4096]
+    return math.prod(first.shape[1:]) == 1 and bool(np.all((first >= 0) & (first == np.round(first))))
 
 
 def warn_of_rounding(condition, parts):

@@ -29,7 +29,8 @@ class GrowingModel(TrackedLayer, keras.Model):
 
     def finish_build(self) -> None:
         layers = _compat.layers_of(self)
-        if len(layers) != self._known_layers and not all(layer.built for layer in layers):
+        # A model with a `build` of its own may leave its shapes unknown.
+        if self.data_shape is not None and len(layers) != self._known_layers and not all(layer.built for layer in layers):
             self.call_symbolically()
         super().finish_build()
         self.know_layers()
@@ -50,8 +51,11 @@ class GrowingModel(TrackedLayer, keras.Model):
         """Calls the model on data without values, which builds every layer that it calls."""
         shapes = [shape for shape in (self.data_shape, self.condition_shape) if shape is not None]
         symbolic: Any = tuple(keras.KerasTensor((None, *shape), self.density_dtype) for shape in shapes)
+        data = symbolic if self.condition_shape is not None else symbolic[0]
         try:
-            self.compute_output_spec(symbolic if self.condition_shape is not None else symbolic[0])
+            self.compute_output_spec(data)
+            if not all(layer.built for layer in _compat.layers_of(self)):
+                self.compute_output_spec(data, training=True)  # Some layers are called in training alone.
         except REPORTED as error:
             raise_in_one_line(error)
             raise

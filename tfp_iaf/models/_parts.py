@@ -28,6 +28,8 @@ __all__ = [
 FAR = 1e6
 # Of so many outputs at random latents, one that is not bounded is below 0 somewhere.
 MANY_OUTPUTS = 8
+# What outputs of a tanh reach there, on both sides; small outputs of a linear layer do not.
+SATURATED = 0.99
 
 
 def check_posterior(model, posterior):
@@ -181,7 +183,7 @@ def deserialize_parts(config, layers, custom_objects=None):
 def bounds_of(outputs):
     """What bounded activation the outputs `[B, ...]` of a decoder at latents far out seem to come from, in words; or None.
 
-    >>> bounds_of(np.tanh(np.random.default_rng(0).normal(size=[64, 8])))
+    >>> bounds_of(np.tanh(30.0 * np.random.default_rng(0).normal(size=[64, 8])))
     'lie in [-1, 1]'
     """
     lowest, highest = outputs.min(), outputs.max()
@@ -189,7 +191,7 @@ def bounds_of(outputs):
         return None
     if lowest >= 0.0 and highest <= 1.0:
         return "lie in [0, 1]"
-    if lowest >= -1.0 and highest <= 1.0:
+    if -1.0 <= lowest < -SATURATED and SATURATED < highest <= 1.0:
         return "lie in [-1, 1]"
     # A few outputs may all be positive by chance.
     return "are at least 0" if lowest >= 0.0 and math.prod(outputs.shape[1:]) >= MANY_OUTPUTS else None

@@ -99,7 +99,8 @@ def pareto_k(log_weights: TensorLike) -> float:
         log_weights: `[S]`, log importance weights, S at least 25.
 
     Returns:
-        k: below 0 for bounded weights, at least 1 where their mean does not exist; -inf for equal weights.
+        k: below 0 for bounded weights, at least 1 where their mean does not exist; -inf for equal weights, and inf where fewer
+            than six are above 0.
 
     Source: Vehtari et al. 2024, "Pareto smoothed importance sampling", section 3 and appendix C.
 
@@ -118,10 +119,13 @@ def pareto_k(log_weights: TensorLike) -> float:
     if size < 25:
         raise ValueError(f"pareto_k takes at least 25 weights, got {size}.")
     # What the largest weights exceed the next one by, in logs: those of a poor fit span more than numbers do.
+    # A tail of positive weights.
+    tail = min(tail, int(np.isfinite(log_weights).sum()) - 1)
+    if tail < 5:
+        return math.inf
     x, cut = log_weights[-tail:], log_weights[-tail - 1]
-    if np.isfinite(cut):
-        with np.errstate(divide="ignore"):
-            x = x + np.log(-np.expm1(cut - x))
+    with np.errstate(divide="ignore"):
+        x = x + np.log(-np.expm1(cut - x))
     if np.isneginf(x[-1]):
         return -math.inf
     # Zhang and Stephens: a grid of m values of b = k / sigma, weighted by their profile likelihoods. In units of the quartile.

@@ -67,7 +67,7 @@ class Monotone(ElementwiseMap):
         for _ in range(2):
             value, slope = value_and_slope(y, *constrained)
             change = (z - value) / slope
-            y = y + change + tf.stop_gradient(tf.clip_by_value(change, -rounding, rounding) - change)
+            y = y + tf.stop_gradient(tf.clip_by_value(change, -rounding, rounding)) + (change - tf.stop_gradient(change))
         return y, tf.math.log(value_and_slope(y, *constrained)[1])
 
     def inverse_near(self, z: tf.Tensor, parameters: tf.Tensor, start: tf.Tensor) -> tf.Tensor:

@@ -87,8 +87,9 @@ class Spline(ElementwiseMap):
         one = tf.ones_like(parameters[..., :1])
 
         def knots(logits):
-            sizes = 2.0 * (0.99 * tf.nn.softmax(logits) + 0.01 / bins)
-            return tf.concat([-one, tf.cumsum(sizes[..., :-1], axis=-1) - 1.0, one], axis=-1)
+            ends = tf.cumsum(0.99 * tf.nn.softmax(logits) + 0.01 / bins, axis=-1)
+            # All share the rounding of the sum: the last of many bins would be too small to bear it.
+            return tf.concat([-one, 2.0 * ends[..., :-1] / ends[..., -1:] - 1.0, one], axis=-1)
 
         return knots(widths), knots(heights), tf.concat([one, scales.softplus_slope(slopes), one], axis=-1)
 
