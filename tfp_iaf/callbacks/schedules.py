@@ -123,8 +123,7 @@ def _check_alone(model, **expected):
         found = float(getattr(model, name).numpy())
         if found != left:
             raise ValueError(
-                f"Two callbacks anneal the same term: {name} is {found:.3g}, and was {left:.3g} after the batch before. "
-                "Use one of them."
+                f"Two callbacks anneal the same term: {name} is {found:.3g}, and was left at {left:.3g}. Use one of them."
             )
 
 
