@@ -414,3 +414,25 @@ def test_an_export_says_that_it_cannot_ask_a_check_in_python(tmp_path):
     model.build((None, 3))
     with pytest.warns(UserWarning, match=r"OwnCheck checks data in Python, .* unless the likelihood writes is_valid"):
         serving.export(model, tmp_path / "saved")
+
+
+def operations_of(graph):
+    """The names of the operations that run in a graph, those of the functions that it calls included."""
+    functions = {function.signature.name: function.node_def for function in graph.library.function}
+    found, left = set(), [graph.node]
+    while left:
+        for node in left.pop():
+            found.add(node.op)
+            called = [each for value in node.attr.values() for each in [value.func, *value.list.func] if each.name]
+            left += [functions.pop(each.name) for each in called if each.name in functions]
+    return found
+
+
+def test_an_export_has_no_operation_that_only_its_making_needs(served):
+    """Neither LiteRT nor ONNX knows these; what converts, `tests.conversions` tells where their converters are installed."""
+    _, _, loaded = served
+    for name in ("encode_from_noise", "posterior_log_prob"):
+        operations = operations_of(loaded.signatures[name].graph.as_graph_def())
+        assert "MatMul" in operations
+        assert "PreventGradient" not in operations
+        assert name != "encode_from_noise" or "EnsureShape" not in operations

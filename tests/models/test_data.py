@@ -355,7 +355,7 @@ def test_integers_that_half_precision_rounds():
     fit("mixed_bfloat16", rows=200)
 
 
-def test_nan_is_refused_where_the_author_of_a_check_forgot_it(model):
+def test_nan_is_refused_where_the_author_of_a_check_forgot_it():
     class OwnCheck(likelihoods.Bernoulli):
         def check(self, x):
             if (x < 0.0).any():

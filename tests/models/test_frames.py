@@ -144,7 +144,7 @@ class NullableFrame(Frame):
     """What this package reads of a pandas DataFrame whose columns may lack values: as an array it is one of objects."""
 
     class Float64:
-        kind, numpy_dtype, na_value = "f", np.dtype("float64"), None
+        kind, numpy_dtype = "f", np.dtype("float64")
 
     def __init__(self, values):
         super().__init__(["a", "b"], range(len(values)), [self.Float64()] * 2)
